@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::error::EntryError;
-use super::transaction::{Outline, Transaction};
+use super::outline::Outline;
+use super::transaction::Transaction;
 use super::wire::Reader;
 use super::{TRANSACTION_MAX_BYTES, TRANSACTIONS_MAX};
 
@@ -29,7 +30,7 @@ impl Batch {
         let mut reader = Reader::new(&body);
         while !reader.is_empty() {
             let outline = Outline::decode(&mut reader)?;
-            let snapshot = outline.snapshot();
+            let snapshot = outline.snapshot;
             if snapshot > base {
                 return Err(EntryError::SnapshotAfterBase { snapshot, base });
             }

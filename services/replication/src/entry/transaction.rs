@@ -1,8 +1,8 @@
 //! One transaction inside a decoded body: views, no copies.
 
-use super::ID_MAX_BYTES;
 use super::error::EntryError;
-use super::wire::{Reader, Span};
+use super::outline::Outline;
+use super::wire::Reader;
 
 pub(super) mod flags {
     pub(crate) const STAMPED: u8 = 1;
@@ -34,66 +34,6 @@ pub struct Write<'a> {
     /// conflict with another write; scanned ranges see it under the key as it is here, which should therefore sort
     /// behind every stamp.
     pub stamped: bool,
-}
-
-/// Where the fields of a transaction are in the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outline {
-    flags: u8,
-    local: u64,
-    snapshot: u64,
-    id: Span,
-    results: Span,
-    writes: Span,
-    locked: Span,
-    reads: Span,
-    ranges: Span,
-}
-
-impl Outline {
-    /// Reads one transaction and checks all of it, so that its views cannot fail later.
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, EntryError> {
-        let flags = reader.u8("transaction")?;
-        if flags & !flags::KNOWN != 0 {
-            return Err(EntryError::Value {
-                what: "transaction flags",
-                value: u64::from(flags),
-            });
-        }
-        let has = |flag: u8| flags & flag != 0;
-        let local = reader.varint("transaction")?;
-        let snapshot = reader.varint("transaction")?;
-        let id = if has(flags::ID) {
-            read_id(reader)?
-        } else {
-            Span::default()
-        };
-        let results = if has(flags::RESULTS) {
-            let length = reader.length("results")?;
-            reader.span(length, "results")?
-        } else {
-            Span::default()
-        };
-        let writes = read_section(reader, true, "writes", check_writes)?;
-        let locked = read_section(reader, has(flags::LOCKED), "locked keys", check_keys)?;
-        let reads = read_section(reader, has(flags::READS), "read keys", check_keys)?;
-        let ranges = read_section(reader, has(flags::RANGES), "read ranges", check_ranges)?;
-        Ok(Self {
-            flags,
-            local,
-            snapshot,
-            id,
-            results,
-            writes,
-            locked,
-            reads,
-            ranges,
-        })
-    }
-
-    pub(super) fn snapshot(&self) -> u64 {
-        self.snapshot
-    }
 }
 
 /// A view of one transaction.
@@ -216,53 +156,7 @@ impl<'a> Iterator for Ranges<'a> {
     }
 }
 
-fn read_id(reader: &mut Reader<'_>) -> Result<Span, EntryError> {
-    let length = usize::from(reader.u8("id")?);
-    if length > ID_MAX_BYTES {
-        return Err(EntryError::TooLarge {
-            what: "id",
-            value: length as u64,
-            limit: ID_MAX_BYTES as u64,
-        });
-    }
-    let mut ahead = reader.clone();
-    let span = reader.span(length, "id")?;
-    match std::str::from_utf8(ahead.take(length, "id")?) {
-        Ok(id) if !id.is_empty() => Ok(span),
-        _ => Err(EntryError::Text { what: "id" }),
-    }
-}
-
-fn read_section(
-    reader: &mut Reader<'_>,
-    present: bool,
-    what: &'static str,
-    check: fn(&mut Reader<'_>) -> Result<(), EntryError>,
-) -> Result<Span, EntryError> {
-    if !present {
-        return Ok(Span::default());
-    }
-    let length = reader.u32(what)? as usize;
-    let mut inside = Reader::new(reader.clone().take(length, what)?);
-    while !inside.is_empty() {
-        check(&mut inside)?;
-    }
-    reader.span(length, what)
-}
-
-fn check_writes(reader: &mut Reader<'_>) -> Result<(), EntryError> {
-    read_write(reader).map(drop)
-}
-
-fn check_keys(reader: &mut Reader<'_>) -> Result<(), EntryError> {
-    reader.prefixed("key").map(drop)
-}
-
-fn check_ranges(reader: &mut Reader<'_>) -> Result<(), EntryError> {
-    read_range(reader).map(drop)
-}
-
-fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, EntryError> {
+pub(super) fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, EntryError> {
     let head = reader.varint("key")?;
     let length = usize::try_from(head >> kind::BITS).map_err(|_| EntryError::Truncated { what: "key" })?;
     let key = reader.take(length, "key")?;
@@ -276,6 +170,6 @@ fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, EntryError> {
     })
 }
 
-fn read_range<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), EntryError> {
+pub(super) fn read_range<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), EntryError> {
     Ok((reader.prefixed("range")?, reader.prefixed("range")?))
 }

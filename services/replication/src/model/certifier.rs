@@ -5,7 +5,7 @@
 //!    ours. Otherwise this copy and the log do not belong together: [`Broken`], nothing is changed, the copy must stop.
 //! 2. Void, and its sender's number is not registered: malformed outside; a base below the horizon; a number that was
 //!    passed (`origin`).
-//! 3. The number is registered. Void: not from the primary of the current epoch, in a primary group; parts missing
+//! 3. The number is registered. Void: not from the primary of the current epoch, in a primary group (`admit`); parts missing
 //!    (`assemble`); malformed inside.
 //! 4. Each transaction is judged, in order (`judge`).
 //! 5. The horizon moves as the limits demand (`window`).
@@ -14,8 +14,9 @@
 //! horizon <= snapshot <= base <= applied < position
 //! ```
 
-use super::applied::{Applied, AppliedBatch, Decision, Outcome};
-use super::assemble::{Assembled, Assembler};
+use super::applied::{Applied, Outcome};
+use super::assemble::Assembler;
+use super::broken::Broken;
 use super::chain::Chain;
 use super::ids::IdTable;
 use super::limits::Limits;
@@ -25,57 +26,7 @@ use super::record::Record;
 use super::state::AppliedState;
 use super::verdict::VoidReason;
 use super::window::Window;
-use crate::entry::{Batch, Control, Entry, EntryError, Message, Replication};
-
-/// This copy must not go on: it and the log do not belong together, or it cannot read what others can.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// A message is missing, or the log went back.
-    #[error("the log delivered position {found} where {expected} should follow")]
-    Sequence {
-        /// The position that must follow.
-        expected: Position,
-        /// The position that came.
-        found: Position,
-    },
-    /// This version cannot read the message, but others may.
-    #[error("position {position} cannot be read")]
-    Unreadable {
-        /// Where.
-        position: Position,
-        /// Why.
-        #[source]
-        source: EntryError,
-    },
-    /// The message is from a copy with a newer storage format of SurrealDB. Upgrade this CSP.
-    #[error("position {position} has storage version {theirs}, this copy has {ours}")]
-    StorageVersion {
-        /// Where.
-        position: Position,
-        /// The version of this copy.
-        ours: u16,
-        /// The version of the entry.
-        theirs: u16,
-    },
-    /// The sender has read another log than this copy. Read the window again (`horizon + 1` up to the applied position) and
-    /// compare its chain with [`AppliedState::chain`]. If they differ this copy is wrong. If they agree the sender is:
-    /// go on with [`Certifier::apply_audited`], or its one message would stop every copy for ever.
-    #[error("the sender of position {position} has another chain at {base} than this copy")]
-    OtherLog {
-        /// Where.
-        position: Position,
-        /// Where the sender had another chain value, or a position that does not exist yet.
-        base: Position,
-    },
-    /// What was replayed does not lead to the stored state.
-    #[error("replaying the log up to {position} does not lead to the stored state: {reason}")]
-    Replay {
-        /// Where.
-        position: Position,
-        /// What differs.
-        reason: &'static str,
-    },
-}
+use crate::entry::{Control, Entry, EntryError, Message};
 
 /// The state of certification after a position.
 #[derive(Debug, Clone)]
@@ -91,10 +42,10 @@ pub struct Certifier {
 }
 
 /// What a message turned out to be, before the window is sealed.
-struct Judged {
-    entry: Option<Entry>,
-    outcome: Outcome,
-    record: Option<Record>,
+pub(super) struct Judged {
+    pub(super) entry: Option<Entry>,
+    pub(super) outcome: Outcome,
+    pub(super) record: Option<Record>,
 }
 
 impl Certifier {
@@ -142,8 +93,9 @@ impl Certifier {
         self.apply_with(message, false)
     }
 
-    /// As [`apply`](Self::apply), after an audit has shown that this copy's chain is that of the log: an entry whose
-    /// sender has read another log is then void, as it is on every copy that read the log as it is.
+    /// As [`apply`](Self::apply), after an audit: the window and this message were read again and are what this copy has.
+    /// An entry whose sender has read another log, or whose checksum is wrong in the log itself, is then void, as it is on
+    /// every copy that read the log as it is.
     pub fn apply_audited(&mut self, message: LogMessage) -> Result<Applied, Broken> {
         self.apply_with(message, true)
     }
@@ -185,7 +137,7 @@ impl Certifier {
         }
         let decoded = Message::decode(message.payload.clone());
         match &decoded {
-            Err(source) if source.is_unreadable() => Err(Broken::Unreadable {
+            Err(source) if source.is_unreadable() && !(audited && is_checksum(source)) => Err(Broken::Unreadable {
                 position,
                 source: source.clone(),
             }),
@@ -193,47 +145,11 @@ impl Certifier {
                 position,
                 base: entry.base(),
             }),
-            Ok(Message::Entry(entry)) if self.counts(entry) && entry.storage_version() > self.storage_version => {
+            Ok(Message::Entry(entry)) if entry.storage_version() > self.storage_version && self.counts(entry) => {
                 let (ours, theirs) = (self.storage_version, entry.storage_version());
                 Err(Broken::StorageVersion { position, ours, theirs })
             }
             _ => Ok(decoded),
-        }
-    }
-
-    fn has_other_log(&self, entry: &Entry) -> bool {
-        let ours = self.window.chain_at(entry.base());
-        entry.base() >= self.state.horizon && ours.map(Chain::to_bytes) != Some(entry.base_chain())
-    }
-
-    /// Why an entry is void, and whether it registers its number all the same.
-    fn void_reason(&self, entry: &Entry) -> Option<(VoidReason, bool)> {
-        if entry.base() < self.state.horizon {
-            Some((VoidReason::BaseTooOld, false))
-        } else if self
-            .origins
-            .is_superseded(entry.csp(), entry.incarnation(), entry.number())
-        {
-            Some((VoidReason::Superseded, false))
-        } else if self.has_other_log(entry) {
-            Some((VoidReason::OtherLog, false))
-        } else if !self.may_write(entry) {
-            Some((VoidReason::NotPrimary, true))
-        } else {
-            None
-        }
-    }
-
-    fn counts(&self, entry: &Entry) -> bool {
-        self.void_reason(entry).is_none()
-    }
-
-    fn may_write(&self, entry: &Entry) -> bool {
-        match self.state.replication {
-            Replication::Peer => true,
-            Replication::Primary => {
-                entry.epoch() == self.state.epoch && self.state.primary.as_deref() == Some(entry.csp())
-            }
         }
     }
 
@@ -262,77 +178,6 @@ impl Certifier {
             outcome: Outcome::Control { control, effective },
             record: None,
         }
-    }
-
-    fn take_entry(&mut self, entry: Entry, message: &LogMessage) -> Judged {
-        let void = self.void_reason(&entry);
-        if let Some((reason, false)) = void {
-            return Judged::void(Some(entry), reason, false);
-        }
-        self.register(&entry, message.position);
-        if let Some((reason, _)) = void {
-            self.assembler.give_up(entry.csp());
-            return Judged::void(Some(entry), reason, true);
-        }
-        match self.assembler.take(&entry, message.position) {
-            Assembled::Collected => Judged {
-                entry: Some(entry),
-                outcome: Outcome::Collected,
-                record: None,
-            },
-            Assembled::Void(reason) => Judged::void(Some(entry), reason, true),
-            Assembled::Complete { body, first_position } => match Batch::decode(body, entry.base()) {
-                Err(_) => Judged::void(Some(entry), VoidReason::Malformed, true),
-                Ok(batch) => {
-                    self.window.complete(first_position);
-                    self.judge_batch(entry, batch, message)
-                }
-            },
-        }
-    }
-
-    pub(super) fn register(&mut self, entry: &Entry, position: Position) {
-        let state = OriginState {
-            incarnation: entry.incarnation(),
-            number: entry.number(),
-            position,
-        };
-        self.origins.register(entry.csp(), state);
-    }
-
-    fn judge_batch(&mut self, entry: Entry, batch: Batch, message: &LogMessage) -> Judged {
-        let decisions: Vec<Decision> = (0_u32..)
-            .zip(batch.iter())
-            .map(|(index, transaction)| {
-                let verdict = self.judge(
-                    transaction,
-                    Place {
-                        position: message.position,
-                        index,
-                    },
-                );
-                let stamped = verdict.is_accepted() && transaction.stamped();
-                Decision {
-                    verdict,
-                    stamp: stamped.then(|| self.next_stamp(message.timestamp_us)),
-                }
-            })
-            .collect();
-        let refused = decisions
-            .iter()
-            .enumerate()
-            .filter(|(_, decision)| !decision.verdict.is_accepted());
-        let record = Record::of_refused(refused.map(|(index, _)| index));
-        Judged {
-            entry: Some(entry),
-            outcome: Outcome::Batch(AppliedBatch::new(batch, decisions)),
-            record,
-        }
-    }
-
-    fn next_stamp(&mut self, timestamp_us: u64) -> u64 {
-        self.state.stamp = timestamp_us.max(self.state.stamp + 1);
-        self.state.stamp
     }
 
     fn expire_ids(&mut self) -> Vec<Position> {
@@ -391,8 +236,25 @@ impl Certifier {
     }
 }
 
+/// Two certifiers are equal if they will decide alike for ever.
+impl PartialEq for Certifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.limits == other.limits
+            && self.storage_version == other.storage_version
+            && self.state == other.state
+            && self.window == other.window
+            && self.origins == other.origins
+            && self.assembler == other.assembler
+            && self.ids == other.ids
+    }
+}
+
+fn is_checksum(error: &EntryError) -> bool {
+    matches!(error, EntryError::Checksum { .. })
+}
+
 impl Judged {
-    fn void(entry: Option<Entry>, reason: VoidReason, registered: bool) -> Self {
+    pub(super) fn void(entry: Option<Entry>, reason: VoidReason, registered: bool) -> Self {
         Self {
             entry,
             outcome: Outcome::Void(reason),

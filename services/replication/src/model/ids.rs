@@ -24,7 +24,7 @@ struct Remembered {
 }
 
 /// The table of known ids.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct IdTable {
     places: HashedMap<IdHash, u64>,
     hashes: VecDeque<IdHash>,

@@ -80,15 +80,11 @@ impl<K: Hashed, V: Copy> HashedMap<K, V> {
             entry.remove();
         }
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(HashMap::len).sum()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> {
-        self.shards.iter().flatten().map(|(key, value)| (*key, *value))
+impl<K: Hashed, V: PartialEq> PartialEq for HashedMap<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.shards == other.shards
     }
 }
 

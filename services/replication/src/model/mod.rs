@@ -20,8 +20,10 @@
 //! What must be kept to take over (see `rebuild`): the [`AppliedState`], the [`Record`] of each position behind the horizon
 //! that has one, the ids that are still known, and the log from `horizon + 1` on.
 
+mod admit;
 mod applied;
 mod assemble;
+mod broken;
 mod certifier;
 mod chain;
 mod ids;
@@ -39,7 +41,8 @@ mod verdict;
 mod window;
 
 pub use applied::{Applied, AppliedBatch, Decision, Outcome};
-pub use certifier::{Broken, Certifier};
+pub use broken::Broken;
+pub use certifier::Certifier;
 pub use chain::Chain;
 pub use limits::Limits;
 pub use origin::OriginState;

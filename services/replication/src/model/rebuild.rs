@@ -8,7 +8,8 @@
 //! - ids may be older than the horizon and are given back from where the copy keeps them.
 
 use super::assemble::Assembled;
-use super::certifier::{Broken, Certifier};
+use super::broken::Broken;
+use super::certifier::Certifier;
 use super::chain::Chain;
 use super::limits::Limits;
 use super::position::{LogMessage, Place, Position};
@@ -72,10 +73,8 @@ impl Rebuild {
                 reason: "the message is behind the stored position",
             });
         }
-        match Message::decode(message.payload.clone()) {
-            Ok(Message::Entry(entry)) => self.replay_entry(&entry, position, record)?,
-            Err(source) if source.is_unreadable() => return Err(Broken::Unreadable { position, source }),
-            _ => {}
+        if record != Some(&Record::Void { registered: false }) {
+            self.replay_message(&message, record)?;
         }
         self.chain = self.chain.next(&message.payload);
         self.log_time_ms = self.log_time_ms.max(message.timestamp_us / 1_000);
@@ -112,16 +111,22 @@ impl Rebuild {
         Ok(self.certifier)
     }
 
+    fn replay_message(&mut self, message: &LogMessage, record: Option<&Record>) -> Result<(), Broken> {
+        let position = message.position;
+        match Message::decode(message.payload.clone()) {
+            Ok(Message::Entry(entry)) => self.replay_entry(&entry, position, record),
+            Err(source) if source.is_unreadable() => Err(Broken::Unreadable { position, source }),
+            _ => Ok(()),
+        }
+    }
+
     fn replay_entry(&mut self, entry: &Entry, position: Position, record: Option<&Record>) -> Result<(), Broken> {
         let certifier = &mut self.certifier;
-        if let Some(Record::Void { registered }) = record {
-            if *registered {
-                certifier.register(entry, position);
-                certifier.assembler.give_up(entry.csp());
-            }
+        certifier.register(entry, position);
+        if matches!(record, Some(Record::Void { .. })) {
+            certifier.assembler.give_up(entry.csp());
             return Ok(());
         }
-        certifier.register(entry, position);
         match certifier.assembler.take(entry, position) {
             Assembled::Complete { body, first_position } => {
                 let batch = Batch::decode(body, entry.base());

@@ -45,7 +45,7 @@ struct Written {
 }
 
 /// The memory of recent writes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Window {
     limits: Limits,
     horizon: Horizon,

@@ -1,0 +1,56 @@
+//! Why a copy must stop. Everything that is merely wrong with a message is decided by rule instead (see `verdict`), so that
+//! one bad message cannot stop every copy.
+
+use super::position::Position;
+use crate::entry::EntryError;
+
+/// This copy must not go on: it and the log do not belong together, or it cannot read what others can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A message is missing, or the log went back.
+    #[error("the log delivered position {found} where {expected} should follow")]
+    Sequence {
+        /// The position that must follow.
+        expected: Position,
+        /// The position that came.
+        found: Position,
+    },
+    /// This version cannot read the message, but others may. Upgrade this CSP; or, if the checksum is wrong, read the message
+    /// again: if the log itself holds these bytes go on with [`super::Certifier::apply_audited`].
+    #[error("position {position} cannot be read")]
+    Unreadable {
+        /// Where.
+        position: Position,
+        /// Why.
+        #[source]
+        source: EntryError,
+    },
+    /// The message is from a copy with a newer storage format of SurrealDB. Upgrade this CSP.
+    #[error("position {position} has storage version {theirs}, this copy has {ours}")]
+    StorageVersion {
+        /// Where.
+        position: Position,
+        /// The version of this copy.
+        ours: u16,
+        /// The version of the entry.
+        theirs: u16,
+    },
+    /// The sender has read another log than this copy. Read the window again (`horizon + 1` up to the applied position) and
+    /// compare its chain with [`super::AppliedState::chain`]. If they differ this copy is wrong. If they agree the sender is:
+    /// go on with [`super::Certifier::apply_audited`], or its one message would stop every copy for ever.
+    #[error("the sender of position {position} has another chain at {base} than this copy")]
+    OtherLog {
+        /// Where.
+        position: Position,
+        /// Where the sender had another chain value, or a position that does not exist yet.
+        base: Position,
+    },
+    /// What was replayed does not lead to the stored state.
+    #[error("replaying the log up to {position} does not lead to the stored state: {reason}")]
+    Replay {
+        /// Where.
+        position: Position,
+        /// What differs.
+        reason: &'static str,
+    },
+}
