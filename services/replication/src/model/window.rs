@@ -142,6 +142,11 @@ impl Window {
     pub(crate) fn complete(&mut self, first: Position) {
         let last = self.last_position() + 1;
         if first < last {
+            // Entries of two senders may be interleaved: one that lies inside another adds nothing to it. What is left has
+            // rising ends on both sides, so the horizon needs to look at the first one only.
+            while self.spans.back().is_some_and(|inner| inner.0 > first) {
+                self.spans.pop_back();
+            }
             self.spans.push_back((first, last));
         }
     }
