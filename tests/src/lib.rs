@@ -1,1 +1,4 @@
-//! placeholder
+//! Proof that Holdfast keeps its promises: a harness that runs the real services over a real nats-server, a checker
+//! for what clients were told, scenarios that break things, and the bench.
+
+pub mod history;

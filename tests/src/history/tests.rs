@@ -1,0 +1,211 @@
+//! The checker accepts every history of a correct group, and finds every damage.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::simulate::history;
+use super::{Consistency, Kind, Observation, Operation, Place, Record, Violation, check};
+
+const SEEDS: u64 = 400;
+const LENGTH: usize = 120;
+
+/// Damages the history of every seed (where `damage` finds something to damage) and demands that it is found.
+fn finds(name: &str, damage: impl Fn(&mut Vec<Record>, &mut StdRng) -> Option<()>) {
+    let mut damaged = 0;
+    for seed in 0..SEEDS {
+        let mut records = history(seed, LENGTH);
+        if damage(&mut records, &mut StdRng::seed_from_u64(seed)).is_some() {
+            damaged += 1;
+            assert!(check(&records).is_err(), "{name}: seed {seed} was not found");
+        }
+    }
+    assert!(damaged > SEEDS / 2, "{name}: only {damaged} of {SEEDS} histories offered a place for this damage");
+}
+
+fn pick(random: &mut StdRng, candidates: Vec<usize>) -> Option<usize> {
+    (!candidates.is_empty()).then(|| candidates[random.random_range(0..candidates.len())])
+}
+
+fn find(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Vec<usize> {
+    (0..records.len()).filter(|&at| wanted(&records[at])).collect()
+}
+
+fn is_update(record: &Record) -> bool {
+    matches!(record.kind, Kind::Update(_))
+}
+
+fn appended(record: &Record) -> Option<u64> {
+    record.operations.iter().find_map(|operation| match operation {
+        Operation::Append { value, .. } => Some(*value),
+        _ => None,
+    })
+}
+
+#[test]
+fn accepts_what_a_correct_group_does() {
+    let mut total = super::Summary::default();
+    for seed in 0..SEEDS {
+        let records = history(seed, LENGTH);
+        let summary = check(&records).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        total.updates += summary.updates;
+        total.queries += summary.queries;
+        total.refused += summary.refused;
+        total.unknown_present += summary.unknown_present;
+        total.unknown_unseen += summary.unknown_unseen;
+    }
+    assert!(total.unknown_present > 100 && total.unknown_unseen > 100, "{total:?}");
+    assert!(total.queries > 1_000 && total.refused > 500, "{total:?}");
+}
+
+#[test]
+fn finds_a_lost_update() {
+    finds("acknowledged, and nobody has seen it", |records, random| {
+        let lost = pick(random, find(records, is_update))?;
+        let value = appended(&records[lost])?;
+        for record in records.iter_mut() {
+            for observation in &mut record.observed {
+                if let Observation::List(values) = observation {
+                    values.retain(|&seen| seen != value);
+                }
+            }
+        }
+        Some(())
+    });
+}
+
+#[test]
+fn finds_an_update_that_read_before_its_predecessor_wrote() {
+    finds("lost update on a counter", |records, random| {
+        let adds = |record: &Record| record.operations.iter().any(|o| matches!(o, Operation::Add { .. }));
+        let at = pick(random, find(records, |record| is_update(record) && adds(record)))?;
+        let record = &mut records[at];
+        let step = record.operations.iter().position(|o| matches!(o, Operation::Add { .. }))?;
+        let Observation::Number(number) = &mut record.observed[step] else { return None };
+        *number -= 1;
+        Some(())
+    });
+}
+
+#[test]
+fn finds_a_swapped_order() {
+    finds("two places exchanged", |records, random| {
+        let first = pick(random, find(records, is_update))?;
+        let list = |record: &Record| {
+            record.operations.iter().find_map(|operation| match operation {
+                Operation::Append { list, .. } => Some(list.clone()),
+                _ => None,
+            })
+        };
+        let wanted = list(&records[first]);
+        let second = pick(random, find(records, |record| is_update(record) && list(record) == wanted))?;
+        if first == second {
+            return None;
+        }
+        let (one, other) = (records[first].kind, records[second].kind);
+        records[first].kind = other;
+        records[second].kind = one;
+        Some(())
+    });
+}
+
+#[test]
+fn finds_a_stale_read() {
+    finds("strong query of an old state", |records, _| {
+        let last = records.last_mut()?;
+        let Kind::Query { position, .. } = last.kind else { return None };
+        let (old, _) = records_before(records, position)?;
+        let last = records.last_mut()?;
+        last.kind = Kind::Query { position: old, consistency: Consistency::Strong };
+        Some(())
+    });
+}
+
+/// The lowest acknowledged position, if something else was acknowledged behind it.
+fn records_before(records: &[Record], position: u64) -> Option<(u64, usize)> {
+    let mut places: Vec<Place> = records.iter().filter(|record| is_update(record)).filter_map(Record::place).collect();
+    places.sort();
+    let first = places.first()?.position;
+    (places.last()?.position > first && first < position).then_some((first, places.len()))
+}
+
+#[test]
+fn finds_an_old_answer_in_a_session() {
+    finds("session query behind its own position", |records, random| {
+        let at = pick(random, find(records, |record| matches!(record.kind, Kind::Query { .. })))?;
+        let Kind::Query { position, .. } = records[at].kind else { return None };
+        records[at].kind = Kind::Query { position, consistency: Consistency::Session(position + 1) };
+        Some(())
+    });
+}
+
+#[test]
+fn finds_a_doubled_update() {
+    finds("applied twice", |records, random| {
+        let doubled = pick(random, find(records, is_update))?;
+        let value = appended(&records[doubled])?;
+        let mut seen = false;
+        for observation in records.iter_mut().flat_map(|record| &mut record.observed) {
+            if let Observation::List(values) = observation
+                && let Some(at) = values.iter().position(|&other| other == value)
+            {
+                values.insert(at + 1, value);
+                seen = true;
+            }
+        }
+        seen.then_some(())
+    });
+}
+
+#[test]
+fn finds_a_refused_update_that_happened() {
+    finds("refused, and there", |records, random| {
+        let at = pick(random, find(records, is_update))?;
+        records[at].kind = Kind::Refused;
+        Some(())
+    });
+}
+
+#[test]
+fn finds_an_update_before_its_own_past() {
+    finds("began after an answer, stands before it", |records, random| {
+        let at = pick(random, find(records, is_update))?;
+        records[at].invoked_ns += 1_000_000;
+        records[at].completed_ns += 1_000_001;
+        let place = records[at].place()?;
+        records.iter().any(|record| is_update(record) && record.place() > Some(place)).then_some(())
+    });
+}
+
+#[test]
+fn finds_two_transactions_at_one_place() {
+    let mut records = history(7, LENGTH);
+    let updates = find(&records, is_update);
+    records[updates[1]].kind = records[updates[0]].kind;
+    assert!(matches!(check(&records), Err(Violation::SamePlace { .. })));
+}
+
+#[test]
+fn an_unknown_request_may_be_there_once_and_never_twice() {
+    let append = |value| Operation::Append { list: "l0".into(), value };
+    let record = |id: &str, at: u64, kind, operations: Vec<Operation>, observed| Record {
+        id: id.into(),
+        invoked_ns: at,
+        completed_ns: at + 1,
+        operations,
+        observed,
+        kind,
+    };
+    let read = |observed: Vec<u64>| {
+        let kind = Kind::Query { position: 9, consistency: Consistency::Any };
+        let operations = vec![Operation::ReadList { list: "l0".into() }];
+        record("read", 10, kind, operations, vec![Observation::List(observed)])
+    };
+    let known = record("known", 2, Kind::Update(Place { position: 5, index: 0 }), vec![append(1)], vec![
+        Observation::List(Vec::new()),
+    ]);
+    let unknown = record("unknown", 3, Kind::Unknown, vec![append(2)], Vec::new());
+    for (seen, right) in [(vec![1], true), (vec![1, 2], true), (vec![1, 2, 2], false), (vec![2, 1], false)] {
+        let verdict = check(&[known.clone(), unknown.clone(), read(seen.clone())]);
+        assert_eq!(verdict.is_ok(), right, "{seen:?}: {verdict:?}");
+    }
+}
