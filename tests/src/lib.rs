@@ -1,4 +1,8 @@
 //! Proof that Holdfast keeps its promises: a harness that runs the real services over a real nats-server, a checker
 //! for what clients were told, scenarios that break things, and the bench.
 
+pub mod client;
 pub mod history;
+pub mod scenario;
+pub mod system;
+pub mod wait;

@@ -9,9 +9,11 @@ mod check;
 mod model;
 mod operation;
 mod record;
+mod recorder;
 mod search;
 #[cfg(test)]
 mod simulate;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod violation;
@@ -21,5 +23,7 @@ pub use check::{Summary, check};
 pub use model::State;
 pub use operation::{Observation, Operation};
 pub use record::{Consistency, Kind, Place, Record};
+pub use recorder::Recorder;
+pub use sql::{SCHEMA, decode, encode};
 pub use violation::Violation;
 pub use workload::Workload;

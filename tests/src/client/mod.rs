@@ -1,0 +1,141 @@
+//! A client as an application would write one: plain NATS requests with JSON in them.
+
+mod outcome;
+mod request;
+
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use holdfast_schemas::subject;
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub use outcome::{Outcome, Refusal, Reply};
+pub use request::Request;
+
+/// Pause before a request is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// A connection and the group that it speaks to.
+#[derive(Clone, Debug)]
+pub struct Client {
+    nats: async_nats::Client,
+    group: String,
+}
+
+impl Client {
+    /// Connects, and reconnects for as long as it lives.
+    pub async fn connect(urls: &[String], group: &str) -> anyhow::Result<Self> {
+        let nats = async_nats::ConnectOptions::new()
+            .name("holdfast-tests")
+            .reconnect_delay_callback(|_| Duration::from_millis(50))
+            .connection_timeout(Duration::from_secs(5))
+            .ping_interval(Duration::from_secs(2))
+            .connect(urls)
+            .await?;
+        Ok(Self { nats, group: group.to_owned() })
+    }
+
+    /// The connection.
+    pub fn nats(&self) -> &async_nats::Client {
+        &self.nats
+    }
+
+    /// The group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Sends an update to the group.
+    pub async fn update(&self, request: &Request) -> Outcome {
+        self.send(subject::update(&self.group), request.bytes(), request.patience()).await
+    }
+
+    /// Sends a query to the group.
+    pub async fn query(&self, request: &Request) -> Outcome {
+        self.send(subject::query(&self.group), request.bytes(), request.patience()).await
+    }
+
+    /// Sends an update straight to one CSP.
+    pub async fn update_at(&self, csp: &str, request: &Request) -> Outcome {
+        self.send(subject::csp_update(&self.group, csp), request.bytes(), request.patience()).await
+    }
+
+    /// Sends a query straight to one CSP.
+    pub async fn query_at(&self, csp: &str, request: &Request) -> Outcome {
+        self.send(subject::csp_query(&self.group, csp), request.bytes(), request.patience()).await
+    }
+
+    /// Sends any bytes to any subject.
+    pub async fn send(&self, subject: String, body: Vec<u8>, patience: Duration) -> Outcome {
+        let request = async_nats::Request::new().payload(body.into()).timeout(Some(patience));
+        match self.nats.send_request(subject, request).await {
+            Ok(message) => Outcome::decode(&message.payload),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Outcome::Refused(Refusal::nobody()),
+            Err(error) => Outcome::Unknown(error.to_string()),
+        }
+    }
+
+    /// Sends a request whose reply is any JSON.
+    pub async fn ask(&self, subject: String, body: &Value, patience: Duration) -> anyhow::Result<Value> {
+        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(patience));
+        let message = self.nats.send_request(subject, request).await?;
+        let reply: Value = serde_json::from_slice(&message.payload)?;
+        anyhow::ensure!(reply.get("error").is_none(), "refused: {reply}");
+        Ok(reply)
+    }
+
+    /// Sends an update under one id until its outcome is certain, or `patience` is over.
+    ///
+    /// Once an answer is missing, a refusal no longer proves that nothing happened: an earlier attempt may still be on
+    /// its way. Then only the first outcome, told again, ends the doubt.
+    pub async fn settle(&self, request: &Request, patience: Duration) -> Outcome {
+        let end = Instant::now() + patience;
+        let mut doubt = false;
+        loop {
+            let outcome = self.update(request).await;
+            match &outcome {
+                Outcome::Done(_) => return outcome,
+                Outcome::Refused(refusal) if !doubt && !refusal.retryable => return outcome,
+                Outcome::Refused(refusal) if !doubt && refusal.code == "conflict" => return outcome,
+                Outcome::Refused(refusal) => doubt |= refusal.leaves_doubt(),
+                Outcome::Unknown(_) => doubt = true,
+            }
+            if Instant::now() >= end {
+                return if doubt { Outcome::Unknown(outcome.to_string()) } else { outcome };
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Settles an update until it is committed; a conflict is tried again as a new request.
+    pub async fn commit(&self, request: Request, patience: Duration) -> anyhow::Result<Reply> {
+        let end = Instant::now() + patience;
+        let mut request = request;
+        loop {
+            match self.settle(&request, end.saturating_duration_since(Instant::now())).await {
+                Outcome::Refused(refusal) if refusal.code == "conflict" && Instant::now() < end => {
+                    request = request.renewed();
+                }
+                outcome => return outcome.done(),
+            }
+        }
+    }
+
+    /// Sends a query until it is answered, or `patience` is over: a query can always be sent again.
+    pub async fn read(&self, request: &Request, patience: Duration) -> Outcome {
+        let end = Instant::now() + patience;
+        loop {
+            let outcome = self.query(request).await;
+            let again = match &outcome {
+                Outcome::Done(_) => false,
+                Outcome::Refused(refusal) => refusal.retryable,
+                Outcome::Unknown(_) => true,
+            };
+            if !again || Instant::now() >= end {
+                return outcome;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}

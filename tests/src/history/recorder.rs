@@ -1,0 +1,142 @@
+//! Clients that work on a real group and write down what they were told.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Consistency, Kind, Operation, Place, Record, SCHEMA, Summary, Workload, check, decode, encode};
+use crate::client::{Client, Outcome, Reply, Request};
+
+/// How long a client tries to learn the outcome of a request.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// A history in the making, shared by its clients.
+#[derive(Debug)]
+pub struct Recorder {
+    client: Client,
+    keys: usize,
+    began: Instant,
+    records: Mutex<Vec<Record>>,
+    acknowledged: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Recorder {
+    /// A history over `keys` lists and counters, which are defined here.
+    pub async fn begin(client: Client, keys: usize) -> anyhow::Result<Arc<Self>> {
+        client.commit(Request::new(SCHEMA), SETTLE_PATIENCE).await?;
+        Ok(Arc::new(Self {
+            client,
+            keys,
+            began: Instant::now(),
+            records: Mutex::new(Vec::new()),
+            acknowledged: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }))
+    }
+
+    /// Updates acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Lets clients finish their current request and stop.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Starts clients; they work until `end`.
+    pub fn clients(self: &Arc<Self>, seed: u64, count: usize) -> Vec<tokio::task::JoinHandle<anyhow::Result<()>>> {
+        (0..count)
+            .map(|client| tokio::spawn(Arc::clone(self).work(Workload::new(seed, client, count, self.keys))))
+            .collect()
+    }
+
+    async fn work(self: Arc<Self>, mut workload: Workload) -> anyhow::Result<()> {
+        let mut session = 0;
+        while !self.ended.load(Ordering::Relaxed) {
+            let position = if workload.one_in(3) {
+                let consistency = match (workload.one_in(3), workload.one_in(2)) {
+                    (true, _) => Consistency::Any,
+                    (false, true) => Consistency::Session(session),
+                    (false, false) => Consistency::Strong,
+                };
+                self.query(workload.query(), consistency).await?
+            } else {
+                self.update(workload.update()).await?
+            };
+            session = position.map_or(session, |position| session.max(position));
+        }
+        Ok(())
+    }
+
+    /// Performs an update until its outcome is certain, and writes it down.
+    pub async fn update(&self, operations: Vec<Operation>) -> anyhow::Result<Option<u64>> {
+        let request = Request::new(encode(&operations)).deadline(DEADLINE);
+        let invoked_ns = self.now_ns();
+        let (kind, reply) = match self.client.settle(&request, SETTLE_PATIENCE).await {
+            Outcome::Done(reply) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                let place = Place { position: reply.position, index: reply.index.unwrap_or(0) };
+                (Kind::Update(place), Some(reply))
+            }
+            Outcome::Refused(refusal) if refusal.retryable => (Kind::Refused, None),
+            Outcome::Refused(refusal) => anyhow::bail!("{operations:?}: {}: {}", refusal.code, refusal.message),
+            Outcome::Unknown(_) => (Kind::Unknown, None),
+        };
+        self.record(&request, invoked_ns, operations, kind, reply)
+    }
+
+    /// Performs a query and writes it down if it was answered.
+    pub async fn query(&self, operations: Vec<Operation>, consistency: Consistency) -> anyhow::Result<Option<u64>> {
+        let request = Request::new(encode(&operations)).deadline(DEADLINE);
+        let request = match consistency {
+            Consistency::Any => request,
+            Consistency::Session(after) => request.after(after),
+            Consistency::Strong => request.strong(),
+        };
+        let invoked_ns = self.now_ns();
+        match self.client.read(&request, SETTLE_PATIENCE).await {
+            Outcome::Done(reply) => {
+                let kind = Kind::Query { position: reply.position, consistency };
+                self.record(&request, invoked_ns, operations, kind, Some(reply))
+            }
+            other => anyhow::bail!("{operations:?} with {consistency:?}: {other}"),
+        }
+    }
+
+    fn record(
+        &self,
+        request: &Request,
+        invoked_ns: u64,
+        operations: Vec<Operation>,
+        kind: Kind,
+        reply: Option<Reply>,
+    ) -> anyhow::Result<Option<u64>> {
+        let observed = reply.as_ref().map(|reply| decode(&operations, &reply.results)).transpose()?;
+        let record = Record {
+            id: request.id().to_owned(),
+            invoked_ns,
+            completed_ns: self.now_ns(),
+            operations,
+            observed: observed.unwrap_or_default(),
+            kind,
+        };
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        Ok(reply.map(|reply| reply.position))
+    }
+
+    /// Reads everything once more, and checks the whole history.
+    pub async fn finish(&self) -> anyhow::Result<Summary> {
+        self.query(Workload::read_all(self.keys), Consistency::Strong).await?;
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(check(&records)?)
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}

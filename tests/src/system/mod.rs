@@ -1,0 +1,122 @@
+//! A whole system for one test: a real nats-server and the real services, each a process of its own.
+
+mod binaries;
+mod faults;
+mod nats_server;
+mod observe;
+mod options;
+mod ports;
+mod process;
+mod proxy;
+mod services;
+mod start;
+mod status;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use binaries::service as service_binary;
+pub use options::Options;
+pub use proxy::Proxy;
+pub use status::{CspStatus, Status};
+pub use usage::Usage;
+
+use crate::client::Client;
+use process::Process;
+
+/// The group that every test system has.
+pub const GROUP: &str = "test";
+
+/// How long anything that must happen may take on a busy machine of two cores.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running system. Dropping it kills every process; its data is kept only where the test failed.
+#[derive(Debug)]
+pub struct System {
+    options: Options,
+    folder: PathBuf,
+    processes: Mutex<BTreeMap<String, Process>>,
+    proxies: BTreeMap<String, Proxy>,
+    client: Client,
+    urls: Vec<String>,
+    keep: Mutex<bool>,
+}
+
+impl System {
+    /// Starts a system, lets a scenario run on it, and keeps the data folder if the scenario fails.
+    pub async fn run(
+        options: Options,
+        scenario: impl AsyncFnOnce(Arc<Self>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let system = Arc::new(Self::start(options).await?);
+        let outcome = scenario(Arc::clone(&system)).await;
+        if outcome.is_err() {
+            eprintln!("last status: {}", system.status().await);
+            system.keep_data();
+        }
+        outcome
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// A client of the group. Clones share one connection.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A client with a connection of its own.
+    pub async fn new_client(&self) -> anyhow::Result<Client> {
+        Client::connect(&self.urls, GROUP).await
+    }
+
+    /// Where NATS clients connect.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// Where everything of this system lies.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// The names of the CSPs that run from the start.
+    pub fn csps(&self) -> Vec<String> {
+        (1..=self.options.csps).map(|number| format!("csp-{number}")).collect()
+    }
+
+    /// The names of all processes.
+    pub fn names(&self) -> Vec<String> {
+        self.processes().keys().cloned().collect()
+    }
+
+    /// The network between a service and NATS, in a system with proxies.
+    pub fn network(&self, name: &str) -> anyhow::Result<&Proxy> {
+        self.proxies.get(name).ok_or_else(|| anyhow::anyhow!("{name} has no proxy"))
+    }
+
+    /// Keeps the data folder when the system ends.
+    pub fn keep_data(&self) {
+        *self.keep.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.processes().values_mut().for_each(Process::kill);
+        if *self.keep.lock().unwrap_or_else(PoisonError::into_inner) || std::thread::panicking() {
+            eprintln!("the data and the logs of this test are kept in {}", self.folder.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What tests look at: statuses, the log, and digests over whole copies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use futures::future::join_all;
+use holdfast_schemas::subject;
+use serde_json::{Value, json};
+
+use super::{CspStatus, GROUP, PATIENCE, Status, System};
+use crate::wait::until;
+
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+const DIGEST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A digest over everything in a copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest {
+    /// Where the copy stood.
+    pub position: u64,
+    /// How many keys it holds.
+    pub keys: u64,
+    /// The digest.
+    pub digest: String,
+}
+
+impl System {
+    /// Every CSP's status.
+    pub async fn status(&self) -> Status {
+        let names: Vec<String> = self.names().into_iter().filter(|name| name.starts_with("csp-")).collect();
+        let asked = names.into_iter().map(async |csp| {
+            let reply = self.client.ask(subject::csp_status(GROUP, &csp), &json!({}), STATUS_PATIENCE).await;
+            (csp, reply.ok().as_ref().and_then(CspStatus::decode))
+        });
+        Status { csps: join_all(asked).await.into_iter().collect() }
+    }
+
+    /// Waits until the status is as wanted; the last one is told when it does not become so.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> anyhow::Result<Status> {
+        self.until_within(what, PATIENCE, wanted).await
+    }
+
+    /// The same with a bound of its own.
+    pub async fn until_within(
+        &self,
+        what: &str,
+        bound: Duration,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> anyhow::Result<Status> {
+        until(what, bound, async || {
+            let status = self.status().await;
+            if wanted(&status) { Ok(status) } else { Err(status) }
+        })
+        .await
+    }
+
+    /// Waits until these CSPs serve.
+    pub async fn until_available(&self, csps: &[String]) -> anyhow::Result<()> {
+        self.until(&format!("{csps:?} to be available"), |status| status.all_available(csps)).await?;
+        Ok(())
+    }
+
+    /// The log's stream as NATS sees it.
+    pub async fn log_state(&self) -> anyhow::Result<jetstream::stream::State> {
+        let context = jetstream::new(self.client.nats().clone());
+        let stream = context.get_stream(subject::log_stream(GROUP)).await?;
+        Ok(stream.cached_info().state.clone())
+    }
+
+    /// One CSP's digest.
+    pub async fn digest(&self, csp: &str) -> anyhow::Result<Digest> {
+        let reply = self.client.ask(subject::csp_digest(GROUP, csp), &json!({}), DIGEST_PATIENCE).await?;
+        let number = |field: &str| reply[field].as_u64().ok_or_else(|| anyhow::anyhow!("no {field} in {reply}"));
+        let digest = reply["digest"].as_str().unwrap_or_default().to_owned();
+        anyhow::ensure!(!digest.is_empty(), "no digest in {reply}");
+        Ok(Digest { position: number("position")?, keys: number("keys")?, digest })
+    }
+
+    /// Digests of these CSPs at one and the same position, which must be equal.
+    pub async fn equal_digests(&self, csps: &[String]) -> anyhow::Result<Digest> {
+        let mut by_position: BTreeMap<u64, BTreeMap<String, Digest>> = BTreeMap::new();
+        until("digests of all CSPs at one position", PATIENCE, async || {
+            let digests = join_all(csps.iter().map(async |csp| (csp.clone(), self.digest(csp).await))).await;
+            for (csp, digest) in digests {
+                let digest = digest.map_err(|error| format!("{csp}: {error:#}"))?;
+                by_position.entry(digest.position).or_default().insert(csp, digest);
+            }
+            match by_position.values().find(|digests| digests.len() == csps.len()) {
+                Some(digests) => Ok(digests.clone()),
+                None => Err(format!("positions seen: {:?}", by_position.keys().collect::<Vec<_>>())),
+            }
+        })
+        .await
+        .and_then(|digests| {
+            let different: BTreeSet<&Digest> = digests.values().collect();
+            anyhow::ensure!(different.len() == 1, "copies differ: {digests:?}");
+            digests.into_values().next().ok_or_else(|| anyhow::anyhow!("no CSPs to compare"))
+        })
+    }
+
+    /// Asks every CSP the same query at the same position or later, and demands the same results of all.
+    pub async fn equal_answers(&self, csps: &[String], sql: &str, after: u64) -> anyhow::Result<Vec<Value>> {
+        let mut first: Option<(String, Vec<Value>)> = None;
+        for csp in csps {
+            let request = crate::client::Request::new(sql).after(after);
+            let reply = self.client.query_at(csp, &request).await.done()?;
+            match &first {
+                None => first = Some((csp.clone(), reply.results)),
+                Some((other, results)) => anyhow::ensure!(
+                    *results == reply.results,
+                    "{sql}: {other} and {csp} answer differently:\n{}\n{}",
+                    Value::from(results.clone()),
+                    Value::from(reply.results)
+                ),
+            }
+        }
+        Ok(first.map(|(_, results)| results).unwrap_or_default())
+    }
+}

@@ -1,0 +1,72 @@
+//! How each service is started: which program, with which settings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::process::Specification;
+use super::{GROUP, Options, binaries};
+
+/// A service under the name that tests use, and the kind that names its program and its section of settings.
+pub struct Member {
+    /// `csp-2`, `execution-1`.
+    pub name: String,
+    /// `replication`, `execution`, ...
+    pub kind: &'static str,
+}
+
+/// Everything that runs besides NATS.
+pub fn members(options: &Options) -> Vec<Member> {
+    let many = |kind, prefix: &str, count: usize| {
+        (1..=count).map(|number| Member { name: format!("{prefix}-{number}"), kind }).collect::<Vec<_>>()
+    };
+    let mut members = many("administration", "administration", 1);
+    members.extend(many("supervision", "supervision", 1));
+    members.extend(many("execution", "execution", options.executions));
+    members.extend(many("replication", "csp", options.csps + options.csps_later));
+    members
+}
+
+/// Where a service says that it is ready.
+pub fn ready_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join("run").join(format!("{name}.ready"))
+}
+
+/// How to start a service that reaches NATS at `url`.
+pub fn specification(member: &Member, options: &Options, folder: &Path, url: &str) -> anyhow::Result<Specification> {
+    let mut environment: BTreeMap<String, String> = [
+        ("HOLDFAST_NATS__URL", url.to_owned()),
+        ("HOLDFAST_EXIT_ON_STDIN_EOF", "1".to_owned()),
+        ("HOLDFAST_READY_FILE", ready_file(folder, &member.name).display().to_string()),
+        ("HOLDFAST_TELEMETRY__LOG", std::env::var("HOLDFAST_TEST_LOG").unwrap_or_else(|_| "info".into())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    if member.kind == "replication" {
+        environment.extend(replication(member, options, folder));
+    }
+    Ok(Specification {
+        name: member.name.clone(),
+        program: binaries::service(&format!("holdfast-{}", member.kind))?,
+        arguments: Vec::new(),
+        environment,
+        folder: folder.to_path_buf(),
+        log: folder.join("log").join(format!("{}.log", member.name)),
+        watches_stdin: true,
+    })
+}
+
+fn replication(member: &Member, options: &Options, folder: &Path) -> BTreeMap<String, String> {
+    const MEMORY_MB: &str = "256";
+    let setting = |field: &str, value: String| (format!("HOLDFAST_REPLICATION__{field}"), value);
+    let mut environment: BTreeMap<String, String> = [
+        setting("GROUP", GROUP.into()),
+        setting("CSP", member.name.clone()),
+        setting("NODE", member.name.replace("csp", "node")),
+        setting("DATA_DIR", folder.join(&member.name).display().to_string()),
+        setting("STORAGE", options.storage.into()),
+        setting("MEMORY_MB", MEMORY_MB.into()),
+    ]
+    .into();
+    environment.extend(options.csp_environment.clone());
+    environment
+}

@@ -1,0 +1,146 @@
+//! Brings a system up: NATS, administration, the group, then everything else, each step behind a condition.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use holdfast_schemas::subject;
+use serde_json::json;
+
+use super::process::{self, Process};
+use super::services::{members, ready_file, specification};
+use super::{GROUP, Options, PATIENCE, Proxy, System, nats_server};
+use crate::client::{Client, Request};
+use crate::wait::until;
+
+impl System {
+    /// Starts a system and waits until it serves.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("holdfast-test-").tempdir()?.keep();
+        for part in ["log", "run"] {
+            std::fs::create_dir_all(folder.join(part))?;
+        }
+        let system = Self::prepare(options, &folder).await.inspect_err(|_| {
+            eprintln!("the system did not start; see {}", folder.display());
+        })?;
+        if let Err(error) = system.bring_up().await {
+            system.keep_data();
+            return Err(error);
+        }
+        Ok(system)
+    }
+
+    /// Starts NATS, and makes everything else ready to be started.
+    async fn prepare(options: Options, folder: &Path) -> anyhow::Result<Self> {
+        let servers = nats_server::servers(options.nats_servers, options.sync_interval, folder)?;
+        let urls: Vec<String> = servers.client_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let mut processes = BTreeMap::new();
+        for server in servers.specifications {
+            let name = server.name.clone();
+            let mut process = Process::new(server);
+            process.start()?;
+            processes.insert(name, process);
+        }
+        let mut proxies = BTreeMap::new();
+        for member in members(&options) {
+            let mut url = urls.join(",");
+            if options.proxied {
+                let proxy = Proxy::start(servers.client_ports[0]).await?;
+                url = format!("nats://127.0.0.1:{}", proxy.port());
+                proxies.insert(member.name.clone(), proxy);
+            }
+            let specification = specification(&member, &options, folder, &url)?;
+            processes.insert(member.name, Process::new(specification));
+        }
+        let client = connect(&urls).await?;
+        let (processes, keep, folder) = (Mutex::new(processes), Mutex::new(false), folder.to_path_buf());
+        Ok(Self { options, folder, processes, proxies, client, urls, keep })
+    }
+
+    async fn bring_up(&self) -> anyhow::Result<()> {
+        self.start_ready("administration-1").await?;
+        self.define_group().await?;
+        let later = self.later();
+        let others: Vec<String> = self.names().into_iter().filter(|name| !later.contains(name)).collect();
+        for name in &others {
+            self.start_process(name)?;
+        }
+        for name in others.iter().filter(|name| !name.starts_with("nats-")) {
+            self.wait_ready(name).await?;
+        }
+        self.until_available(&self.csps()).await?;
+        self.until_serving().await
+    }
+
+    /// The CSPs that the test starts by itself.
+    fn later(&self) -> Vec<String> {
+        let first = self.options.csps + 1;
+        (first..first + self.options.csps_later).map(|number| format!("csp-{number}")).collect()
+    }
+
+    async fn define_group(&self) -> anyhow::Result<()> {
+        let csps: Vec<String> = self.csps().into_iter().chain(self.later()).collect();
+        let definition = json!({
+            "name": GROUP,
+            "csps": csps,
+            "replication": self.options.replication,
+            "isolation": self.options.isolation,
+            "storage": self.options.storage,
+            "ids_kept_ms": self.options.ids_kept_ms,
+            "log_replicas": self.options.nats_servers,
+        });
+        let body = json!({ "definition": definition });
+        until("the group to be defined", PATIENCE, async || {
+            self.client.ask(subject::admin("group", "define"), &body, Duration::from_secs(10)).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Starts a service and waits until it says that it is ready.
+    pub async fn start_ready(&self, name: &str) -> anyhow::Result<()> {
+        self.start_process(name)?;
+        self.wait_ready(name).await
+    }
+
+    /// Starts a process and waits for nothing.
+    pub fn start_process(&self, name: &str) -> anyhow::Result<()> {
+        let mut processes = self.processes();
+        let process = processes.get_mut(name).ok_or_else(|| anyhow::anyhow!("there is no {name}"))?;
+        if process.id().is_none() || process.exit_status().is_some() {
+            let _ = std::fs::remove_file(ready_file(&self.folder, name));
+        }
+        process.start()
+    }
+
+    async fn wait_ready(&self, name: &str) -> anyhow::Result<()> {
+        process::ready(name, &ready_file(&self.folder, name), PATIENCE, || {
+            let mut processes = self.processes();
+            let process = processes.get_mut(name)?;
+            process.exit_status().map(|status| format!("{status}\n{}", process.log_tail()))
+        })
+        .await
+    }
+
+    /// Waits until the group answers an update and a query.
+    pub async fn until_serving(&self) -> anyhow::Result<()> {
+        let deadline = Duration::from_secs(2);
+        until("the group to serve", PATIENCE, async || {
+            self.client.update(&Request::new("RETURN 1").deadline(deadline)).await.done()?;
+            self.client.query(&Request::new("RETURN 1").deadline(deadline)).await.done()
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Connects as soon as a server listens and JetStream answers.
+async fn connect(urls: &[String]) -> anyhow::Result<Client> {
+    until("nats-server to serve JetStream", PATIENCE, async || {
+        let client = Client::connect(urls, GROUP).await?;
+        async_nats::jetstream::new(client.nats().clone()).query_account().await?;
+        anyhow::Ok(client)
+    })
+    .await
+}

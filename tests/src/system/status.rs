@@ -1,0 +1,80 @@
+//! What a system looks like from outside: every CSP's own status, as it answers it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+/// One CSP's status, as far as tests look at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CspStatus {
+    /// Its state, as on the wire.
+    pub state: String,
+    /// Its applied position.
+    pub applied: u64,
+    /// The epoch that it knows.
+    pub epoch: u64,
+    /// The primary that it knows.
+    pub primary: Option<String>,
+    /// Its counters.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// All CSPs by name; none for those that do not answer.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// By name.
+    pub csps: BTreeMap<String, Option<CspStatus>>,
+}
+
+impl CspStatus {
+    /// Reads a status reply.
+    pub fn decode(reply: &Value) -> Option<Self> {
+        let counters = reply["counters"].as_object()?.iter();
+        Some(Self {
+            state: reply["state"].as_str()?.to_owned(),
+            applied: reply["applied"].as_u64()?,
+            epoch: reply["epoch"].as_u64()?,
+            primary: reply["primary"].as_str().map(str::to_owned),
+            counters: counters.filter_map(|(name, value)| Some((name.clone(), value.as_u64()?))).collect(),
+        })
+    }
+}
+
+impl Status {
+    /// A CSP's applied position; 0 where it does not answer.
+    pub fn applied(&self, csp: &str) -> u64 {
+        self.of(csp).map_or(0, |status| status.applied)
+    }
+
+    /// Whether a CSP serves.
+    pub fn available(&self, csp: &str) -> bool {
+        self.of(csp).is_some_and(|status| status.state == "available")
+    }
+
+    /// The highest applied position.
+    pub fn applied_max(&self) -> u64 {
+        self.csps.values().flatten().map(|status| status.applied).max().unwrap_or(0)
+    }
+
+    /// Whether all of these serve.
+    pub fn all_available(&self, csps: &[String]) -> bool {
+        csps.iter().all(|csp| self.available(csp))
+    }
+
+    fn of(&self, csp: &str) -> Option<&CspStatus> {
+        self.csps.get(csp).and_then(Option::as_ref)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (csp, status) in &self.csps {
+            match status {
+                None => write!(f, "{csp}: no answer; ")?,
+                Some(status) => write!(f, "{csp}: {} at {} epoch {}; ", status.state, status.applied, status.epoch)?,
+            }
+        }
+        Ok(())
+    }
+}
