@@ -1,0 +1,110 @@
+//! Learns the groups from the definitions bucket: a watch that is set up again whenever it ends, and a look-up for requests
+//! that are faster than the watch.
+
+use crate::router::Router;
+use async_nats::jetstream::kv::{Entry, Operation, Store};
+use async_nats::jetstream;
+use futures::StreamExt;
+use holdfast_schemas::message::administration::GroupDefinition;
+use holdfast_schemas::{Message, subject};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// First pause before the watch is set up again; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Why the bucket could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionsError {
+    /// The bucket is not there, or JetStream does not answer.
+    #[error("the definitions bucket cannot be reached")]
+    Bucket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An entry is not a definition.
+    #[error("the definition cannot be read")]
+    Entry(#[from] holdfast_schemas::DecodeError),
+}
+
+/// The definitions bucket.
+#[derive(Clone)]
+pub struct Definitions {
+    jetstream: jetstream::Context,
+}
+
+impl Definitions {
+    /// The bucket behind this JetStream context; nothing is asked yet.
+    pub fn new(jetstream: jetstream::Context) -> Self {
+        Self { jetstream }
+    }
+
+    /// Reads one definition. A bucket that was never made holds none.
+    pub async fn look_up(&self, group: &str) -> Result<Option<GroupDefinition>, DefinitionsError> {
+        if holdfast_schemas::name::validate(holdfast_schemas::name::NameKind::Group, group).is_err() {
+            return Ok(None);
+        }
+        let entry = self.bucket().await?.entry(group).await.map_err(|error| DefinitionsError::Bucket(error.into()))?;
+        match entry {
+            Some(entry) if entry.operation == Operation::Put => Ok(Some(GroupDefinition::decode(&entry.value)?)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Keeps the router's groups as the bucket says, for ever. `loaded` turns true once the first read is complete.
+    pub async fn follow(&self, router: Arc<Router>, loaded: watch::Sender<bool>) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.follow_once(&router, &loaded).await {
+                Ok(()) => pause = PAUSE_MIN,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "the definitions are not watched");
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn follow_once(&self, router: &Router, loaded: &watch::Sender<bool>) -> Result<(), DefinitionsError> {
+        let bucket = self.bucket().await?;
+        let empty = bucket.status().await.map_err(|error| DefinitionsError::Bucket(error.into()))?.values() == 0;
+        let mut watch =
+            bucket.watch_with_history(">").await.map_err(|error| DefinitionsError::Bucket(error.into()))?;
+        // An empty bucket sends no marker for "this was all".
+        if empty {
+            loaded.send_replace(true);
+        }
+        while let Some(entry) = watch.next().await {
+            let entry = entry.map_err(|error| DefinitionsError::Bucket(error.into()))?;
+            apply(router, &entry);
+            if entry.seen_current {
+                loaded.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+
+    async fn bucket(&self) -> Result<Store, DefinitionsError> {
+        self.jetstream
+            .get_key_value(subject::definitions_bucket())
+            .await
+            .map_err(|error| DefinitionsError::Bucket(error.into()))
+    }
+}
+
+fn apply(router: &Router, entry: &Entry) {
+    match entry.operation {
+        Operation::Put => match GroupDefinition::decode(&entry.value) {
+            Ok(definition) => {
+                tracing::info!(group = definition.name, csps = definition.csps.len(), "group known");
+                router.define(definition);
+            }
+            Err(error) => tracing::error!(group = entry.key, %error, "a definition cannot be read and is left out"),
+        },
+        Operation::Delete | Operation::Purge => {
+            tracing::info!(group = entry.key, "group gone");
+            router.remove(&entry.key);
+        }
+    }
+}

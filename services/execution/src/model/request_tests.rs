@@ -1,0 +1,145 @@
+//! Bad input as a table with stable codes, and agreement with the types of `schemas`.
+
+use super::*;
+use proptest::prelude::*;
+
+fn refused(kind: Kind, body: &str) -> Refusal {
+    match read(kind, body.as_bytes()) {
+        Err(refusal) => refusal,
+        Ok(request) => panic!("taken: {body} as {request:?}"),
+    }
+}
+
+#[test]
+fn good_requests_say_what_they_need() {
+    let update = read(Kind::Update, br#"{"id":"x","sql":"CREATE a","vars":{"v":[1]},"deadline_ms":100}"#).unwrap();
+    assert_eq!(update, Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update });
+    let cases = [
+        (r#"{"sql":"s"}"#, Need::Any { max_lag_ms: None }),
+        (r#"{"sql":"s","consistency":"any","max_lag_ms":5}"#, Need::Any { max_lag_ms: Some(5) }),
+        (r#"{"sql":"s","max_lag_ms":5,"affinity":"k"}"#, Need::Any { max_lag_ms: Some(5) }),
+        (r#"{"sql":"s","consistency":"session","after":9}"#, Need::Session { after: 9 }),
+        (r#"{"sql":"s","consistency":"strong","type":"io.holdfast.execution.v1.query_request"}"#, Need::Strong),
+    ];
+    for (body, need) in cases {
+        let request = read(Kind::Query, body.as_bytes()).unwrap();
+        assert_eq!(request, Request { id: None, deadline_ms: limits::DEFAULT_DEADLINE_MS, need }, "{body}");
+    }
+}
+
+#[test]
+fn bad_requests_are_refused_with_stable_codes() {
+    let cases = [
+        (Kind::Update, ""),
+        (Kind::Update, "not json"),
+        (Kind::Update, "[]"),
+        (Kind::Update, "{}"),
+        (Kind::Update, r#"{"sql":"s"} trailing"#),
+        (Kind::Update, r#"{"sql":"s","sql":"t"}"#),
+        (Kind::Update, r#"{"sql":"s","unknown":1}"#),
+        (Kind::Update, r#"{"sql":"s","consistency":"any"}"#),
+        (Kind::Update, r#"{"sql":1}"#),
+        (Kind::Update, r#"{"sql":""}"#),
+        (Kind::Update, r#"{"sql":null}"#),
+        (Kind::Update, r#"{"sql":"s","vars":[]}"#),
+        (Kind::Update, r#"{"sql":"s","id":""}"#),
+        (Kind::Update, r#"{"sql":"s","id":7}"#),
+        (Kind::Update, r#"{"sql":"s","id":"a\r\nHoldfast-Attempt: 9"}"#),
+        (Kind::Update, r#"{"sql":"s","ns":""}"#),
+        (Kind::Update, r#"{"sql":"s","deadline_ms":0}"#),
+        (Kind::Update, r#"{"sql":"s","deadline_ms":-1}"#),
+        (Kind::Update, r#"{"sql":"s","deadline_ms":60001}"#),
+        (Kind::Update, r#"{"sql":"s","type":"io.holdfast.execution.v1.query_request"}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"eventual"}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"session"}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"session","after":-1}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"session","after":1,"max_lag_ms":1}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"strong","max_lag_ms":1}"#),
+        (Kind::Query, r#"{"sql":"s","consistency":"strong","after":1}"#),
+        (Kind::Query, r#"{"sql":"s","after":1}"#),
+        (Kind::Query, r#"{"sql":"s","affinity":""}"#),
+    ];
+    for (kind, body) in cases {
+        let refusal = refused(kind, body);
+        assert_eq!(refusal.code, ErrorCode::InvalidRequest, "{body}: {}", refusal.message);
+        assert!(!refusal.message.is_empty());
+    }
+}
+
+#[test]
+fn a_refusal_bears_the_id_where_it_could_be_read() {
+    assert_eq!(refused(Kind::Update, r#"{"id":"x","sql":1}"#).id.as_deref(), Some("x"));
+}
+
+#[test]
+fn size_and_depth_are_limited() {
+    let large = format!(r#"{{"sql":"{}"}}"#, "x".repeat(limits::MAX_REQUEST_BYTES));
+    assert_eq!(refused(Kind::Update, &large).code, ErrorCode::RequestTooLarge);
+    let nested = |depth: usize| format!(r#"{{"sql":"s","vars":{{"v":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
+    assert!(read(Kind::Update, nested(limits::MAX_JSON_DEPTH - 2).as_bytes()).is_ok());
+    assert!(refused(Kind::Update, &nested(limits::MAX_JSON_DEPTH - 1)).message.contains("nested"));
+    assert!(refused(Kind::Update, &nested(100_000)).message.contains("nested"));
+    let in_text = format!(r#"{{"sql":"\"{}"}}"#, "[".repeat(1_000));
+    assert!(read(Kind::Update, in_text.as_bytes()).is_ok(), "brackets in text do not nest");
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("1".to_owned()),
+        Just("0".to_owned()),
+        Just("-3".to_owned()),
+        Just("70000".to_owned()),
+        Just("1.5".to_owned()),
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("[]".to_owned()),
+        Just("{}".to_owned()),
+        Just(r#""text""#.to_owned()),
+        Just(r#""""#.to_owned()),
+        Just(r#""session""#.to_owned()),
+        Just(r#""strong""#.to_owned()),
+        Just(r#""any""#.to_owned()),
+        Just("[".to_owned()),
+    ]
+}
+
+fn body() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        Just("id"),
+        Just("ns"),
+        Just("db"),
+        Just("vars"),
+        Just("deadline_ms"),
+        Just("consistency"),
+        Just("after"),
+        Just("max_lag_ms"),
+        Just("affinity"),
+        Just("type"),
+        Just("other"),
+    ];
+    prop::collection::vec((field, value()), 0..4).prop_map(|fields| {
+        let fields: String = fields.iter().map(|(name, value)| format!(r#","{name}":{value}"#)).collect();
+        format!(r#"{{"sql":"s"{fields}}}"#)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// What is taken here decodes and passes there, so that a CSP refuses for its own reasons only; and the other way round,
+    /// so that nothing that the contract allows is refused on the way.
+    #[test]
+    fn agrees_with_the_types_of_the_contract(body in body()) {
+        let update = read(Kind::Update, body.as_bytes()).is_ok();
+        prop_assert_eq!(update, contract_takes::<UpdateRequest>(&body), "update {}", body);
+        let query = read(Kind::Query, body.as_bytes()).is_ok();
+        prop_assert_eq!(query, contract_takes::<QueryRequest>(&body), "query {}", body);
+    }
+
+    /// No bytes whatever bring it down.
+    #[test]
+    fn any_bytes_are_answered(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read(Kind::Update, &body);
+        let _ = read(Kind::Query, &body);
+    }
+}
