@@ -49,6 +49,12 @@ pub enum Control {
         /// The CSP that may write in it.
         primary: String,
     },
+    /// Changes nothing: a place in the log at which every copy takes a digest of its content, so that copies can be
+    /// compared while they go on.
+    Mark {
+        /// Who asks finds its own mark by this.
+        id: String,
+    },
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,7 @@ mod origin;
 mod position;
 mod rebuild;
 mod record;
+mod runs;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! What was written lately: the certifier's memory of the positions behind the horizon.
 //!
 //! Points are looked up in a map from the hash of a key to the last position that wrote it. (Two keys with one hash can
-//! cost a needless conflict; it is the same one on every copy.) Ranges are looked up by going through the keys that were
-//! written after the snapshot, newest position first. The keys of a position lie in one block, in the order of writing.
+//! cost a needless conflict; it is the same one on every copy.) Ranges are looked up among the keys that were written
+//! after the snapshot, newest position first (`runs`). The keys of a position lie in one block, in the order of writing.
 //!
 //! The window is bounded by [`Limits`]. When it is full the horizon moves up by whole positions. That depends on what the
 //! window holds and nothing else, so all copies move it alike. Forgetting is invisible but for the rule that snapshots
@@ -16,6 +16,7 @@ use super::chain::Chain;
 use super::keys::HashedMap;
 use super::limits::{KEY_COST_BYTES, Limits, POSITION_COST_BYTES};
 use super::position::Position;
+use super::runs::{KeyPlace, Runs};
 
 /// How much of the buffer for the keys of one position stays allocated.
 const OPEN_KEYS_KEPT_BYTES: usize = 1 << 20;
@@ -29,11 +30,13 @@ pub(crate) struct Horizon {
 }
 
 /// One position in the window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Remembered {
     chain: Chain,
     log_time_ms: u64,
     keys: Box<[u8]>,
+    /// How many keys were ever written before.
+    first_write: u64,
     writes: u32,
 }
 
@@ -45,7 +48,7 @@ struct Written {
 }
 
 /// The memory of recent writes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Window {
     limits: Limits,
     horizon: Horizon,
@@ -56,7 +59,10 @@ pub(crate) struct Window {
     /// rebuild, which starts behind the horizon, could not put them together again.
     spans: VecDeque<(Position, Position)>,
     cost_bytes: u64,
+    runs: Runs,
+    forgotten_writes: u64,
     open_keys: Vec<u8>,
+    open_first_write: u64,
     open_writes: u32,
 }
 
@@ -76,7 +82,10 @@ impl Window {
             last_written: HashedMap::new(),
             spans: VecDeque::new(),
             cost_bytes: 0,
+            runs: Runs::default(),
+            forgotten_writes: 0,
             open_keys: Vec::new(),
+            open_first_write: 0,
             open_writes: 0,
         }
     }
@@ -95,10 +104,7 @@ impl Window {
         if position == self.horizon.position {
             return Some(self.horizon.chain);
         }
-        let behind = position.checked_sub(self.horizon.position)?.checked_sub(1)?;
-        self.positions
-            .get(usize::try_from(behind).ok()?)
-            .map(|remembered| remembered.chain)
+        self.sealed(position).map(|sealed| sealed.chain)
     }
 
     /// The last position that wrote a key, if that was after the snapshot.
@@ -108,21 +114,66 @@ impl Window {
 
     /// The last position after the snapshot that wrote a key of the range `begin <= key < end`.
     pub(crate) fn range_written_after(&self, begin: &[u8], end: &[u8], snapshot: Position) -> Option<Position> {
-        let inside = |key: &[u8]| begin <= key && key < end;
-        let mut newest_first = self.written.iter().rev();
-        let open = newest_first.by_ref().take(self.open_writes as usize);
-        if any_key(&self.open_keys, open, inside) {
-            return Some(self.last_position() + 1);
+        if begin >= end {
+            return None;
         }
-        let skip = snapshot.saturating_sub(self.horizon.position);
-        let count = (self.positions.len() as u64).saturating_sub(skip) as usize;
-        for (age, remembered) in self.positions.iter().rev().take(count).enumerate() {
-            let writes = newest_first.by_ref().take(remembered.writes as usize);
-            if any_key(&remembered.keys, writes, inside) {
-                return Some(self.last_position() - age as u64);
+        let range = (begin, end);
+        // Newest first: what is being applied, and behind the last complete run; then the runs; then what is left.
+        let mut newest = self.last_position() + 1;
+        for run in self.runs.behind(snapshot) {
+            if let Some(position) = self.scan(range, run.last, newest) {
+                return Some(position);
             }
+            newest = run.last;
+            let places = || (run.first..=run.last).flat_map(|position| self.places(position));
+            if run.meets(range, places, |place| self.key(place)) {
+                break;
+            }
+            newest = run.first - 1;
         }
-        None
+        self.scan(range, snapshot, newest)
+    }
+
+    /// As above for the positions after `oldest` up to `newest`, by going through all of them.
+    fn scan(&self, (begin, end): (&[u8], &[u8]), oldest: Position, newest: Position) -> Option<Position> {
+        (oldest + 1..=newest).rev().find(|&position| {
+            self.places(position).any(|place| {
+                let key = self.key(place);
+                begin <= key && key < end
+            })
+        })
+    }
+
+    /// Where the keys of a position lie; the last one may be that which is being applied.
+    fn places(&self, position: Position) -> impl Iterator<Item = KeyPlace> {
+        let (first_write, writes) = match self.sealed(position) {
+            Some(sealed) => (sealed.first_write, sealed.writes),
+            None => (self.open_first_write, self.open_writes),
+        };
+        let from = (first_write - self.forgotten_writes) as usize;
+        let ends = self
+            .written
+            .range(from..from + writes as usize)
+            .map(|written| written.end);
+        ends.scan(0, move |start, end| {
+            Some(KeyPlace {
+                position,
+                start: std::mem::replace(start, end),
+                end,
+            })
+        })
+    }
+
+    fn key(&self, place: KeyPlace) -> &[u8] {
+        let keys = self
+            .sealed(place.position)
+            .map_or(self.open_keys.as_slice(), |sealed| &sealed.keys);
+        keys.get(place.start as usize..place.end as usize).unwrap_or_default()
+    }
+
+    fn sealed(&self, position: Position) -> Option<&Remembered> {
+        let behind = position.checked_sub(self.horizon.position)?.checked_sub(1)?;
+        self.positions.get(usize::try_from(behind).ok()?)
     }
 
     /// Remembers a write of the position that is being applied.
@@ -158,13 +209,16 @@ impl Window {
             chain,
             log_time_ms,
             keys,
+            first_write: self.open_first_write,
             writes: self.open_writes,
         };
         self.cost_bytes += sealed.cost_bytes();
         self.positions.push_back(sealed);
+        self.runs.seal(self.last_position(), self.open_writes as usize);
         self.open_keys.clear();
         // One huge entry must not hold its memory for ever.
         self.open_keys.shrink_to(OPEN_KEYS_KEPT_BYTES);
+        self.open_first_write += u64::from(self.open_writes);
         self.open_writes = 0;
     }
 
@@ -198,6 +252,8 @@ impl Window {
         for written in self.written.drain(..first.writes as usize) {
             self.last_written.remove_if(written.hash, |last| last == position);
         }
+        self.forgotten_writes += u64::from(first.writes);
+        self.runs.forget_up_to(position);
         self.horizon = Horizon {
             position,
             chain: first.chain,
@@ -207,20 +263,29 @@ impl Window {
     }
 }
 
+/// Two windows are equal if they remember the same, whatever was forgotten before.
+impl PartialEq for Window {
+    fn eq(&self, other: &Self) -> bool {
+        self.limits == other.limits
+            && self.horizon == other.horizon
+            && self.positions == other.positions
+            && self.written == other.written
+            && self.last_written == other.last_written
+            && self.spans == other.spans
+            && self.cost_bytes == other.cost_bytes
+            && (&self.open_keys, self.open_writes) == (&other.open_keys, other.open_writes)
+    }
+}
+
+impl PartialEq for Remembered {
+    fn eq(&self, other: &Self) -> bool {
+        (self.chain, self.log_time_ms, self.writes) == (other.chain, other.log_time_ms, other.writes)
+            && self.keys == other.keys
+    }
+}
+
 impl Remembered {
     fn cost_bytes(&self) -> u64 {
         POSITION_COST_BYTES + self.keys.len() as u64 + u64::from(self.writes) * KEY_COST_BYTES
     }
-}
-
-/// True if a key of a block is as asked. The writes come newest first, so each begins where the next one ends.
-fn any_key<'a>(keys: &[u8], writes: impl Iterator<Item = &'a Written>, inside: impl Fn(&[u8]) -> bool) -> bool {
-    let mut ends = writes.map(|written| written.end as usize).peekable();
-    while let Some(end) = ends.next() {
-        let start = ends.peek().copied().unwrap_or(0);
-        if keys.get(start..end).is_some_and(&inside) {
-            return true;
-        }
-    }
-    false
 }

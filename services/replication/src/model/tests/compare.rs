@@ -22,12 +22,25 @@ pub(super) fn difference(log: &Log, sabotage: Sabotage) -> Option<String> {
             Err(broken) => return Some(format!("position {}: {broken}", message.position)),
         };
         let state = certifier.state();
-        let ours = (state.log_time_ms, state.stamp, state.epoch, state.primary.clone(), state.horizon);
-        let theirs =
-            (reference.log_time_ms, reference.stamp, reference.epoch, reference.primary.clone(), reference.horizon);
+        let ours = (
+            state.log_time_ms,
+            state.stamp,
+            state.epoch,
+            state.primary.clone(),
+            state.horizon,
+        );
+        let theirs = (
+            reference.log_time_ms,
+            reference.stamp,
+            reference.epoch,
+            reference.primary.clone(),
+            reference.horizon,
+        );
         if seen != expected || ours != theirs {
             let position = message.position;
-            return Some(format!("position {position}: {seen:?} but should be {expected:?}; {ours:?}, {theirs:?}"));
+            return Some(format!(
+                "position {position}: {seen:?} but should be {expected:?}; {ours:?}, {theirs:?}"
+            ));
         }
         certifier.validate().unwrap();
     }
@@ -63,9 +76,22 @@ fn histories_hold_everything_that_can_happen() {
         }
     }
     let expected = [
-        "Accepted", "Collected", "Conflict Locked", "Conflict Range", "Conflict Read", "Conflict Written",
-        "Control { effective: false }", "Control { effective: true }", "Duplicate", "ReadsUnknown", "TooOld",
-        "Void(BaseTooOld)", "Void(Foreign)", "Void(Incomplete)", "Void(Malformed)", "Void(NotPrimary)",
+        "Accepted",
+        "Collected",
+        "Conflict Locked",
+        "Conflict Range",
+        "Conflict Read",
+        "Conflict Written",
+        "Control { effective: false }",
+        "Control { effective: true }",
+        "Duplicate",
+        "ReadsUnknown",
+        "TooOld",
+        "Void(BaseTooOld)",
+        "Void(Foreign)",
+        "Void(Incomplete)",
+        "Void(Malformed)",
+        "Void(NotPrimary)",
         "Void(Superseded)",
     ];
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);

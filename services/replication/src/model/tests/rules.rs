@@ -1,1 +1,484 @@
 //! The rules one by one, as examples.
+
+use bytes::Bytes;
+
+use super::log::{Letter, Log, Meant, Outside, control, seal};
+use super::{STORAGE_VERSION, Seen};
+use crate::entry::{Control, Isolation, Replication};
+use crate::model::{
+    Applied, AppliedState, Broken, Cause, Certifier, Limits, LogMessage, Outcome, Place, Verdict, VoidReason,
+};
+
+/// A log and its certifier, with two senders.
+struct Bench {
+    log: Log,
+    certifier: Certifier,
+    numbers: [u64; 2],
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+impl Bench {
+    fn new(replication: Replication) -> Self {
+        let mut bench = Self {
+            log: Log::default(),
+            certifier: Certifier::new(STORAGE_VERSION),
+            numbers: [0; 2],
+        };
+        let isolation = Isolation::Serializable;
+        bench.append(control(Control::Define {
+            group: "g".to_owned(),
+            replication,
+            isolation,
+            ids_kept_ms: 60_000,
+        }));
+        bench
+    }
+
+    fn append(&mut self, letter: Letter) -> Applied {
+        self.append_at(1_000 * (self.log.end() + 1), letter)
+    }
+
+    fn append_at(&mut self, time_ms: u64, letter: Letter) -> Applied {
+        self.log.append(time_ms * 1_000, letter);
+        let message = self.log.messages[self.log.messages.len() - 1].0.clone();
+        self.certifier.apply(message).unwrap()
+    }
+
+    fn outside(&mut self, sender: usize, base: u64) -> Outside {
+        self.numbers[sender] += 1;
+        let (csp, number, epoch) = (NAMES[sender], self.numbers[sender], self.log.epoch_at(base));
+        Outside {
+            csp,
+            incarnation: 1,
+            number,
+            epoch,
+            base,
+            part: 0,
+            parts: 1,
+        }
+    }
+
+    fn letter(&mut self, sender: usize, base: u64, transactions: Vec<Meant>) -> Letter {
+        let outside = self.outside(sender, base);
+        seal(&outside, self.log.chain_at(base), transactions, 1 << 20).remove(0)
+    }
+
+    /// An entry of one sender that has applied everything.
+    fn entry(&mut self, sender: usize, transactions: Vec<Meant>) -> Seen {
+        let letter = self.letter(sender, self.log.end(), transactions);
+        Seen::of(&self.append(letter))
+    }
+
+    fn one(&mut self, sender: usize, meant: Meant) -> Verdict {
+        match self.entry(sender, vec![meant]) {
+            Seen::Batch(decisions) => decisions[0].0,
+            Seen::Void(reason) => Verdict::Void(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn writes(snapshot: u64, keys: &[&str]) -> Meant {
+    let writes = keys.iter().map(|key| (key.as_bytes().to_vec(), false)).collect();
+    Meant {
+        snapshot,
+        serializable: true,
+        writes,
+        ..Meant::default()
+    }
+}
+
+fn with_id(id: &str, meant: Meant) -> Meant {
+    Meant {
+        id: Some(id.to_owned()),
+        ..meant
+    }
+}
+
+#[test]
+fn the_first_committer_wins_also_without_reading() {
+    let mut bench = Bench::new(Replication::Peer);
+    assert_eq!(bench.one(0, writes(1, &["x"])), Verdict::Accepted);
+    assert_eq!(
+        bench.one(1, writes(1, &["x"])),
+        Verdict::Conflict {
+            position: 2,
+            cause: Cause::Written
+        }
+    );
+    assert_eq!(bench.one(1, writes(2, &["x"])), Verdict::Accepted);
+}
+
+#[test]
+fn what_is_before_in_the_same_entry_counts_as_after_the_snapshot() {
+    let mut bench = Bench::new(Replication::Peer);
+    let both = vec![writes(1, &["x"]), writes(1, &["x", "y"]), writes(1, &["y"])];
+    let conflict = Verdict::Conflict {
+        position: 2,
+        cause: Cause::Written,
+    };
+    let expected = [Verdict::Accepted, conflict, Verdict::Accepted].map(|verdict| (verdict, None));
+    assert_eq!(
+        bench.entry(0, both),
+        Seen::Batch(expected.to_vec()),
+        "a refused transaction wrote nothing"
+    );
+}
+
+#[test]
+fn what_was_locked_read_or_scanned_must_not_change() {
+    let mut bench = Bench::new(Replication::Peer);
+    bench.one(0, writes(1, &["m"]));
+    let base = || writes(1, &["other"]);
+    let key = || vec![b"m".to_vec()];
+    let range = |begin: &str, end: &str| vec![(begin.as_bytes().to_vec(), end.as_bytes().to_vec())];
+    let conflict = |cause| Verdict::Conflict { position: 2, cause };
+    assert_eq!(
+        bench.one(
+            1,
+            Meant {
+                locked: key(),
+                ..base()
+            }
+        ),
+        conflict(Cause::Locked)
+    );
+    assert_eq!(bench.one(1, Meant { reads: key(), ..base() }), conflict(Cause::Read));
+    assert_eq!(
+        bench.one(
+            1,
+            Meant {
+                ranges: range("a", "n"),
+                ..base()
+            }
+        ),
+        conflict(Cause::Range)
+    );
+    assert_eq!(
+        bench.one(
+            1,
+            Meant {
+                ranges: range("m", "m\0"),
+                ..base()
+            }
+        ),
+        conflict(Cause::Range)
+    );
+    assert_eq!(
+        bench.one(
+            1,
+            Meant {
+                ranges: range("a", "m"),
+                ..base()
+            }
+        ),
+        Verdict::Accepted,
+        "the end is not in it"
+    );
+}
+
+#[test]
+fn a_snapshot_group_certifies_writes_and_locks_only() {
+    let mut bench = Bench::new(Replication::Peer);
+    let isolation = Isolation::Snapshot;
+    let define = Control::Define {
+        group: "g".to_owned(),
+        replication: Replication::Peer,
+        isolation,
+        ids_kept_ms: 0,
+    };
+    bench.append(control(define));
+    bench.one(0, writes(2, &["m"]));
+    let reads = Meant {
+        reads: vec![b"m".to_vec()],
+        serializable: false,
+        ..writes(2, &["other"])
+    };
+    assert_eq!(bench.one(1, reads), Verdict::Accepted);
+    let locks = Meant {
+        locked: vec![b"m".to_vec()],
+        ..writes(2, &["third"])
+    };
+    assert_eq!(
+        bench.one(1, locks),
+        Verdict::Conflict {
+            position: 3,
+            cause: Cause::Locked
+        }
+    );
+}
+
+#[test]
+fn reads_that_were_not_captured_are_not_serializable() {
+    let mut bench = Bench::new(Replication::Peer);
+    assert_eq!(
+        bench.one(
+            0,
+            Meant {
+                serializable: false,
+                ..writes(1, &["x"])
+            }
+        ),
+        Verdict::ReadsUnknown
+    );
+}
+
+#[test]
+fn stamped_keys_do_not_conflict_and_stamps_rise() {
+    let mut bench = Bench::new(Replication::Peer);
+    let stamped = || Meant {
+        stamped: true,
+        writes: vec![(b"#ffff".to_vec(), true)],
+        ..writes(1, &[])
+    };
+    let expected = [
+        (Verdict::Accepted, Some(2_000_000)),
+        (Verdict::Accepted, Some(2_000_001)),
+    ];
+    assert_eq!(
+        bench.entry(0, vec![stamped(), stamped()]),
+        Seen::Batch(expected.to_vec())
+    );
+    let scans = Meant {
+        ranges: vec![(b"#".to_vec(), b"$".to_vec())],
+        ..writes(1, &["x"])
+    };
+    assert_eq!(
+        bench.one(1, scans),
+        Verdict::Conflict {
+            position: 2,
+            cause: Cause::Range
+        }
+    );
+}
+
+#[test]
+fn a_repeated_id_gets_the_place_of_the_first() {
+    let mut bench = Bench::new(Replication::Peer);
+    bench.entry(0, vec![writes(1, &["x"]), with_id("one", writes(1, &["y"]))]);
+    let first = Verdict::Duplicate(Place { position: 2, index: 1 });
+    assert_eq!(
+        bench.one(1, with_id("one", writes(1, &["y"]))),
+        first,
+        "not a conflict with itself"
+    );
+    assert_eq!(bench.certifier.find_id("one"), Some(Place { position: 2, index: 1 }));
+    bench.one(1, with_id("two", writes(1, &["x"])));
+    assert_eq!(
+        bench.certifier.find_id("two"),
+        None,
+        "a refused transaction may be tried again with its id"
+    );
+    let late = bench.letter(0, 4, vec![with_id("one", writes(4, &["y"]))]);
+    let applied = bench.append_at(62_001, late);
+    assert_eq!(applied.expired_ids, [2]);
+    assert_eq!(
+        Seen::of(&applied),
+        Seen::Batch(vec![(Verdict::Accepted, None)]),
+        "ids are forgotten after their time"
+    );
+}
+
+#[test]
+fn only_the_primary_of_the_epoch_writes() {
+    let mut bench = Bench::new(Replication::Primary);
+    let not_primary = Verdict::Void(VoidReason::NotPrimary);
+    assert_eq!(bench.one(0, writes(1, &["x"])), not_primary, "there is no primary yet");
+    let epoch = |epoch, primary: &str| {
+        control(Control::Epoch {
+            epoch,
+            primary: primary.to_owned(),
+        })
+    };
+    bench.append(epoch(2, "a"));
+    assert_eq!(bench.one(0, writes(3, &["x"])), Verdict::Accepted);
+    assert_eq!(bench.one(1, writes(3, &["y"])), not_primary);
+    let of_the_old_epoch = bench.letter(0, bench.log.end(), vec![writes(3, &["z"])]);
+    bench.append(epoch(3, "a"));
+    assert_eq!(
+        Seen::of(&bench.append(of_the_old_epoch)),
+        Seen::Void(VoidReason::NotPrimary),
+        "though it is primary again"
+    );
+    let void = bench.append(epoch(3, "b"));
+    assert!(matches!(void.outcome, Outcome::Control { effective: false, .. }));
+    assert_eq!(bench.certifier.state().primary.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_later_number_voids_the_earlier_ones() {
+    let mut bench = Bench::new(Replication::Peer);
+    let lost = bench.letter(0, 1, vec![writes(1, &["x"])]);
+    assert_eq!(bench.one(0, writes(1, &["x"])), Verdict::Accepted);
+    assert_eq!(Seen::of(&bench.append(lost)), Seen::Void(VoidReason::Superseded));
+}
+
+#[test]
+fn a_gap_in_the_log_breaks_the_copy_and_changes_nothing() {
+    let mut bench = Bench::new(Replication::Peer);
+    let before = bench.certifier.clone();
+    for position in [0, 1, 3] {
+        let message = LogMessage {
+            position,
+            timestamp_us: 0,
+            payload: Bytes::new(),
+        };
+        let broken = bench.certifier.apply(message).map(|applied| applied.position);
+        assert_eq!(
+            broken,
+            Err(Broken::Sequence {
+                expected: 2,
+                found: position
+            })
+        );
+    }
+    assert!(bench.certifier == before);
+}
+
+#[test]
+fn a_sender_of_another_log_breaks_the_copy_unless_it_was_audited() {
+    let mut bench = Bench::new(Replication::Peer);
+    let other = Log::default().chain_at(0).next(b"other");
+    let of_other_chain = bench.outside(0, 1);
+    let of_the_future = bench.outside(0, 2);
+    let chain = bench.log.chain_at(1);
+    for (outside, chain) in [(of_other_chain, other), (of_the_future, chain)] {
+        let letter = seal(&outside, chain, vec![writes(1, &["x"])], 1 << 20).remove(0);
+        let message = LogMessage {
+            position: bench.log.end() + 1,
+            timestamp_us: 0,
+            payload: letter.payload.clone(),
+        };
+        let before = bench.certifier.clone();
+        let broken = bench.certifier.apply(message.clone()).map(|applied| applied.position);
+        assert_eq!(
+            broken,
+            Err(Broken::OtherLog {
+                position: 2,
+                base: outside.base
+            })
+        );
+        assert!(bench.certifier == before);
+        let applied = bench.certifier.clone().apply_audited(message).unwrap();
+        assert_eq!(Seen::of(&applied), Seen::Void(VoidReason::OtherLog));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_breaks_the_copy() {
+    let mut bench = Bench::new(Replication::Peer);
+    let mut damaged = bench.letter(0, 1, vec![writes(1, &["x"])]).payload.to_vec();
+    damaged[20] ^= 1;
+    for payload in [
+        damaged.clone().into(),
+        Bytes::from_static(b"{\"kind\":\"merge\"}"),
+        Bytes::from_static(&[0xB7, 2]),
+    ] {
+        let message = LogMessage {
+            position: 2,
+            timestamp_us: 0,
+            payload,
+        };
+        let broken = bench.certifier.apply(message.clone()).map(|applied| applied.position);
+        assert!(matches!(broken, Err(Broken::Unreadable { position: 2, .. })));
+        let audited = bench.certifier.clone().apply_audited(message.clone());
+        assert_eq!(
+            audited.is_ok(),
+            message.payload == damaged,
+            "an audit helps against a wrong checksum only"
+        );
+    }
+}
+
+#[test]
+fn a_newer_storage_version_breaks_the_copy_if_the_entry_counts() {
+    let mut bench = Bench::new(Replication::Peer);
+    let older = Certifier {
+        storage_version: STORAGE_VERSION - 1,
+        ..bench.certifier.clone()
+    };
+    let letter = bench.letter(0, 1, vec![writes(1, &["x"])]);
+    let message = LogMessage {
+        position: 2,
+        timestamp_us: 0,
+        payload: letter.payload,
+    };
+    let (ours, theirs) = (STORAGE_VERSION - 1, STORAGE_VERSION);
+    let broken = older.clone().apply(message.clone()).map(|applied| applied.position);
+    assert_eq!(
+        broken,
+        Err(Broken::StorageVersion {
+            position: 2,
+            ours,
+            theirs
+        })
+    );
+    let state = AppliedState {
+        replication: Replication::Primary,
+        ..older.state().clone()
+    };
+    let mut void = Certifier { state, ..older };
+    assert_eq!(
+        Seen::of(&void.apply(message).unwrap()),
+        Seen::Void(VoidReason::NotPrimary)
+    );
+}
+
+#[test]
+fn parts_make_one_transaction_at_the_place_of_the_last() {
+    let mut bench = Bench::new(Replication::Peer);
+    let outside = bench.outside(0, 1);
+    let parts = seal(
+        &outside,
+        bench.log.chain_at(1),
+        vec![writes(1, &["one", "two", "three", "four", "five"])],
+        16,
+    );
+    let count = parts.len() as u64;
+    assert!(count > 2);
+    for part in parts {
+        // Another sender in between does no harm.
+        assert_eq!(bench.one(1, writes(bench.log.end(), &["other"])), Verdict::Accepted);
+        bench.append(part);
+    }
+    let place = 1 + 2 * count;
+    assert_eq!(bench.log.end(), place);
+    let conflict = Verdict::Conflict {
+        position: place,
+        cause: Cause::Written,
+    };
+    assert_eq!(bench.one(1, writes(place - 1, &["five"])), conflict);
+}
+
+#[test]
+fn the_state_comes_back_as_it_was() {
+    let mut bench = Bench::new(Replication::Primary);
+    bench.append(control(Control::Epoch {
+        epoch: 9,
+        primary: "a".to_owned(),
+    }));
+    for state in [AppliedState::genesis(), bench.certifier.state().clone()] {
+        let bytes = state.encode();
+        assert_eq!(AppliedState::decode(&bytes), Ok(state));
+        for length in 0..bytes.len() {
+            assert!(AppliedState::decode(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert!(AppliedState::decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+}
+
+#[test]
+fn a_quiet_group_forgets_by_age() {
+    let mut bench = Bench::new(Replication::Peer);
+    bench.one(0, writes(1, &["x"]));
+    let last = bench.letter(0, 2, vec![writes(2, &["y"])]);
+    bench.append_at(2_000 + Limits::RELEASED.window_age_ms_max + 1, last);
+    assert_eq!(
+        bench.certifier.state().horizon,
+        2,
+        "an open transaction that read the last position is not too old"
+    );
+    assert_eq!(bench.one(1, writes(1, &["z"])), Verdict::TooOld { horizon: 2 });
+    assert_eq!(bench.one(1, writes(2, &["z"])), Verdict::Accepted);
+}
