@@ -48,6 +48,11 @@ impl Recorder {
         self.ended.store(true, Ordering::Relaxed);
     }
 
+    /// Lets clients that are started from now on work again.
+    pub fn go_on(&self) {
+        self.ended.store(false, Ordering::Relaxed);
+    }
+
     /// Starts clients; they work until `end`.
     pub fn clients(self: &Arc<Self>, seed: u64, count: usize) -> Vec<tokio::task::JoinHandle<anyhow::Result<()>>> {
         (0..count)

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use binaries::service as service_binary;
 pub use options::Options;
+pub use ports::free as free_ports;
 pub use proxy::Proxy;
 pub use status::{CspStatus, Status};
 pub use usage::Usage;

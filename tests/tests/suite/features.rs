@@ -1,0 +1,129 @@
+//! Features of SurrealDB that do more than write a record: right on all copies.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use holdfast_tests::client::{Client, Request};
+use holdfast_tests::scenario::create_many;
+use holdfast_tests::system::{Options, System};
+use holdfast_tests::wait::until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends updates to the CSPs in turn.
+async fn spread(client: &Client, csps: &[String], count: usize, sql: impl Fn(usize) -> String) -> anyhow::Result<u64> {
+    let mut position = 0;
+    for number in 0..count {
+        let csp = &csps[number % csps.len()];
+        let reply = client.update_at(csp, &Request::new(sql(number))).await.done()?;
+        position = reply.position.max(position);
+    }
+    Ok(position)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changefeeds_show_the_same_changes_on_all_copies() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let (client, csps) = (system.client(), system.csps());
+        client.commit(Request::new("DEFINE TABLE reading CHANGEFEED 1h"), PATIENCE).await?;
+        let position = spread(&client, &csps, 60, |number| format!("CREATE reading:{number} SET value = {number}")).await?;
+        let show = "SHOW CHANGES FOR TABLE reading SINCE 0 LIMIT 1000";
+        let answer = system.equal_answers(&csps, show, position).await?;
+        let changes = answer[0].as_array().cloned().unwrap_or_default();
+        let stamps: Vec<u64> = changes.iter().filter_map(|change| change["versionstamp"].as_u64()).collect();
+        let created = answer[0].to_string().matches("\"value\"").count();
+        anyhow::ensure!(created >= 60 && stamps.is_sorted(), "{created} changes, stamps {stamps:?}");
+        // A poller that goes on from a stamp that it has seen misses nothing that comes later.
+        let seen = stamps.last().copied().unwrap_or(0) + 1;
+        let position = spread(&client, &csps, 30, |number| format!("UPDATE reading:{number} SET value = -1")).await?;
+        let show = format!("SHOW CHANGES FOR TABLE reading SINCE {seen} LIMIT 1000");
+        let answer = system.equal_answers(&csps, &show, position).await?;
+        let updated = answer[0].to_string().matches("\"value\":-1").count();
+        anyhow::ensure!(updated == 30, "{updated} of 30 later changes");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sequences_hand_out_every_number_once() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let (client, csps) = (system.client(), system.csps());
+        let defined = client.commit(Request::new("DEFINE SEQUENCE ticket BATCH 5 START 1"), PATIENCE).await?;
+        for csp in &csps {
+            client.query_at(csp, &Request::new("RETURN 1").after(defined.position)).await.done()?;
+        }
+        let draws = (0..90).map(|number| {
+            let (client, csp) = (client.clone(), csps[number % csps.len()].clone());
+            async move {
+                let request = Request::new("RETURN sequence::nextval('ticket')").deadline(Duration::from_secs(20));
+                let reply = client.update_at(&csp, &request).await.done()?;
+                reply.results[0].as_i64().ok_or_else(|| anyhow::anyhow!("{reply:?}"))
+            }
+        });
+        let numbers = try_join_all(draws).await?;
+        let distinct: BTreeSet<i64> = numbers.iter().copied().collect();
+        anyhow::ensure!(distinct.len() == numbers.len(), "handed out twice: {numbers:?}");
+        system.equal_digests(&csps).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn async_events_happen_once_on_all_copies() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let (client, csps) = (system.client(), system.csps());
+        let define = "DEFINE TABLE source; DEFINE TABLE effect;
+            DEFINE EVENT later ON source ASYNC WHEN $event = 'CREATE' THEN { CREATE effect SET of = $after.id }";
+        let position = client.commit(Request::new(define), PATIENCE).await?.position;
+        for csp in &csps {
+            client.query_at(csp, &Request::new("RETURN 1").after(position)).await.done()?;
+        }
+        spread(&client, &csps, 60, |number| format!("CREATE source:{number}")).await?;
+        let count = Request::new("SELECT VALUE of FROM effect ORDER BY of").strong();
+        let reply = until("60 effects", PATIENCE, async || {
+            let reply = client.query(&count).await.done()?;
+            let effects = reply.results[0].as_array().map_or(0, Vec::len);
+            anyhow::ensure!(effects >= 60, "{effects} effects");
+            Ok::<_, anyhow::Error>(reply)
+        })
+        .await?;
+        let answer = system.equal_answers(&csps, "SELECT VALUE of FROM effect ORDER BY of", reply.position).await?;
+        let effects = answer[0].as_array().cloned().unwrap_or_default();
+        let distinct: BTreeSet<String> = effects.iter().map(ToString::to_string).collect();
+        anyhow::ensure!(effects.len() == 60 && distinct.len() == 60, "{} effects, {} distinct", effects.len(), distinct.len());
+        system.equal_digests(&csps).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_built_on_existing_records_are_complete_on_all_copies() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let (client, csps) = (system.client(), system.csps());
+        client.commit(Request::new("DEFINE TABLE item"), PATIENCE).await?;
+        create_many(&client, "item", 2_000).await?;
+        let plain = "DEFINE INDEX plain ON item FIELDS number";
+        client.commit(Request::new(plain).deadline(Duration::from_secs(30)), PATIENCE).await?;
+        let concurrent = "DEFINE INDEX beside ON item FIELDS number, id CONCURRENTLY";
+        client.commit(Request::new(concurrent).deadline(Duration::from_secs(30)), PATIENCE).await?;
+        let info = Request::new("INFO FOR INDEX beside ON item").strong();
+        let position = until("the index to be built", PATIENCE, async || {
+            let reply = client.query(&info).await.done()?;
+            let status = reply.results[0]["building"]["status"].clone();
+            anyhow::ensure!(status == "ready", "{}", reply.results[0]);
+            Ok::<_, anyhow::Error>(reply.position)
+        })
+        .await?;
+        for sql in ["SELECT VALUE id FROM item WHERE number = 1234", "SELECT VALUE id FROM item WHERE number > 1990 ORDER BY id"] {
+            let answer = system.equal_answers(&csps, sql, position).await?;
+            anyhow::ensure!(answer[0].as_array().is_some_and(|rows| !rows.is_empty()), "{sql}: {answer:?}");
+        }
+        system.equal_digests(&csps).await?;
+        Ok(())
+    })
+    .await
+}

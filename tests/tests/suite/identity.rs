@@ -1,0 +1,85 @@
+//! The same id again returns the first outcome: at once, from another CSP, after restarts, and when many ask at once.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use holdfast_tests::client::{Client, Reply, Request};
+use holdfast_tests::system::{Options, System};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn same(first: &Reply, again: &Reply) -> anyhow::Result<()> {
+    let equal = (first.position, first.index, &first.results) == (again.position, again.index, &again.results);
+    anyhow::ensure!(equal && again.replayed, "first {first:?}, then {again:?}");
+    Ok(())
+}
+
+async fn executions(client: &Client, record: &str) -> anyhow::Result<u64> {
+    let request = Request::new(format!("SELECT VALUE number FROM seen:{record}")).strong();
+    let reply = client.read(&request, PATIENCE).await.done()?;
+    Ok(reply.results[0][0].as_u64().unwrap_or(0))
+}
+
+fn increment(record: &str) -> Request {
+    Request::new(format!(
+        "UPSERT seen:{record} SET number = (number ?? 0) + 1, chance = rand::ulid(), time = time::now()"
+    ))
+}
+
+async fn repeat(options: Options) -> anyhow::Result<()> {
+    System::run(options, async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE seen"), PATIENCE).await?;
+        let request = increment("one");
+        let first = client.commit(request.clone(), PATIENCE).await?;
+        anyhow::ensure!(!first.replayed && first.id == request.id(), "{first:?}");
+        same(&first, &client.update(&request).await.done()?)?;
+        for csp in system.csps() {
+            client.query_at(&csp, &Request::new("RETURN 1").after(first.position)).await.done()?;
+            same(&first, &client.update_at(&csp, &request).await.done()?)?;
+        }
+        for csp in system.csps() {
+            system.restart(&csp)?;
+        }
+        system.heal().await?;
+        same(&first, &client.commit(request, PATIENCE).await?)?;
+        anyhow::ensure!(executions(&client, "one").await? == 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_id_returns_the_first_outcome_among_peers() -> anyhow::Result<()> {
+    repeat(Options::peer()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_id_returns_the_first_outcome_with_a_primary() -> anyhow::Result<()> {
+    repeat(Options::primary()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_id_sent_many_times_at_once_happens_once() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE seen"), PATIENCE).await?;
+        for round in 0..20 {
+            let record = format!("r{round}");
+            let request = increment(&record).deadline(Duration::from_secs(10));
+            let csps = system.csps();
+            let sent = (0..12).map(|copy| client.update_at(&csps[copy % csps.len()], &request));
+            let outcomes = join_all(sent).await;
+            let mut replies = Vec::new();
+            for outcome in outcomes {
+                replies.push(outcome.done()?);
+            }
+            let firsts = replies.iter().filter(|reply| !reply.replayed).count();
+            let all_same = replies.iter().all(|reply| reply.results == replies[0].results);
+            anyhow::ensure!(firsts <= 1 && all_same, "{replies:?}");
+            anyhow::ensure!(executions(&client, &record).await? == 1, "{record} was executed more than once");
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,17 @@
+//! What must hold, shown on real processes over a real nats-server. Each test has a system of its own.
+
+mod bad_input;
+mod bank;
+mod catch_up;
+mod consistency;
+mod content;
+mod counters;
+mod disconnect;
+mod features;
+mod identity;
+mod idle;
+mod kills;
+mod large;
+mod sabotage;
+mod up;
+mod write_skew;
