@@ -1,6 +1,7 @@
 //! Proof that Holdfast keeps its promises: a harness that runs the real services over a real nats-server, a checker
 //! for what clients were told, scenarios that break things, and the bench.
 
+pub mod bench;
 pub mod client;
 pub mod history;
 pub mod scenario;

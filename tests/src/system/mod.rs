@@ -18,12 +18,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use binaries::service as service_binary;
+pub use binaries::{nats_server as nats_server_binary, service as service_binary};
 pub use options::Options;
 pub use ports::free as free_ports;
 pub use proxy::Proxy;
 pub use status::{CspStatus, Status};
-pub use usage::Usage;
+pub use usage::{Usage, cpu_time};
 
 use crate::client::Client;
 use process::Process;

@@ -18,7 +18,7 @@ pub struct Options {
     /// Servers, 1 or 3.
     pub nats_servers: usize,
     /// `sync_interval` of the servers; none leaves nats-server's default.
-    pub sync_interval: Option<&'static str>,
+    pub sync_interval: Option<String>,
     /// Instances of the execution service.
     pub executions: usize,
     /// Whether every service reaches NATS through a proxy of its own that tests can cut.

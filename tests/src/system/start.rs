@@ -33,7 +33,7 @@ impl System {
 
     /// Starts NATS, and makes everything else ready to be started.
     async fn prepare(options: Options, folder: &Path) -> anyhow::Result<Self> {
-        let servers = nats_server::servers(options.nats_servers, options.sync_interval, folder)?;
+        let servers = nats_server::servers(options.nats_servers, options.sync_interval.as_deref(), folder)?;
         let urls: Vec<String> = servers.client_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let mut processes = BTreeMap::new();
         for server in servers.specifications {

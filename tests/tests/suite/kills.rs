@@ -13,13 +13,13 @@ async fn kill(options: Options, plan: Kills) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn among_peers() -> anyhow::Result<()> {
-    let options = Options { executions: 2, sync_interval: Some("always"), ..Options::peer() };
+    let options = Options { executions: 2, sync_interval: Some("always".into()), ..Options::peer() };
     kill(options, Kills { seed: 1, kills: 90, clients: 8, keys: 24 }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_primary() -> anyhow::Result<()> {
-    let options = Options { executions: 2, sync_interval: Some("always"), ..Options::primary() };
+    let options = Options { executions: 2, sync_interval: Some("always".into()), ..Options::primary() };
     kill(options, Kills { seed: 2, kills: 80, clients: 8, keys: 24 }).await
 }
 

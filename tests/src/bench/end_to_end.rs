@@ -1,0 +1,125 @@
+//! The whole system: clients over NATS, execution, CSPs, log, and back.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Row;
+use super::measure::measure;
+use crate::client::{Client, Request};
+use crate::scenario::create_many;
+use crate::system::{Options, System, cpu_time};
+
+/// Records that updates and reads are spread over.
+const RECORDS: u64 = 10_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name";
+
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Create,
+    Update,
+    Read,
+}
+
+/// End to end measurements.
+#[derive(Clone, Debug)]
+pub struct EndToEnd {
+    /// What is measured.
+    pub options: Options,
+    /// Time for each case.
+    pub duration: Duration,
+    /// Clients at once, one case each.
+    pub clients: Vec<u64>,
+}
+
+impl EndToEnd {
+    /// Measures creates, updates and reads, and the reference publish.
+    pub async fn rows(&self) -> anyhow::Result<Vec<Row>> {
+        let system = System::start(self.options.clone()).await?;
+        let mut rows = vec![super::publish_row(&system, self.duration / 2).await?];
+        system.client().commit(Request::new(SCHEMA), PATIENCE).await?;
+        create_many(&system.client(), "person", usize::try_from(RECORDS)?).await?;
+        for operation in [Operation::Create, Operation::Update, Operation::Read] {
+            for &clients in &self.clients {
+                rows.push(self.row(&system, operation, clients).await?);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn row(&self, system: &System, operation: Operation, clients: u64) -> anyhow::Result<Row> {
+        let mut connections = Vec::new();
+        for _ in 0..clients {
+            connections.push(system.new_client().await?);
+        }
+        // A short run first, so that caches and routing tables are as they are in the middle of a day.
+        self.run(&connections, operation, self.duration / 8).await?;
+        let (usage, load, log) = (system.usage(), own_cpu_time(), system.log_state().await?);
+        let measured = self.run(&connections, operation, self.duration).await?;
+        let cpu = system.usage().since(&usage).total();
+        let load = own_cpu_time().saturating_sub(load);
+        let log_bytes = system.log_state().await?.bytes.saturating_sub(log.bytes);
+        Ok(Row {
+            case: format!("end to end {}", operation.name()),
+            clients,
+            ops_per_s: measured.per_second(),
+            p50_ms: measured.at_ms(0.5),
+            p99_ms: measured.at_ms(0.99),
+            cpu_us_per_op: measured.per_operation(cpu.as_micros() as f64),
+            log_bytes_per_op: measured.per_operation(log_bytes as f64),
+            load_cpu_us_per_op: Some(measured.per_operation(load.as_micros() as f64)),
+            ratio_to_plain: None,
+        })
+    }
+
+    async fn run(
+        &self,
+        connections: &[Client],
+        operation: Operation,
+        duration: Duration,
+    ) -> anyhow::Result<super::measure::Measured> {
+        let connections: std::sync::Arc<[Client]> = connections.into();
+        measure(connections.len() as u64, duration, move |client, number| {
+            let connections = std::sync::Arc::clone(&connections);
+            async move {
+                let connection = &connections[usize::try_from(client)?];
+                operation.perform(connection, client, number).await
+            }
+        })
+        .await
+    }
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Read => "read",
+        }
+    }
+
+    async fn perform(self, client: &Client, from: u64, number: u64) -> anyhow::Result<()> {
+        let record = rand::rng().random_range(0..RECORDS);
+        let outcome = match self {
+            Self::Create => {
+                let sql = "CREATE made SET name = $name, from = $from, text = $text RETURN NONE";
+                let text = "a record of about one hundred and fifty bytes, as people have them in their tables";
+                let name = format!("person {from} {number}");
+                client.update(&Request::new(sql).var("name", name).var("from", from).var("text", text)).await
+            }
+            Self::Update => {
+                let sql = format!("UPDATE person:{record} SET number = $number RETURN NONE");
+                client.update(&Request::new(sql).var("number", number)).await
+            }
+            Self::Read => client.query(&Request::new(format!("SELECT * FROM person:{record}"))).await,
+        };
+        outcome.done().map(|_| ())
+    }
+}
+
+fn own_cpu_time() -> Duration {
+    cpu_time(std::process::id()).unwrap_or_default()
+}

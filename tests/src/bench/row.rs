@@ -1,0 +1,50 @@
+//! One line of the bench's result, as it is printed and as it goes over from the engine's bench.
+
+use serde::{Deserialize, Serialize};
+
+/// What one case with so many clients gave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured, `<variant> <operation>`: "plain create".
+    pub case: String,
+    /// Clients at once.
+    pub clients: u64,
+    /// Operations per second.
+    pub ops_per_s: f64,
+    /// Median latency.
+    pub p50_ms: f64,
+    /// Latency that one in a hundred exceeds.
+    pub p99_ms: f64,
+    /// CPU time per operation over all processes of the system, without the load generator.
+    pub cpu_us_per_op: f64,
+    /// Bytes in the log per operation.
+    #[serde(default)]
+    pub log_bytes_per_op: f64,
+    /// CPU time of the load generator per operation, where it is a process of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_cpu_us_per_op: Option<f64>,
+    /// Throughput as a part of plain embedded in the same run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_to_plain: Option<f64>,
+}
+
+impl Row {
+    /// `create`, `update` or `read`: the last word of the case, whatever separates it.
+    pub fn operation(&self) -> &str {
+        self.case.rsplit([' ', '/', '-', '_', ':']).next().unwrap_or_default().trim_end_matches('s')
+    }
+
+    /// Whether this is plain embedded SurrealDB.
+    pub fn is_plain(&self) -> bool {
+        self.case.starts_with("plain")
+    }
+}
+
+/// Fills in every row's ratio to the plain row of the same operation and number of clients.
+pub fn compare(rows: &mut [Row]) {
+    let plain: Vec<Row> = rows.iter().filter(|row| row.is_plain()).cloned().collect();
+    for row in rows.iter_mut().filter(|row| !row.is_plain()) {
+        let same = |other: &&Row| other.operation() == row.operation() && other.clients == row.clients;
+        row.ratio_to_plain = plain.iter().find(same).map(|plain| row.ops_per_s / plain.ops_per_s);
+    }
+}

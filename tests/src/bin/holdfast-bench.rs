@@ -1,0 +1,65 @@
+//! Prints one table from one run: plain embedded SurrealDB, three copies at engine level, and the whole system.
+
+use std::time::Duration;
+
+use clap::Parser;
+use holdfast_tests::bench::{EndToEnd, engine_rows, print_table};
+use holdfast_tests::system::Options;
+
+/// Measure Holdfast against plain embedded SurrealDB, on this machine, in one run.
+#[derive(Parser)]
+struct Arguments {
+    /// Print JSON lines instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Seconds for each case.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Two seconds for each case: a look, not a measurement.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the engine level.
+    #[arg(long)]
+    end_to_end_only: bool,
+    /// How the group replicates.
+    #[arg(long, default_value = "primary", value_parser = ["primary", "peer"])]
+    replication: String,
+    /// Where the copies are kept.
+    #[arg(long, default_value = "surrealkv", value_parser = ["surrealkv", "mem"])]
+    storage: String,
+    /// NATS servers.
+    #[arg(long, default_value_t = 1)]
+    nats_servers: usize,
+    /// nats-server's sync_interval, for instance "always"; without it nats-server's own default.
+    #[arg(long)]
+    sync_interval: Option<String>,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let seconds = if arguments.quick { 2 } else { arguments.seconds };
+    let mut rows = Vec::new();
+    if !arguments.end_to_end_only {
+        rows.extend(engine_rows(seconds)?);
+    }
+    let options = Options {
+        replication: if arguments.replication == "peer" { "peer" } else { "primary" },
+        storage: if arguments.storage == "mem" { "mem" } else { "surrealkv" },
+        nats_servers: arguments.nats_servers,
+        sync_interval: arguments.sync_interval.clone(),
+        ..Options::default()
+    };
+    if !arguments.json {
+        println!(
+            "three CSPs, {}, {}, {} NATS server(s), sync_interval {}; {seconds} s per case",
+            options.replication,
+            options.storage,
+            options.nats_servers,
+            options.sync_interval.as_deref().unwrap_or("as nats-server has it")
+        );
+    }
+    let end_to_end = EndToEnd { options, duration: Duration::from_secs(seconds), clients: vec![1, 32] };
+    rows.extend(end_to_end.rows().await?);
+    print_table(rows, arguments.json)
+}
