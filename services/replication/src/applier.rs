@@ -1,0 +1,202 @@
+//! Applies the log to the copy, in order: the only writer that a copy has.
+//!
+//! Flow: messages -> certifier -> one inner commit for all that is there -> the view moves -> whoever waits is answered.
+//! That order is what makes an answer true: what it speaks of is in the copy, and in the log before that.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use holdfast_storage::{Copy, CopyError};
+use parking_lot::Mutex;
+use tracing::error;
+
+use crate::digest::{Digests, digest_of};
+use crate::entry::Control;
+use crate::log::{Gateway, LogError, Subscription};
+use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position};
+use crate::store::{ApplyBuffer, Restored};
+use crate::view::AppliedView;
+
+/// Applying cannot go on. The CSP stops serving; its copy stays whole at the last position.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The copy and the log do not belong together.
+    #[error("the copy and the log do not belong together")]
+    Broken(#[from] Broken),
+    /// The copy cannot be written.
+    #[error("the copy cannot be written")]
+    Copy(#[from] CopyError),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[from] LogError),
+    /// Another process runs under the name of this CSP and was started later.
+    #[error("another process runs as this CSP, with incarnation {theirs}")]
+    Replaced {
+        /// The other's incarnation.
+        theirs: u64,
+    },
+}
+
+/// Told of keys that other copies wrote, after they were applied here: what SurrealDB holds in memory cannot notice.
+pub trait RemoteWrites: Send + Sync + 'static {
+    /// The keys of one inner commit.
+    fn applied(&self, keys: &[&[u8]]);
+}
+
+/// Most bytes of transactions in one inner commit: a whole one fits the engine's write buffer with room to spare.
+const COMMIT_MAX_BYTES: usize = 4 << 20;
+/// Digests are for those who ask now; marks found while catching up from this far back are passed over.
+const MARK_FRESH_MS: u64 = 60_000;
+
+/// The applier of one copy.
+pub struct Applier {
+    copy: Copy,
+    certifier: Arc<Mutex<Certifier>>,
+    refusals: BTreeSet<Position>,
+    view: Arc<AppliedView>,
+    gateway: Arc<Gateway>,
+    digests: Arc<Digests>,
+    remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
+    buffer: ApplyBuffer,
+}
+
+/// What the rest of the service shares with the applier.
+#[derive(Clone)]
+pub struct Shared {
+    /// The certifier; held only for moments, never over an await.
+    pub certifier: Arc<Mutex<Certifier>>,
+    /// What is applied.
+    pub view: Arc<AppliedView>,
+    /// Digests taken at marks.
+    pub digests: Arc<Digests>,
+    /// To be set once SurrealDB runs on the copy.
+    pub remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
+}
+
+impl Shared {
+    /// The place of the transaction that committed `id`, while it is kept.
+    #[must_use]
+    pub fn find_id(&self, id: &str) -> Option<Place> {
+        self.certifier.lock().find_id(id)
+    }
+}
+
+impl Applier {
+    /// An applier that goes on where `restored` ends.
+    #[must_use]
+    pub fn new(copy: Copy, restored: Restored, gateway: Arc<Gateway>) -> (Self, Shared) {
+        let view = Arc::new(AppliedView::new(restored.certifier.state()));
+        let shared = Shared {
+            certifier: Arc::new(Mutex::new(restored.certifier)),
+            view: Arc::clone(&view),
+            digests: Arc::default(),
+            remote_writes: Arc::default(),
+        };
+        let applier = Self {
+            copy,
+            certifier: Arc::clone(&shared.certifier),
+            refusals: restored.refusals,
+            view,
+            gateway,
+            digests: Arc::clone(&shared.digests),
+            remote_writes: Arc::clone(&shared.remote_writes),
+            buffer: ApplyBuffer::default(),
+        };
+        (applier, shared)
+    }
+
+    /// Applies what `subscription` delivers until something breaks or the task is aborted.
+    ///
+    /// # Errors
+    /// Always ends with one; see [`ApplyError`].
+    pub async fn run(mut self, mut subscription: Subscription) -> ApplyError {
+        loop {
+            let messages = match subscription.next().await {
+                Ok(messages) => messages,
+                Err(cause) => return cause.into(),
+            };
+            if let Err(cause) = self.apply(messages).await {
+                return cause;
+            }
+        }
+    }
+
+    async fn apply(&mut self, messages: Vec<LogMessage>) -> Result<(), ApplyError> {
+        let mut answers = Vec::new();
+        let mut others_wrote = false;
+        for message in messages {
+            let applied = self.certifier.lock().apply(message)?;
+            self.check_replaced(&applied)?;
+            others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);
+            answers.extend(self.gateway.settle(&applied));
+            let mark = mark_of(&applied);
+            self.buffer.add(applied, &mut self.refusals);
+            if mark.is_some() || self.buffer.bytes() >= COMMIT_MAX_BYTES {
+                self.commit(&mut answers, &mut others_wrote).await?;
+            }
+            if let Some(mark) = mark {
+                self.take_digest(mark).await?;
+            }
+        }
+        self.commit(&mut answers, &mut others_wrote).await
+    }
+
+    /// A higher incarnation of this very CSP means that this process was replaced; two of one name must not both answer.
+    fn check_replaced(&self, applied: &Applied) -> Result<(), ApplyError> {
+        let own = self.gateway.origin();
+        match &applied.entry {
+            Some(entry) if entry.csp() == own.csp && entry.incarnation() > own.incarnation => {
+                Err(ApplyError::Replaced { theirs: entry.incarnation() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self, answers: &mut Vec<crate::log::Resolved>, others_wrote: &mut bool) -> Result<(), ApplyError> {
+        if self.buffer.messages() == 0 {
+            return Ok(());
+        }
+        let state = self.certifier.lock().state().clone();
+        let remote_writes = self.remote_writes.get().filter(|_| *others_wrote).cloned();
+        let keys: Vec<Vec<u8>> = match &remote_writes {
+            Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
+            None => Vec::new(),
+        };
+        self.buffer.write(&self.copy, &state, &mut self.refusals).await?;
+        self.view.advance(&state);
+        if let Some(remote_writes) = remote_writes
+            && !keys.is_empty()
+        {
+            remote_writes.applied(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        *others_wrote = false;
+        answers.drain(..).for_each(crate::log::Resolved::send);
+        Ok(())
+    }
+
+    async fn take_digest(&self, mark: String) -> Result<(), ApplyError> {
+        let position = self.view.position();
+        let snapshot = self.copy.snapshot().await?;
+        let digests = Arc::clone(&self.digests);
+        tokio::spawn(async move {
+            match digest_of(snapshot, position).await {
+                Ok(digest) => digests.remember(mark, digest),
+                Err(cause) => error!(error = %cause, position, "the digest could not be taken"),
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Whether SurrealDB holds something in memory that depends on this key: its queues (`/!..`), or an index's own state.
+fn concerns_memory(key: &[u8]) -> bool {
+    key.starts_with(b"/!") || key.windows(2).any(|pair| pair == b"!h")
+}
+
+fn mark_of(applied: &Applied) -> Option<String> {
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    match &applied.outcome {
+        Outcome::Control { control: Control::Mark { id }, .. } if applied.log_time_ms + MARK_FRESH_MS > now_ms => Some(id.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! Packs what waits into entries and sends them to the log.
+//!
+//! Group commit: while an entry is on its way, the next transactions gather, and all of them leave together. Under load the
+//! batch grows by itself, and a lone transaction never waits for company.
+//!
+//! Entries are sent without asking for an acknowledgement: their way back out of the log is the only proof that counts, and
+//! it is awaited anyway. When nothing comes back for a while, an empty entry is sent behind them. It is void of content, but
+//! once it comes out, the fate of everything before it is known (`ledger`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use holdfast_storage::{CommitFailure, WriteSet, is_changefeed_placeholder};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::gateway::Gateway;
+use super::submission::{Submission, Waiting};
+use crate::entry::{BatchEncoder, EntryError, EntryHeader, TRANSACTION_MAX_BYTES, TransactionHead, Write};
+use crate::view::AppliedView;
+
+/// How the publisher works.
+#[derive(Debug, Clone)]
+pub struct PublisherOptions {
+    /// Subject of the log.
+    pub subject: String,
+    /// SurrealDB's storage version.
+    pub storage_version: u16,
+    /// Bytes at which a batch is closed, and which no message exceeds.
+    pub message_max_bytes: usize,
+    /// Entries that may be on their way at a time. One would idle while the log works; many would make batches small.
+    pub in_flight_max: usize,
+    /// After this long without news of an entry, an empty one is sent behind it.
+    pub stall: Duration,
+    /// Test only: pretends that every transaction read the newest state, which breaks certification on purpose.
+    pub ignore_conflicts: bool,
+}
+
+/// The task that publishes.
+pub struct Publisher {
+    client: Client,
+    options: PublisherOptions,
+    gateway: Arc<Gateway>,
+    applied: Arc<AppliedView>,
+    queue: mpsc::UnboundedReceiver<Submission>,
+    encoder: BatchEncoder,
+    /// A submission that did not fit into the last batch.
+    left_over: Option<Submission>,
+}
+
+impl Publisher {
+    /// A publisher that reads `queue`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        options: PublisherOptions,
+        gateway: Arc<Gateway>,
+        applied: Arc<AppliedView>,
+        queue: mpsc::UnboundedReceiver<Submission>,
+    ) -> Self {
+        Self { client, options, gateway, applied, queue, encoder: BatchEncoder::new(), left_over: None }
+    }
+
+    /// Publishes until the queue is closed or the task is aborted.
+    pub async fn run(mut self) {
+        loop {
+            let first = match self.left_over.take() {
+                Some(submission) => Some(submission),
+                None => self.next().await,
+            };
+            self.wait_for_room().await;
+            let Some(first) = first else { return };
+            let batch = self.gather(first);
+            self.send(batch).await;
+        }
+    }
+
+    /// The next submission; sends empty entries while what is on its way gives no news.
+    async fn next(&mut self) -> Option<Submission> {
+        loop {
+            tokio::select! {
+                submission = self.queue.recv() => return submission,
+                () = tokio::time::sleep(self.options.stall), if self.gateway.in_flight() > 0 => self.send_behind().await,
+            }
+        }
+    }
+
+    async fn wait_for_room(&mut self) {
+        while self.gateway.in_flight() >= self.options.in_flight_max {
+            if tokio::time::timeout(self.options.stall, self.gateway.progress()).await.is_err()
+                && self.gateway.in_flight() > 0
+            {
+                self.send_behind().await;
+            }
+        }
+    }
+
+    /// Takes everything that waits, as far as it fits.
+    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(submission) = next {
+            match self.add(submission) {
+                Ok(Some(submission)) => batch.push(submission),
+                Ok(None) => {}
+                Err(submission) => {
+                    self.left_over = Some(submission);
+                    break;
+                }
+            }
+            if self.encoder.length() >= self.options.message_max_bytes {
+                break;
+            }
+            next = self.queue.try_recv().ok();
+        }
+        batch
+    }
+
+    /// Encodes a submission. Gives it back to be noted in the ledger, keeps nothing of one that can never fit, and returns
+    /// it as an error when it has to wait for the next entry.
+    fn add(&mut self, submission: Submission) -> Result<Option<Submission>, Submission> {
+        let Submission::Transaction(waiting) = submission else { return Ok(Some(submission)) };
+        let snapshot = if self.options.ignore_conflicts { Some(self.applied.position()) } else { None };
+        match encode(&mut self.encoder, &waiting.write_set, snapshot) {
+            Ok(()) => Ok(Some(Submission::Transaction(waiting))),
+            Err(_) if !self.encoder.is_empty() => Err(Submission::Transaction(waiting)),
+            Err(refused) => {
+                refuse(*waiting, &refused);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn send(&mut self, batch: Vec<Submission>) {
+        if batch.is_empty() {
+            return;
+        }
+        let messages = match self.seal() {
+            Ok(messages) => messages,
+            Err(refused) => {
+                self.encoder.clear();
+                for submission in batch {
+                    if let Submission::Transaction(waiting) = submission {
+                        refuse(*waiting, &refused);
+                    }
+                }
+                return;
+            }
+        };
+        // Noted before it is sent: the way through the log may be faster than this task.
+        self.gateway.seal(messages.len() as u64, batch);
+        for message in messages {
+            if let Err(cause) = self.client.publish(self.options.subject.clone(), message).await {
+                // Nothing is lost: an empty entry follows, and tells that this one never arrived.
+                warn!(error = %cause, "publishing to the log failed");
+            }
+        }
+    }
+
+    fn seal(&mut self) -> Result<Vec<bytes::Bytes>, EntryError> {
+        let origin = self.gateway.origin();
+        let (epoch, base, base_chain) = self.applied.with(|view| (view.epoch, view.position, view.chain.to_bytes()));
+        let header = EntryHeader {
+            storage_version: self.options.storage_version,
+            epoch,
+            csp: &origin.csp,
+            incarnation: origin.incarnation,
+            number: self.gateway.next_number(),
+            base,
+            base_chain,
+        };
+        self.encoder.finish(&header, self.options.message_max_bytes)
+    }
+
+    /// Sends an empty entry behind what is on its way.
+    async fn send_behind(&mut self) {
+        match self.seal() {
+            Ok(messages) => {
+                self.gateway.seal(messages.len() as u64, Vec::new());
+                for message in messages {
+                    if let Err(cause) = self.client.publish(self.options.subject.clone(), message).await {
+                        warn!(error = %cause, "publishing to the log failed");
+                    }
+                }
+            }
+            Err(cause) => error!(error = %cause, "an empty entry could not be sealed"),
+        }
+    }
+}
+
+/// Tells whoever waits that the log does not take the transaction.
+fn refuse(waiting: Waiting, refused: &EntryError) {
+    let failure = match refused {
+        EntryError::TooLarge { value, .. } => CommitFailure::TooLarge {
+            bytes: usize::try_from(*value).unwrap_or(usize::MAX),
+            limit: TRANSACTION_MAX_BYTES,
+        },
+        other => CommitFailure::Unavailable(other.to_string()),
+    };
+    let _ = waiting.answer.send(Err(failure));
+}
+
+fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option<u64>) -> Result<(), EntryError> {
+    let head = TransactionHead {
+        local: 0,
+        snapshot: snapshot.unwrap_or(write_set.snapshot),
+        stamped: write_set.stamped,
+        serializable: write_set.certified_reads,
+        id: write_set.id(),
+        results: write_set.results().map(AsRef::as_ref),
+    };
+    let writes = write_set.writes.iter().map(|(key, value)| Write {
+        key,
+        value: value.as_deref(),
+        stamped: write_set.stamped && is_changefeed_placeholder(key),
+    });
+    encoder.push(
+        &head,
+        writes,
+        write_set.locked.iter().map(Vec::as_slice),
+        write_set.reads.iter().map(Vec::as_slice),
+        write_set.ranges.iter().map(|(start, end)| (start.as_slice(), end.as_slice())),
+    )
+}

@@ -1,0 +1,9 @@
+//! The edge to the copy: what the certifier decided, as writes of one inner commit, and back again after a restart.
+
+mod buffer;
+mod kept_ids;
+mod restore;
+
+pub use buffer::ApplyBuffer;
+pub use kept_ids::{KeptId, KeptIds};
+pub use restore::{RestoreError, Restored, restore};

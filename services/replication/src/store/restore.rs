@@ -1,0 +1,145 @@
+//! Takes up a copy where it stopped: the state that it stored, and the certifier's memory, exactly as it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_nats::jetstream;
+use holdfast_storage::{Copy, CopyError, Snapshot, reserved};
+
+use super::buffer::decode_applied;
+use super::kept_ids::KeptIds;
+use crate::log::{LogError, Subscription};
+use crate::model::{AppliedState, Broken, Certifier, Place, Position, Rebuild, Record, RecordError, StateError};
+
+/// A copy could not be taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The copy cannot be read.
+    #[error("reading the copy failed")]
+    Copy(#[from] CopyError),
+    /// What the copy stores about itself cannot be read.
+    #[error("the state of the copy cannot be read")]
+    State(#[from] StateError),
+    /// The same, for a refusal.
+    #[error("the copy's record of refusals cannot be read")]
+    Record(#[from] RecordError),
+    /// The same, for kept ids.
+    #[error("the copy's kept ids cannot be read")]
+    Ids,
+    /// The log cannot be read, or does not hold what is needed.
+    #[error("the log cannot be read")]
+    Log(#[from] LogError),
+    /// The log does not lead to the copy's state.
+    #[error("the log does not lead to the copy's state")]
+    Broken(#[from] Broken),
+}
+
+impl RestoreError {
+    /// Whether it may help to try again later; otherwise the copy and the log do not belong together.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended))
+    }
+}
+
+/// A copy, ready to apply what follows its position.
+pub struct Restored {
+    /// Decides about what follows.
+    pub certifier: Certifier,
+    /// Positions for which the copy keeps refusals.
+    pub refusals: BTreeSet<Position>,
+}
+
+/// Reads what `copy` stored and goes through the part of the log that the certifier remembers.
+///
+/// # Errors
+/// See [`RestoreError`].
+pub async fn restore(
+    copy: &Copy,
+    context: &jetstream::Context,
+    client: &async_nats::Client,
+    stream: &str,
+    storage_version: u16,
+) -> Result<Restored, RestoreError> {
+    let snapshot = copy.snapshot().await?;
+    let (_, stored) = snapshot.applied().await?;
+    let Some(stored) = stored else {
+        snapshot.close().await;
+        return Ok(Restored { certifier: Certifier::new(storage_version), refusals: BTreeSet::new() });
+    };
+    let state = decode_applied(&stored)?;
+    let records = read_records(&snapshot).await?;
+    let mut rebuild = Rebuild::new(state.clone(), storage_version);
+    give_back_ids(&snapshot, &mut rebuild).await?;
+    snapshot.close().await;
+    replay(&mut rebuild, &state, &records, context, client, stream).await?;
+    Ok(Restored { certifier: rebuild.finish()?, refusals: records.into_keys().collect() })
+}
+
+async fn replay(
+    rebuild: &mut Rebuild,
+    state: &AppliedState,
+    records: &BTreeMap<Position, Record>,
+    context: &jetstream::Context,
+    client: &async_nats::Client,
+    stream: &str,
+) -> Result<(), RestoreError> {
+    let Some(first) = rebuild.next_position() else { return Ok(()) };
+    let mut subscription = Subscription::open(context, client, stream, first).await?;
+    if subscription.end() < state.position {
+        return Err(LogError::WentBack { last: subscription.end(), applied: state.position }.into());
+    }
+    while rebuild.next_position().is_some() {
+        for message in subscription.next().await? {
+            if rebuild.next_position() == Some(message.position) {
+                let record = records.get(&message.position);
+                rebuild.replay(message, record)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_records(snapshot: &Snapshot) -> Result<BTreeMap<Position, Record>, RestoreError> {
+    let mut records = BTreeMap::new();
+    let mut pages = Pages::of(reserved::VERDICTS);
+    while let Some(page) = pages.next(snapshot).await? {
+        for (position, value) in page {
+            records.insert(position, Record::decode(&value)?);
+        }
+    }
+    Ok(records)
+}
+
+async fn give_back_ids(snapshot: &Snapshot, rebuild: &mut Rebuild) -> Result<(), RestoreError> {
+    let mut pages = Pages::of(reserved::IDS);
+    while let Some(page) = pages.next(snapshot).await? {
+        for (position, value) in page {
+            let (log_time_ms, ids) = KeptIds::decode(&value).ok_or(RestoreError::Ids)?;
+            for kept in ids {
+                rebuild.remember_id(Place { position, index: kept.index }, kept.id, log_time_ms);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Walks over the values that are kept by position under one prefix.
+struct Pages {
+    start: Vec<u8>,
+    end: Vec<u8>,
+}
+
+impl Pages {
+    fn of(prefix: [u8; 2]) -> Self {
+        let [first, second] = prefix;
+        Self { start: prefix.to_vec(), end: vec![first, second + 1] }
+    }
+
+    async fn next(&mut self, snapshot: &Snapshot) -> Result<Option<Vec<(Position, Vec<u8>)>>, CopyError> {
+        let page = snapshot.page(&self.start, &self.end).await?;
+        let Some((last, _)) = page.last() else { return Ok(None) };
+        self.start = [last.as_slice(), &[0]].concat();
+        let position_of = |key: &[u8]| key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        Ok(Some(page.into_iter().filter_map(|(key, value)| Some((position_of(&key)?, value))).collect()))
+    }
+}

@@ -1,0 +1,88 @@
+//! What this copy has applied, for everyone who has to know: the publisher that seals entries, requests that wait for a
+//! position, the status.
+//!
+//! Invariant: the view is moved only after the inner commit, so whoever sees a position here finds its data in the copy.
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::model::{AppliedState, Chain, Isolation, Position, Replication};
+
+/// The rules that hold at the applied position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The applied position.
+    pub position: Position,
+    /// The chain value there.
+    pub chain: Chain,
+    /// The current epoch.
+    pub epoch: u64,
+    /// Its primary.
+    pub primary: Option<String>,
+    /// Who may write.
+    pub replication: Replication,
+    /// What is certified.
+    pub isolation: Isolation,
+    /// Log time.
+    pub log_time_ms: u64,
+}
+
+impl From<&AppliedState> for View {
+    fn from(state: &AppliedState) -> Self {
+        Self {
+            position: state.position,
+            chain: state.chain,
+            epoch: state.epoch,
+            primary: state.primary.clone(),
+            replication: state.replication,
+            isolation: state.isolation,
+            log_time_ms: state.log_time_ms,
+        }
+    }
+}
+
+/// The shared view, and a way to wait for it.
+#[derive(Debug)]
+pub struct AppliedView {
+    view: Mutex<View>,
+    position: watch::Sender<Position>,
+}
+
+impl AppliedView {
+    /// A view of the state that a copy was opened with.
+    #[must_use]
+    pub fn new(state: &AppliedState) -> Self {
+        Self { view: Mutex::new(View::from(state)), position: watch::Sender::new(state.position) }
+    }
+
+    /// The view now.
+    #[must_use]
+    pub fn get(&self) -> View {
+        self.view.lock().clone()
+    }
+
+    /// Reads parts of the view without copying it.
+    pub fn with<R>(&self, read: impl FnOnce(&View) -> R) -> R {
+        read(&self.view.lock())
+    }
+
+    /// The applied position.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
+    /// Moves the view; called after the inner commit.
+    pub fn advance(&self, state: &AppliedState) {
+        *self.view.lock() = View::from(state);
+        self.position.send_replace(state.position);
+    }
+
+    /// Waits until `position` is applied; false if it was not by `deadline`.
+    pub async fn reached(&self, position: Position, deadline: Instant) -> bool {
+        let mut watch = self.position.subscribe();
+        let reached = tokio::time::timeout_at(deadline, watch.wait_for(|applied| *applied >= position)).await;
+        matches!(reached, Ok(Ok(_)))
+    }
+}

@@ -1,0 +1,68 @@
+//! What SurrealDB is given as its storage: transactions of a [`Copy`], with the log behind their commit.
+
+use std::sync::Arc;
+
+use surrealdb_kvs::api::{BoxFut, Transactable};
+use surrealdb_kvs::err::Result;
+use surrealdb_kvs::{Key, Metrics, TransactionBuilder, TransactionType};
+
+use crate::copy::{Copy, applied_position, applied_stamp};
+use crate::keyspace::reserved;
+use crate::log::CommitLog;
+use crate::reader::Reader;
+use crate::request;
+use crate::writer::Writer;
+
+/// The storage engine: a copy and its log.
+pub struct Engine {
+    copy: Copy,
+    log: Arc<dyn CommitLog>,
+}
+
+impl Engine {
+    /// An engine over `copy` that commits through `log`. The copy must have caught up already: SurrealDB reads and
+    /// writes as soon as it has the engine.
+    #[must_use]
+    pub fn new(copy: Copy, log: Arc<dyn CommitLog>) -> Self {
+        Self { copy, log }
+    }
+
+    async fn transaction(&self, kind: TransactionType) -> Result<Box<dyn Transactable>> {
+        let inner = self.copy.begin(kind).await?;
+        // Read in the transaction itself: only this says for certain what its snapshot shows.
+        let state = inner.get(Key::from(reserved::APPLIED.as_slice()), None).await?;
+        let position = applied_position(state.as_deref());
+        let stamp = applied_stamp(state.as_deref());
+        let request = request::current();
+        if let Some(request) = &request {
+            request.set_snapshot_position(position);
+        }
+        Ok(match kind {
+            TransactionType::Read => Box::new(Reader { inner, stamp }),
+            TransactionType::Write => Box::new(Writer::new(inner, Arc::clone(&self.log), position, stamp, request)),
+        })
+    }
+}
+
+impl TransactionBuilder for Engine {
+    fn name(&self) -> &'static str {
+        "holdfast"
+    }
+
+    fn new_transaction(&self, kind: TransactionType) -> BoxFut<'_, Result<(Box<dyn Transactable>, bool)>> {
+        Box::pin(async move { Ok((self.transaction(kind).await?, true)) })
+    }
+
+    // The service closes the copy itself, after the applier has stopped: SurrealDB's own shutdown still commits.
+    fn shutdown(&self) -> BoxFut<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn register_metrics(&self) -> Option<Metrics> {
+        self.copy.engine().register_metrics()
+    }
+
+    fn collect_u64_metric(&self, metric: &str) -> Option<u64> {
+        self.copy.engine().collect_u64_metric(metric)
+    }
+}

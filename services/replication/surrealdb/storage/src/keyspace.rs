@@ -1,0 +1,156 @@
+//! What Holdfast has to know of SurrealDB's keyspace: its own reserved corner, which reads a user can observe, and
+//! where the changefeed's stamp stands in a key.
+//!
+//! The layout is that of SurrealDB 3.3.5 (`surrealdb-datastore`, `key/keyspace.map`): `/*` namespace (4 bytes) `*`
+//! database (4 bytes), then `!` definitions and bookkeeping, `#` and `%` changefeeds, or `*` table (a string that ends
+//! with a zero byte) followed by `*` records, `~` `^` edges, `&` references, `+` indexes, `!` definitions and bookkeeping.
+
+/// Reserved keys. SurrealDB's whole-keyspace scans stop before 0xff and leave what is behind it to the embedder.
+pub mod reserved {
+    /// First byte of every key of ours.
+    pub const PREFIX: u8 = 0xff;
+    /// The applied state: position (8 bytes, big endian), changefeed stamp (8 bytes), then the certifier's own encoding.
+    pub const APPLIED: [u8; 2] = [PREFIX, b'a'];
+    /// Verdicts of one entry in which something was refused: prefix, then the position.
+    pub const VERDICTS: [u8; 2] = [PREFIX, b'v'];
+    /// Ids committed by one entry: prefix, then the position.
+    pub const IDS: [u8; 2] = [PREFIX, b'i'];
+    /// Results kept for the ids of one entry: prefix, then the position and the index.
+    pub const RESULTS: [u8; 2] = [PREFIX, b'r'];
+
+    /// The key under `prefix` for `position`.
+    #[must_use]
+    pub fn at(prefix: [u8; 2], position: u64) -> [u8; 10] {
+        let mut key = [0; 10];
+        key[..2].copy_from_slice(&prefix);
+        key[2..].copy_from_slice(&position.to_be_bytes());
+        key
+    }
+
+    /// The key under `prefix` for `position` and `index`.
+    #[must_use]
+    pub fn at_index(prefix: [u8; 2], position: u64, index: u32) -> [u8; 14] {
+        let mut key = [0; 14];
+        key[..10].copy_from_slice(&at(prefix, position));
+        key[10..].copy_from_slice(&index.to_be_bytes());
+        key
+    }
+}
+
+/// Where the database level ends: `/*` namespace `*` database, and then the byte that says what follows.
+const DATABASE_KIND: usize = 11;
+/// Where a changefeed key's stamp begins.
+const STAMP_AT: usize = DATABASE_KIND + 1;
+/// Length of an encoded stamp: 16 hexadecimal digits, which need no escaping in a key.
+pub(crate) const STAMP_BYTES: usize = 16;
+/// Stands in a changefeed key until the entry's place in the log is known. Sorts behind every real stamp, so that a
+/// transaction sees its own changes last.
+pub(crate) const STAMP_PLACEHOLDER: &[u8; STAMP_BYTES] = b"zzzzzzzzzzzzzzzz";
+
+/// Whether `key` is a changefeed key that waits for its stamp.
+#[must_use]
+pub fn is_changefeed_placeholder(key: &[u8]) -> bool {
+    key.starts_with(b"/*")
+        && matches!(key.get(DATABASE_KIND), Some(b'#' | b'%'))
+        && key.get(STAMP_AT..STAMP_AT + STAMP_BYTES) == Some(STAMP_PLACEHOLDER.as_slice())
+}
+
+/// Writes `stamp` into a key for which [`is_changefeed_placeholder`] holds; other keys are left alone.
+pub fn place_stamp(key: &mut [u8], stamp: u64) {
+    if let Some(place) = key.get_mut(STAMP_AT..STAMP_AT + STAMP_BYTES) {
+        place.copy_from_slice(&stamp_digits(stamp));
+    }
+}
+
+/// The 16 digits that stand for `stamp` in a key; they sort as the numbers do.
+pub(crate) fn stamp_digits(stamp: u64) -> [u8; STAMP_BYTES] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [b'0'; STAMP_BYTES];
+    for (place, digit) in digits.iter_mut().enumerate() {
+        let nibble = (stamp >> (60 - 4 * place)) & 0xf;
+        *digit = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
+    }
+    digits
+}
+
+/// Whether a plain read of `key` (or of a range that starts there) shows something that a user can observe, and so has
+/// to be certified in a serializable group.
+///
+/// Records, edges, references, index entries and definitions are. SurrealDB's bookkeeping is not (node heartbeats, task
+/// leases, id windows, queues, build state, statistics, vector graphs): it is guarded by locked reads and conditional
+/// writes, which are always certified, and certifying its plain reads as well would only breed aborts. What is not
+/// recognised counts as observable.
+pub(crate) fn is_observable(key: &[u8]) -> bool {
+    match key {
+        [b'/', b'*', rest @ ..] => match rest.get(4..) {
+            Some([b'!', kind @ ..]) => !matches!(kind, [b'd', b'h' | b'i', ..]),
+            Some([b'*', database @ ..]) => match database.get(4..) {
+                Some([b'!', kind @ ..]) => !matches!(kind, [b't', b'h' | b'i', ..] | [b's', b'q', ..] | [b'c', b'f', ..]),
+                Some([b'*', table @ ..]) => table_level_is_observable(table),
+                _ => true,
+            },
+            _ => true,
+        },
+        [b'/', b'!', kind @ ..] => matches!(kind, [b'n', b's', ..] | [b'u', b's', ..] | [b'a', b'c', ..] | [b'c', b'g', ..]),
+        [b'/', b'$', ..] | [b'!', ..] => false,
+        [reserved::PREFIX, ..] => false,
+        _ => true,
+    }
+}
+
+/// The same for what follows the table's tag: its name, then the part of the table.
+fn table_level_is_observable(table: &[u8]) -> bool {
+    let Some(name_end) = table.iter().position(|byte| *byte == 0) else { return true };
+    match table.get(name_end + 1..) {
+        Some([b'!', kind @ ..]) => matches!(
+            kind,
+            [b'e', b'v', ..] | [b'f', b'd' | b't', ..] | [b'i', b'l' | b'x', ..] | [b'l', b'q', ..] | []
+        ),
+        // An index: four bytes of id, then `*` for its entries or `!` for what the index keeps for itself. Of that, full
+        // text postings and the deltas of a counting index are what a query answers from.
+        Some([b'+', index @ ..]) => match index.get(4..) {
+            Some([b'!', kind @ ..]) => matches!(kind, [b't', b'd', ..] | [b'i', b'u', ..]),
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(tail: &[u8]) -> Vec<u8> {
+        [b"/*\0\0\0\x01*\0\0\0\x02".as_slice(), tail].concat()
+    }
+
+    #[test]
+    fn records_edges_entries_and_definitions_are_observable() {
+        for tail in [b"*person\0*x".as_slice(), b"*person\0~x", b"*person\0&x", b"*person\0+\0\0\0\x01*x", b"!tbperson\0", b"*person\0!fdname\0"] {
+            assert!(is_observable(&key(tail)), "{tail:?}");
+        }
+        assert!(is_observable(b"/!nsmain\0"));
+    }
+
+    #[test]
+    fn bookkeeping_is_not_observable() {
+        for tail in [b"!th\0".as_slice(), b"!sqx\0!ba", b"*person\0!dh", b"*person\0!bs", b"*person\0+\0\0\0\x01!hs", b"*person\0!ce"] {
+            assert!(!is_observable(&key(tail)), "{tail:?}");
+        }
+        for key in [b"/!nd\x01".as_slice(), b"/!tl\x01", b"/$\x01", b"!v", &reserved::APPLIED] {
+            assert!(!is_observable(key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_replaces_the_placeholder_and_sorts_as_its_number() {
+        let mut earlier = [key(b"#").as_slice(), STAMP_PLACEHOLDER, b"\0*person\0"].concat();
+        let mut later = earlier.clone();
+        assert!(is_changefeed_placeholder(&earlier));
+        place_stamp(&mut earlier, 255);
+        place_stamp(&mut later, 4096);
+        assert!(!is_changefeed_placeholder(&earlier));
+        assert!(earlier < later);
+        assert!(!is_changefeed_placeholder(&key(b"*person\0*zzzzzzzzzzzzzzzzzzzzzz")));
+    }
+}

@@ -1,0 +1,68 @@
+//! The engine's door to the log: a write set goes in, its outcome comes back.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::recorder::WriteSet;
+
+/// A boxed future, as a trait object needs it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where a transaction was accepted: the position of its entry, and its index among the entry's transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Committed {
+    /// Position of the entry in the log.
+    pub position: u64,
+    /// Place inside the entry.
+    pub index: u32,
+}
+
+/// Why a transaction was not committed. Every variant but [`CommitFailure::OutcomeUnknown`] says that nothing happened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitFailure {
+    /// Something that it read or wrote changed between its snapshot and its place in the log. Run it again.
+    #[error("conflict with the transaction at position {position}")]
+    Conflict {
+        /// The position that won.
+        position: u64,
+    },
+    /// It was open for longer than the certifier's memory reaches. Run it again, or make it shorter.
+    #[error("the transaction's snapshot is older than what the group remembers")]
+    TooOld,
+    /// A transaction with the same id was committed before; its outcome stands, and this one was dropped.
+    #[error("the id was committed before, at position {}", first.position)]
+    Duplicate {
+        /// Where the first one is.
+        first: Committed,
+    },
+    /// The write set is larger than a transaction may be. Split the work.
+    #[error("the transaction's write set has {bytes} bytes, more than the {limit} allowed")]
+    TooLarge {
+        /// Its encoded size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// This copy may not commit: another one is the primary. Send the request there.
+    #[error("this copy is not the group's primary")]
+    NotPrimary,
+    /// The log could not be reached and the entry was not sent. Try again later.
+    #[error("the log cannot be reached: {0}")]
+    Unavailable(String),
+    /// The copy is being stopped. Send the request to another one.
+    #[error("the copy is shutting down")]
+    ShuttingDown,
+    /// It may or may not be in the log. Ask again with the same id; never report it as failed.
+    #[error("the outcome is not known: {0}")]
+    OutcomeUnknown(String),
+}
+
+/// Takes write sets and says what became of them.
+pub trait CommitLog: Send + Sync + 'static {
+    /// Gives the write set a place in the log and resolves once this copy has applied that place, or once it is certain
+    /// that there will be none. The caller runs it in a task of its own: dropped halfway, the entry may be in the log.
+    fn commit(&self, write_set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitFailure>>;
+
+    /// Whether reads are certified too (serializable) or only writes and locked reads (snapshot isolation).
+    fn certifies_reads(&self) -> bool;
+}

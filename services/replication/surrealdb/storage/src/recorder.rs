@@ -1,0 +1,195 @@
+//! Remembers what a write transaction did, and gives it out as a write set.
+//!
+//! Invariant: after any sequence of writes, nested savepoints, releases and rollbacks, `writes` holds exactly the keys
+//! that the scratch transaction has changed, with the values that it shows for them. A key that was touched and rolled
+//! back is gone again (it would breed false conflicts); a key rewritten with the same bytes stays (SurrealDB does so on
+//! purpose, to force a conflict).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::keyspace::{is_changefeed_placeholder, is_observable};
+use crate::request::Request;
+
+type Value = Option<Vec<u8>>;
+
+/// Everything that the log and the certifier need of one transaction.
+#[derive(Debug, Default)]
+pub struct WriteSet {
+    /// The position that the transaction's snapshot reflects.
+    pub snapshot: u64,
+    /// Key and new value in key order; `None` deletes.
+    pub writes: Vec<(Vec<u8>, Value)>,
+    /// Keys read under lock: no one may have written them since the snapshot.
+    pub locked: Vec<Vec<u8>>,
+    /// Keys read plainly, in a group that certifies reads; without those that were also written or locked.
+    pub reads: Vec<Vec<u8>>,
+    /// Ranges read, start inclusive, end exclusive, in a group that certifies reads.
+    pub ranges: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether what was read plainly is in here, as serializable groups demand.
+    pub certified_reads: bool,
+    /// Whether some key is a changefeed key that waits for its stamp.
+    pub stamped: bool,
+    /// The client's request, when the transaction carries one out.
+    pub request: Option<Arc<Request>>,
+}
+
+impl WriteSet {
+    /// Whether committing it would change nothing and guard nothing, so that it needs no place in the log.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.locked.is_empty() && self.id().is_none()
+    }
+
+    /// The id under which the outcome is kept.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.request.as_ref().and_then(|request| request.id())
+    }
+
+    /// The results to keep with the id.
+    #[must_use]
+    pub fn results(&self) -> Option<&Bytes> {
+        self.request.as_ref().and_then(|request| request.results())
+    }
+}
+
+/// One savepoint: what each key's record was when the scope first touched it.
+#[derive(Debug, Default)]
+struct Scope {
+    before: BTreeMap<Vec<u8>, Option<Value>>,
+}
+
+/// The record of one open write transaction.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    certifies_reads: bool,
+    writes: BTreeMap<Vec<u8>, Value>,
+    scopes: Vec<Scope>,
+    locked: Vec<Vec<u8>>,
+    reads: Vec<Vec<u8>>,
+    ranges: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Recorder {
+    /// An empty record; reads are kept only when the group certifies them.
+    #[must_use]
+    pub fn new(certifies_reads: bool) -> Self {
+        Self { certifies_reads, ..Self::default() }
+    }
+
+    /// A key was set (`Some`) or deleted (`None`).
+    pub fn wrote(&mut self, key: &[u8], value: Value) {
+        let before = self.writes.insert(key.to_vec(), value);
+        if let Some(scope) = self.scopes.last_mut()
+            && !scope.before.contains_key(key)
+        {
+            scope.before.insert(key.to_vec(), before);
+        }
+    }
+
+    /// A key was read under lock. Stays armed over a rollback, as SurrealDB's own engines leave it.
+    pub fn locked(&mut self, key: &[u8]) {
+        self.locked.push(key.to_vec());
+    }
+
+    /// A key was read.
+    pub fn read(&mut self, key: &[u8]) {
+        if self.certifies_reads && is_observable(key) && !self.writes.contains_key(key) {
+            self.reads.push(key.to_vec());
+        }
+    }
+
+    /// The range from `start` up to, not including, `end` was read.
+    pub fn read_range(&mut self, start: &[u8], end: &[u8]) {
+        if self.certifies_reads && start < end && is_observable(start) {
+            self.ranges.push((start.to_vec(), end.to_vec()));
+        }
+    }
+
+    /// Opens a savepoint.
+    pub fn open_scope(&mut self) {
+        self.scopes.push(Scope::default());
+    }
+
+    /// Closes the innermost savepoint and keeps its writes; an enclosing one can still undo them.
+    pub fn release_scope(&mut self) {
+        if let Some(released) = self.scopes.pop()
+            && let Some(enclosing) = self.scopes.last_mut()
+        {
+            for (key, before) in released.before {
+                // What the enclosing scope saw first is older and stands.
+                enclosing.before.entry(key).or_insert(before);
+            }
+        }
+    }
+
+    /// Closes the innermost savepoint and undoes what was written since it was opened.
+    pub fn roll_back_scope(&mut self) {
+        let Some(scope) = self.scopes.pop() else { return };
+        for (key, before) in scope.before {
+            match before {
+                Some(value) => self.writes.insert(key, value),
+                None => self.writes.remove(&key),
+            };
+        }
+    }
+
+    /// Whether nothing was written and nothing locked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.locked.is_empty()
+    }
+
+    /// Ends the record.
+    #[must_use]
+    pub fn into_write_set(mut self, snapshot: u64, request: Option<Arc<Request>>) -> WriteSet {
+        self.locked.sort_unstable();
+        self.locked.dedup();
+        self.locked.retain(|key| !self.writes.contains_key(key));
+        self.reads.sort_unstable();
+        self.reads.dedup();
+        self.reads.retain(|key| !self.writes.contains_key(key) && self.locked.binary_search(key).is_err());
+        let ranges = merge(self.ranges);
+        // A point inside a range that is certified anyway says nothing more.
+        self.reads.retain(|key| !covers(&ranges, key));
+        let stamped = self.writes.keys().any(|key| is_changefeed_placeholder(key));
+        WriteSet {
+            snapshot,
+            writes: self.writes.into_iter().collect(),
+            locked: self.locked,
+            reads: self.reads,
+            ranges,
+            certified_reads: self.certifies_reads,
+            stamped,
+            request,
+        }
+    }
+}
+
+/// Sorts ranges and joins those that touch: a scan reads page after page, and one range certifies faster than many.
+fn merge(mut ranges: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(ranges.len());
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.1 => {
+                if end > last.1 {
+                    last.1 = end;
+                }
+            }
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+}
+
+fn covers(ranges: &[(Vec<u8>, Vec<u8>)], key: &[u8]) -> bool {
+    let behind = ranges.partition_point(|(start, _)| start.as_slice() <= key);
+    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, end)| key < end.as_slice())
+}
+
+#[cfg(test)]
+mod tests;

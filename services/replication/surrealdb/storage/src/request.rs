@@ -1,0 +1,83 @@
+//! The client request that a write transaction belongs to.
+//!
+//! SurrealDB opens transactions deep inside itself, and some of them (sequences, id windows) are its own. The one that
+//! carries out a client's request has to be told apart from those, because its id and its results travel with its write
+//! set. [`scope`] marks the moment at which it is opened; the engine picks the request up from there.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::log::Committed;
+
+/// What is known of a client's request while it is carried out, shared by the service, SurrealDB's caller and the engine.
+#[derive(Debug, Default)]
+pub struct Request {
+    id: Option<String>,
+    results: OnceLock<Bytes>,
+    committed: OnceLock<Committed>,
+    snapshot_position: AtomicU64,
+}
+
+impl Request {
+    /// A request with the id under which its outcome is kept, or without one when nobody can ask for it again.
+    #[must_use]
+    pub fn new(id: Option<String>) -> Arc<Self> {
+        Arc::new(Self { id, ..Self::default() })
+    }
+
+    /// The id under which the outcome and the results are kept in the database.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Hands over the results before the commit, so that they are kept with the id and a repeated request gets the same.
+    pub fn set_results(&self, results: Bytes) {
+        // A second call would be the same request executed twice in one place; the first results stand.
+        let _ = self.results.set(results);
+    }
+
+    /// The results, once the statements have run.
+    #[must_use]
+    pub fn results(&self) -> Option<&Bytes> {
+        self.results.get()
+    }
+
+    /// The position that the transaction's snapshot reflects; 0 until it was opened.
+    #[must_use]
+    pub fn snapshot_position(&self) -> u64 {
+        self.snapshot_position.load(Ordering::Acquire)
+    }
+
+    /// Where the transaction was committed; `None` when it needed no place in the log.
+    #[must_use]
+    pub fn committed(&self) -> Option<Committed> {
+        self.committed.get().copied()
+    }
+
+    pub(crate) fn set_snapshot_position(&self, position: u64) {
+        self.snapshot_position.store(position, Ordering::Release);
+    }
+
+    pub(crate) fn set_committed(&self, committed: Committed) {
+        let _ = self.committed.set(committed);
+    }
+}
+
+tokio::task_local! {
+    static CURRENT: Arc<Request>;
+}
+
+/// Runs `future`; a transaction that it opens belongs to `request`. Wrap only the opening, never the statements: what
+/// SurrealDB opens for itself while they run is not the client's.
+pub async fn scope<F: Future>(request: Arc<Request>, future: F) -> F::Output {
+    CURRENT.scope(request, future).await
+}
+
+/// The request whose transaction is being opened, if any.
+pub(crate) fn current() -> Option<Arc<Request>> {
+    CURRENT.try_with(Arc::clone).ok()
+}

@@ -1,0 +1,305 @@
+//! A write transaction: works on a scratch of the inner engine, records what it does, commits through the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use surrealdb_kvs::api::{BoxFut, GetMultiResult, KeysResult, ScanCursorKeys, ScanCursorVals, ScanResult, Transactable};
+use surrealdb_kvs::err::{Error, Result};
+use surrealdb_kvs::timestamp::{BoxTimeStamp, BoxTimeStampImpl};
+use surrealdb_kvs::{Direction, Key, KeyRange, Val};
+
+use crate::cursor::{Extent, RecordingKeys, RecordingVals};
+use crate::log::{CommitFailure, CommitLog};
+use crate::recorder::Recorder;
+use crate::request::Request;
+use crate::stamp::{LogStamp, LogStamps, PendingStamp};
+
+/// One write transaction. Its methods are called side by side, so what it records is behind a lock that is never held
+/// over an await.
+pub(crate) struct Writer {
+    inner: Box<dyn Transactable>,
+    log: Arc<dyn CommitLog>,
+    recorder: Mutex<Recorder>,
+    records_reads: bool,
+    done: AtomicBool,
+    snapshot: u64,
+    stamp: u64,
+    request: Option<Arc<Request>>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        inner: Box<dyn Transactable>,
+        log: Arc<dyn CommitLog>,
+        snapshot: u64,
+        stamp: u64,
+        request: Option<Arc<Request>>,
+    ) -> Self {
+        let records_reads = log.certifies_reads();
+        let recorder = Mutex::new(Recorder::new(records_reads));
+        Self { inner, log, recorder, records_reads, done: AtomicBool::new(false), snapshot, stamp, request }
+    }
+
+    fn open(&self) -> Result<()> {
+        if self.done.load(Ordering::Acquire) { Err(Error::TransactionFinished) } else { Ok(()) }
+    }
+
+    fn read(&self, key: &[u8]) {
+        if self.records_reads {
+            self.recorder.lock().read(key);
+        }
+    }
+
+    fn read_page(&self, range: &KeyRange<'_>, direction: Direction, limit: u32, found: usize, last: Option<&[u8]>) {
+        if self.records_reads {
+            Extent::new(&self.recorder, range, direction).read_up_to(last, found < limit as usize);
+        }
+    }
+
+    async fn commit_through_log(&self) -> Result<()> {
+        if self.done.swap(true, Ordering::AcqRel) {
+            return Err(Error::TransactionFinished);
+        }
+        let recorder = std::mem::take(&mut *self.recorder.lock());
+        // The scratch has served. Dropped before the wait, it pins no old version while the log does its work.
+        self.inner.cancel().await?;
+        let write_set = recorder.into_write_set(self.snapshot, self.request.clone());
+        if write_set.is_empty() {
+            return Ok(());
+        }
+        let committed = self.log.commit(write_set).await.map_err(engine_error)?;
+        if let Some(request) = &self.request {
+            request.set_committed(committed);
+        }
+        Ok(())
+    }
+}
+
+/// What SurrealDB is told. Only a conflict may be retried by it, and an unknown outcome must never be called a failure.
+fn engine_error(failure: CommitFailure) -> Error {
+    match failure {
+        CommitFailure::Conflict { .. } | CommitFailure::TooOld => Error::TransactionConflict(failure.to_string()),
+        CommitFailure::TooLarge { .. } => Error::TransactionTooLarge,
+        CommitFailure::ShuttingDown => Error::Shutdown,
+        CommitFailure::OutcomeUnknown(cause) => Error::CommitOutcomeUnknown(cause),
+        CommitFailure::Duplicate { .. } | CommitFailure::NotPrimary | CommitFailure::Unavailable(_) => {
+            Error::Transaction(failure.to_string())
+        }
+    }
+}
+
+impl Transactable for Writer {
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn closed(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    fn writeable(&self) -> bool {
+        true
+    }
+
+    fn cancel<'a>(&'a self) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            if self.done.swap(true, Ordering::AcqRel) {
+                return Err(Error::TransactionFinished);
+            }
+            self.inner.cancel().await
+        })
+    }
+
+    fn commit<'a>(&'a self) -> BoxFut<'a, Result<()>> {
+        Box::pin(self.commit_through_log())
+    }
+
+    fn exists<'a>(&'a self, key: Key<'a>, version: Option<u64>) -> BoxFut<'a, Result<bool>> {
+        self.read(&key);
+        self.inner.exists(key, version)
+    }
+
+    fn get<'a>(&'a self, key: Key<'a>, version: Option<u64>) -> BoxFut<'a, Result<Option<Val>>> {
+        self.read(&key);
+        self.inner.get(key, version)
+    }
+
+    // The inner engine's own locked read would only arm a check that never runs; the certifier's is what counts.
+    fn getu<'a>(&'a self, key: Key<'a>) -> BoxFut<'a, Result<Option<Val>>> {
+        self.recorder.lock().locked(&key);
+        self.inner.get(key, None)
+    }
+
+    fn shared_locked_reads(&self) -> bool {
+        true
+    }
+
+    fn set<'a>(&'a self, key: Key<'a>, val: Val) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            self.open()?;
+            self.inner.set(key.as_borrowed(), val.clone()).await?;
+            self.recorder.lock().wrote(&key, Some(val));
+            Ok(())
+        })
+    }
+
+    fn put<'a>(&'a self, key: Key<'a>, val: Val) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            self.open()?;
+            // Refused or not, the caller learns whether the key was there.
+            self.read(&key);
+            self.inner.put(key.as_borrowed(), val.clone()).await?;
+            self.recorder.lock().wrote(&key, Some(val));
+            Ok(())
+        })
+    }
+
+    fn putc<'a>(&'a self, key: Key<'a>, val: Val, chk: Option<Val>) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            self.open()?;
+            self.read(&key);
+            self.inner.putc(key.as_borrowed(), val.clone(), chk).await?;
+            self.recorder.lock().wrote(&key, Some(val));
+            Ok(())
+        })
+    }
+
+    fn del<'a>(&'a self, key: Key<'a>) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            self.open()?;
+            self.inner.del(key.as_borrowed()).await?;
+            self.recorder.lock().wrote(&key, None);
+            Ok(())
+        })
+    }
+
+    fn delc<'a>(&'a self, key: Key<'a>, chk: Option<&'a [u8]>) -> BoxFut<'a, Result<()>> {
+        Box::pin(async move {
+            self.open()?;
+            self.read(&key);
+            self.inner.delc(key.as_borrowed(), chk).await?;
+            self.recorder.lock().wrote(&key, None);
+            Ok(())
+        })
+    }
+
+    fn keys<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+        Box::pin(async move {
+            let found = self.inner.keys(rng.as_borrowed(), limit, skip, version).await?;
+            self.read_page(&rng, Direction::Forward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
+            Ok(found)
+        })
+    }
+
+    fn keysr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+        Box::pin(async move {
+            let found = self.inner.keysr(rng.as_borrowed(), limit, skip, version).await?;
+            self.read_page(&rng, Direction::Backward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
+            Ok(found)
+        })
+    }
+
+    fn scan<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+        Box::pin(async move {
+            let found = self.inner.scan(rng.as_borrowed(), limit, skip, version).await?;
+            let last = found.values.last().map(|(key, _)| key.as_slice());
+            self.read_page(&rng, Direction::Forward, limit, found.values.len(), last);
+            Ok(found)
+        })
+    }
+
+    fn scanr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+        Box::pin(async move {
+            let found = self.inner.scanr(rng.as_borrowed(), limit, skip, version).await?;
+            let last = found.values.last().map(|(key, _)| key.as_slice());
+            self.read_page(&rng, Direction::Backward, limit, found.values.len(), last);
+            Ok(found)
+        })
+    }
+
+    fn open_keys_cursor<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        dir: Direction,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<Box<dyn ScanCursorKeys + 'a>>> {
+        if !self.records_reads {
+            return self.inner.open_keys_cursor(rng, dir, skip, version);
+        }
+        Box::pin(async move {
+            let extent = Extent::new(&self.recorder, &rng, dir);
+            let inner = self.inner.open_keys_cursor(rng, dir, skip, version).await?;
+            Ok(Box::new(RecordingKeys { inner, extent }) as Box<dyn ScanCursorKeys + 'a>)
+        })
+    }
+
+    fn open_vals_cursor<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        dir: Direction,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<Box<dyn ScanCursorVals + 'a>>> {
+        if !self.records_reads {
+            return self.inner.open_vals_cursor(rng, dir, skip, version);
+        }
+        Box::pin(async move {
+            let extent = Extent::new(&self.recorder, &rng, dir);
+            let inner = self.inner.open_vals_cursor(rng, dir, skip, version).await?;
+            Ok(Box::new(RecordingVals { inner, extent }) as Box<dyn ScanCursorVals + 'a>)
+        })
+    }
+
+    fn getm<'a>(&'a self, keys: &'a [Key<'a>], version: Option<u64>) -> BoxFut<'a, Result<GetMultiResult>> {
+        if self.records_reads {
+            let mut recorder = self.recorder.lock();
+            keys.iter().for_each(|key| recorder.read(key));
+        }
+        self.inner.getm(keys, version)
+    }
+
+    fn count<'a>(&'a self, rng: KeyRange<'a>, version: Option<u64>) -> BoxFut<'a, Result<usize>> {
+        if self.records_reads {
+            self.recorder.lock().read_range(&rng.start, &rng.end);
+        }
+        self.inner.count(rng, version)
+    }
+
+    fn new_save_point(&self) -> BoxFut<'_, Result<()>> {
+        Box::pin(async move {
+            self.inner.new_save_point().await?;
+            self.recorder.lock().open_scope();
+            Ok(())
+        })
+    }
+
+    fn release_last_save_point(&self) -> BoxFut<'_, Result<()>> {
+        Box::pin(async move {
+            self.inner.release_last_save_point().await?;
+            self.recorder.lock().release_scope();
+            Ok(())
+        })
+    }
+
+    fn rollback_to_save_point(&self) -> BoxFut<'_, Result<()>> {
+        Box::pin(async move {
+            self.inner.rollback_to_save_point().await?;
+            self.recorder.lock().roll_back_scope();
+            Ok(())
+        })
+    }
+
+    fn timestamp(&self) -> BoxFut<'_, Result<BoxTimeStamp>> {
+        Box::pin(async { Ok(BoxTimeStamp::new(PendingStamp(self.stamp))) })
+    }
+
+    fn safe_timestamp(&self) -> BoxFut<'_, Result<BoxTimeStamp>> {
+        Box::pin(async { Ok(BoxTimeStamp::new(LogStamp(self.stamp))) })
+    }
+
+    fn timestamp_impl(&self) -> BoxTimeStampImpl {
+        Box::new(LogStamps)
+    }
+}
