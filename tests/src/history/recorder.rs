@@ -11,7 +11,8 @@ use crate::client::{Client, Outcome, Reply, Request};
 
 /// How long a client tries to learn the outcome of a request.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Short, because a request that was on its way when nats-server was killed waits for it in full.
+const DEADLINE: Duration = Duration::from_millis(1_200);
 
 /// A history in the making, shared by its clients.
 #[derive(Debug)]

@@ -11,6 +11,8 @@ mod proxy;
 mod services;
 mod start;
 mod status;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::collections::BTreeMap;

@@ -112,6 +112,15 @@ impl Process {
         running.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
+    /// Closes the inputs that tell it and its watchdog that the harness lives.
+    #[cfg(test)]
+    pub(super) fn close_inputs(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.child.stdin = None;
+            running.watchdog.iter_mut().for_each(|watchdog| watchdog.stdin = None);
+        }
+    }
+
     /// Its process id, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
