@@ -74,7 +74,7 @@ const QUERIES: &[&str] = &[
     "SELECT id, search::score(1) AS score, search::highlight('<b>', '</b>', 1) AS text FROM document
         WHERE text @1@ 'copy' ORDER BY score DESC, id",
     "SELECT id FROM document WHERE text @@ 'log follows' ORDER BY id",
-    "SELECT id, vector::distance::knn() AS distance FROM point WHERE vector <|5,40|> [2.0, 3.0, 4.0, 60.0]",
+    "SELECT id, vector::distance::knn() AS distance FROM point WHERE vector <|5,40|> [2.0, 3.0, 4.0, 60.3]",
     "SELECT id FROM point WHERE vector <|3,40|> [1.5, 2.5, 3.5, 4.5]",
     "SELECT * FROM draw ORDER BY number",
     "SELECT * FROM gone",
