@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
@@ -35,6 +36,10 @@ pub struct Kills {
 impl Kills {
     /// Kills and restarts, then demands that the history is right and all copies are equal.
     pub async fn run(self, system: &System) -> anyhow::Result<Summary> {
+        self.break_and_check(system).await.with_context(|| format!("{self:?}"))
+    }
+
+    async fn break_and_check(self, system: &System) -> anyhow::Result<Summary> {
         let began = Instant::now();
         let recorder = Recorder::begin(system.client(), self.keys).await?;
         let clients = recorder.clients(self.seed, self.clients);
