@@ -1,1 +1,3 @@
-//! placeholder
+//! Administration.
+
+pub mod model;

@@ -5,7 +5,7 @@ use crate::router::Router;
 use async_nats::jetstream::kv::{Entry, Operation, Store};
 use async_nats::jetstream;
 use futures::StreamExt;
-use holdfast_schemas::message::administration::GroupDefinition;
+use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{Message, subject};
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,9 @@
 use crate::model::request::{self, Refusal, Request};
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use async_nats::{Client, Message, Subject};
-use holdfast_schemas::{ErrorCode, header};
+use bytes::Bytes;
+use holdfast_schemas::message::ErrorReply;
+use holdfast_schemas::{ErrorCode, Message as _, header, limits};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const ID: HeaderName = HeaderName::from_static(header::ID);
@@ -42,11 +44,9 @@ impl Envelope {
         let id = match request.id {
             Some(id) => id,
             None => match header_id(&message) {
-                Some(id) => match request::check_id(&id) {
-                    Ok(()) => id,
-                    Err(refusal) => return Err((message, refusal)),
-                },
-                None => ulid::Ulid::new().to_string(),
+                Some(id) if request::id_fits(&id) => id,
+                Some(_) => return Err((message, bad_header_id())),
+                None => ulid::Ulid::generate().to_string(),
             },
         };
         Ok(Self { message, id, deadline_at_ms })
@@ -93,7 +93,7 @@ impl Forwarder {
         destination: Subject,
         reply: Option<Subject>,
         headers: HeaderMap,
-        payload: bytes::Bytes,
+        payload: Bytes,
     ) -> Result<(), async_nats::PublishError> {
         match reply {
             Some(reply) => self.client.publish_with_reply_and_headers(destination, reply, headers, payload).await,
@@ -108,8 +108,8 @@ impl Forwarder {
         let Some(reply) = message.reply.clone() else {
             return;
         };
-        let body = error_body(refusal);
-        if let Err(error) = self.client.publish(reply, body).await {
+        let body = ErrorReply::new(refusal.id, refusal.code, refusal.message).encode();
+        if let Err(error) = self.client.publish(reply, body.into()).await {
             tracing::warn!(%error, "an error reply could not be handed to the connection");
         }
     }
@@ -119,4 +119,13 @@ impl Forwarder {
         let refusal = Refusal { id: Some(envelope.id), code, message };
         self.refuse(&envelope.message, refusal).await;
     }
+}
+
+fn bad_header_id() -> Refusal {
+    let message = format!(
+        "the header {} must have 1 to {} printable ASCII characters without blanks",
+        header::ID,
+        limits::MAX_ID_BYTES
+    );
+    Refusal { id: None, code: ErrorCode::InvalidRequest, message }
 }

@@ -5,7 +5,7 @@ use async_nats::Subscriber;
 use futures::StreamExt;
 use holdfast_foundation::clock::Clock;
 use holdfast_schemas::Message;
-use holdfast_schemas::message::replication::Heartbeat;
+use holdfast_schemas::message::Heartbeat;
 use std::sync::Arc;
 
 /// Feeds until the subscription ends.

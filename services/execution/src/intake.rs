@@ -2,6 +2,7 @@
 
 use crate::forward::{Envelope, Forwarder};
 use crate::model::request::{self, Kind, Refusal};
+use crate::model::route::Need;
 use crate::router::Router;
 use crate::waiting::{Waiter, WaitingRoom};
 use async_nats::{Message, Subscriber};
@@ -63,7 +64,7 @@ impl Intake {
         self.send(envelope, need).await;
     }
 
-    async fn send(&self, envelope: Envelope, need: request::Need) {
+    async fn send(&self, envelope: Envelope, need: Need) {
         let Some(group) = group_of(&envelope.message) else {
             let refusal = Refusal {
                 id: Some(envelope.id),

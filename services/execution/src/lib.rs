@@ -1,1 +1,4 @@
-//! placeholder
+//! Execution.
+
+pub mod model;
+pub mod router;

@@ -1,1 +1,3 @@
-//! placeholder
+//! Supervision.
+
+pub mod model;

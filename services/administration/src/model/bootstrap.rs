@@ -3,9 +3,9 @@
 //! They are written with the position that they must get, so of two administrators one writes and the other finds it written.
 //! Whoever finds a log that begins otherwise must stop: it belongs to another definition.
 
-use holdfast_schemas::message::administration::GroupDefinition;
-use holdfast_schemas::message::replication::LogControl;
-use holdfast_schemas::message::replication::Replication;
+use holdfast_schemas::message::GroupDefinition;
+use holdfast_schemas::message::LogControl;
+use holdfast_schemas::message::Replication;
 
 /// The first epoch of a primary group.
 const FIRST_EPOCH: u64 = 1;
@@ -29,7 +29,7 @@ pub fn first_entries(definition: &GroupDefinition) -> Vec<LogControl> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_schemas::message::replication::{Isolation, Storage};
+    use holdfast_schemas::message::{Isolation, Storage};
 
     fn entries(replication: Replication) -> Vec<LogControl> {
         first_entries(&GroupDefinition {

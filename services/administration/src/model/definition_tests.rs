@@ -1,7 +1,8 @@
 //! What may be defined, case by case.
 
 use super::*;
-use holdfast_schemas::message::replication::{Isolation, Replication, Storage};
+use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
+use holdfast_schemas::message::{Isolation, Replication, Storage};
 
 fn group(name: &str, csps: &[&str]) -> GroupDefinition {
     GroupDefinition {

@@ -5,7 +5,7 @@
 //! draw a burst upon its sender. The speed of answering is taken from the interval before: what we sent, plus what became
 //! less in between.
 
-use holdfast_schemas::message::replication::CspState;
+use holdfast_schemas::message::CspState;
 
 /// What a heartbeat says that routing needs.
 #[derive(Debug, Clone)]

@@ -1,16 +1,19 @@
 //! Is this body a request that may travel on, and what does its routing need?
 //!
-//! The body is looked at once and goes on as the same bytes. Checked here, so that a bad request costs no CSP anything: size,
-//! depth, JSON, unknown and repeated fields, the types and ranges of the small fields, and that the consistency fields fit
-//! together. Left to the CSP, which has to parse the body anyway: the statement (SQL) and the values of `vars`; both are only
-//! checked to be a string and an object, and are neither copied nor unescaped here. The CSP repeats the checks of this file by
-//! decoding into the types of `schemas`, so a request that reaches it by another way is refused with the same codes.
+//! A glance at the envelope, as in a post room: the letter is not opened. The glance takes in size, nesting, the names and
+//! small values of the fields, and that `sql` is a text and `vars` an object, whose contents are neither copied nor
+//! unescaped. What a glance does not settle is decoded by the type of the contract, which has the last word: so a request is
+//! taken here if the contract takes it, and refused with the contract's codes and sentences.
+//!
+//! One exception, on the side of letting through: a text of escaped blanks, or with broken escapes, is not found by a glance.
+//! The CSP decodes every body by the same types and refuses it there.
 
-pub use super::route::Need;
-use holdfast_schemas::message::execution::{Consistency, QueryRequest, UpdateRequest};
-use holdfast_schemas::{ErrorCode, Message, limits};
+use super::route::Need;
+use holdfast_schemas::message::{Consistency, QueryRequest, UpdateRequest};
+use holdfast_schemas::{DecodeError, ErrorCode, Message, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// What an execution service is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +46,55 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// Checks a body and takes out of it what routing needs.
+pub fn read(kind: Kind, body: &[u8]) -> Result<Request, Refusal> {
+    let within_bounds = body.len() <= limits::MAX_REQUEST_BYTES && !deeper_than(body, limits::MAX_JSON_DEPTH);
+    let glance = match kind {
+        _ if !within_bounds => None,
+        Kind::Update => glance_at_update(body),
+        Kind::Query => glance_at_query(body),
+    };
+    match glance {
+        Some(request) => Ok(request),
+        None => decode(kind, body).map_err(|error| Refusal {
+            id: id_of(body).filter(|_| within_bounds),
+            code: error.code(),
+            message: error.to_string(),
+        }),
+    }
+}
+
+/// Whether a text may be an id: it travels in a header too.
+pub fn id_fits(id: &str) -> bool {
+    (1..=limits::MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn decode(kind: Kind, body: &[u8]) -> Result<Request, DecodeError> {
+    let (id, deadline_ms, need) = match kind {
+        Kind::Update => {
+            let request = UpdateRequest::decode(body)?;
+            (request.id, request.deadline_ms, Need::Update)
+        }
+        Kind::Query => {
+            let request = QueryRequest::decode(body)?;
+            let need = need(request.consistency, request.after, request.max_lag_ms);
+            // Decoding has refused what does not fit together.
+            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong))
+        }
+    };
+    Ok(Request { id, deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS), need })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UpdateBody<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
+struct UpdateGlance<'a> {
+    #[serde(rename = "type", borrow, default = "update_type")]
+    kind: Cow<'a, str>,
     id: Option<String>,
-    ns: Option<String>,
-    db: Option<String>,
+    #[serde(borrow, default = "main")]
+    ns: Cow<'a, str>,
+    #[serde(borrow, default = "main")]
+    db: Cow<'a, str>,
     #[serde(borrow)]
     sql: &'a RawValue,
     #[serde(borrow)]
@@ -60,165 +104,109 @@ struct UpdateBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QueryBody<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
+struct QueryGlance<'a> {
+    #[serde(rename = "type", borrow, default = "query_type")]
+    kind: Cow<'a, str>,
     id: Option<String>,
-    ns: Option<String>,
-    db: Option<String>,
+    #[serde(borrow, default = "main")]
+    ns: Cow<'a, str>,
+    #[serde(borrow, default = "main")]
+    db: Cow<'a, str>,
     #[serde(borrow)]
     sql: &'a RawValue,
     #[serde(borrow)]
     vars: Option<&'a RawValue>,
     deadline_ms: Option<u64>,
-    consistency: Option<Consistency>,
+    #[serde(default)]
+    consistency: Consistency,
     after: Option<u64>,
     max_lag_ms: Option<u64>,
     affinity: Option<String>,
 }
 
-/// Checks a body and takes out of it what routing needs.
-pub fn read(kind: Kind, body: &[u8]) -> Result<Request, Refusal> {
-    if body.len() > limits::MAX_REQUEST_BYTES {
-        let message =
-            format!("the request has {} bytes, at most {} are taken", body.len(), limits::MAX_REQUEST_BYTES);
-        return Err(Refusal { id: None, code: ErrorCode::RequestTooLarge, message });
-    }
-    if deeper_than(body, limits::MAX_JSON_DEPTH) {
-        return Err(invalid(None, format!("the request is nested deeper than {} levels", limits::MAX_JSON_DEPTH)));
-    }
-    match kind {
-        Kind::Update => read_update(body),
-        Kind::Query => read_query(body),
-    }
+fn glance_at_update(body: &[u8]) -> Option<Request> {
+    let seen: UpdateGlance<'_> = serde_json::from_slice(body).ok()?;
+    let plain = seen.kind == UpdateRequest::TYPE
+        && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
+        && contents_fit(seen.sql, seen.vars);
+    let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
+    Some(Request { id: seen.id, deadline_ms, need: Need::Update })
 }
 
-fn read_update(body: &[u8]) -> Result<Request, Refusal> {
-    let body: UpdateBody<'_> = serde_json::from_slice(body).map_err(malformed)?;
-    let common = Common {
-        kind: body.kind.as_deref(),
-        expected: UpdateRequest::TYPE,
-        id: body.id.as_deref(),
-        names: [("ns", body.ns.as_deref()), ("db", body.db.as_deref())],
-        sql: body.sql,
-        vars: body.vars,
-        deadline_ms: body.deadline_ms,
+fn glance_at_query(body: &[u8]) -> Option<Request> {
+    let seen: QueryGlance<'_> = serde_json::from_slice(body).ok()?;
+    let plain = seen.kind == QueryRequest::TYPE
+        && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
+        && contents_fit(seen.sql, seen.vars)
+        && seen.affinity.is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
+    let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
+    let need = need(seen.consistency, seen.after, seen.max_lag_ms)?;
+    Some(Request { id: seen.id, deadline_ms, need })
+}
+
+fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {
+    let name_fits = |name: &str| {
+        (1..=limits::MAX_DATABASE_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control)
     };
-    match common.check() {
-        Ok(deadline_ms) => Ok(Request { id: body.id, deadline_ms, need: Need::Update }),
-        Err(message) => Err(invalid(body.id, message)),
-    }
+    id.is_none_or(id_fits) && name_fits(ns) && name_fits(db)
 }
 
-fn read_query(body: &[u8]) -> Result<Request, Refusal> {
-    let body: QueryBody<'_> = serde_json::from_slice(body).map_err(malformed)?;
-    let common = Common {
-        kind: body.kind.as_deref(),
-        expected: QueryRequest::TYPE,
-        id: body.id.as_deref(),
-        names: [("ns", body.ns.as_deref()), ("db", body.db.as_deref())],
-        sql: body.sql,
-        vars: body.vars,
-        deadline_ms: body.deadline_ms,
-    };
-    let need = need(body.consistency.unwrap_or_default(), body.after, body.max_lag_ms);
-    let affinity = within("affinity", body.affinity.as_deref(), limits::MAX_AFFINITY_BYTES);
-    let checked = common.check().and_then(|deadline_ms| affinity.and(need).map(|need| (deadline_ms, need)));
-    match checked {
-        Ok((deadline_ms, need)) => Ok(Request { id: body.id, deadline_ms, need }),
-        Err(message) => Err(invalid(body.id, message)),
-    }
+fn contents_fit(sql: &RawValue, vars: Option<&RawValue>) -> bool {
+    let text = sql.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    text.is_some_and(|text| !text.trim().is_empty()) && vars.is_none_or(|vars| vars.get().starts_with('{'))
 }
 
-/// The fields that updates and queries share.
-struct Common<'a> {
-    kind: Option<&'a str>,
-    expected: &'static str,
-    id: Option<&'a str>,
-    names: [(&'static str, Option<&'a str>); 2],
-    sql: &'a RawValue,
-    vars: Option<&'a RawValue>,
-    deadline_ms: Option<u64>,
+fn deadline(asked_ms: Option<u64>) -> Option<u64> {
+    let deadline_ms = asked_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
+    (1..=limits::MAX_DEADLINE_MS).contains(&deadline_ms).then_some(deadline_ms)
 }
 
-impl Common<'_> {
-    /// Returns the deadline that holds.
-    fn check(&self) -> Result<u64, String> {
-        if self.kind.is_some_and(|kind| kind != self.expected) {
-            return Err(format!("the type must be {} or left out", self.expected));
-        }
-        within("id", self.id, limits::MAX_ID_BYTES)?;
-        for (field, name) in self.names {
-            within(field, name, limits::MAX_DATABASE_NAME_BYTES)?;
-        }
-        match self.sql.get() {
-            "\"\"" => return Err("sql is empty".to_owned()),
-            sql if !sql.starts_with('"') => return Err("sql must be a string".to_owned()),
-            _ => {}
-        }
-        if self.vars.is_some_and(|vars| !vars.get().starts_with('{')) {
-            return Err("vars must be an object".to_owned());
-        }
-        match self.deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS) {
-            deadline_ms @ 1..=limits::MAX_DEADLINE_MS => Ok(deadline_ms),
-            other => Err(format!("deadline_ms is {other}, it must be from 1 to {}", limits::MAX_DEADLINE_MS)),
-        }
-    }
-}
-
-/// Checks an id that came in a header.
-pub fn check_id(id: &str) -> Result<(), Refusal> {
-    within("id", Some(id), limits::MAX_ID_BYTES).map_err(|message| invalid(None, message))
-}
-
-/// A short text that also has to fit into a message header.
-fn within(field: &str, text: Option<&str>, bytes_max: usize) -> Result<(), String> {
-    match text {
-        None => Ok(()),
-        Some(text) if text.is_empty() || text.len() > bytes_max => {
-            Err(format!("{field} must have from 1 to {bytes_max} bytes"))
-        }
-        Some(text) if text.chars().any(char::is_control) => {
-            Err(format!("{field} must not contain control characters"))
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-fn need(consistency: Consistency, after: Option<u64>, max_lag_ms: Option<u64>) -> Result<Need, String> {
+/// What the three fields demand together; none if they do not fit.
+fn need(consistency: Consistency, after: Option<u64>, max_lag_ms: Option<u64>) -> Option<Need> {
     match (consistency, after, max_lag_ms) {
-        (Consistency::Any, None, max_lag_ms) => Ok(Need::Any { max_lag_ms }),
-        (Consistency::Session, Some(after), None) => Ok(Need::Session { after }),
-        (Consistency::Session, None, _) => Err("consistency session needs after, the position to be seen".to_owned()),
-        (Consistency::Strong, None, None) => Ok(Need::Strong),
-        (_, Some(_), _) => Err("after belongs to consistency session only".to_owned()),
-        (_, _, Some(_)) => Err("max_lag_ms belongs to consistency any only".to_owned()),
+        (Consistency::Any, None, max_lag_ms) => Some(Need::Any { max_lag_ms }),
+        (Consistency::Session, Some(after), None) => Some(Need::Session { after }),
+        (Consistency::Strong, None, None) => Some(Need::Strong),
+        _ => None,
     }
 }
 
-fn invalid(id: Option<String>, message: String) -> Refusal {
-    Refusal { id, code: ErrorCode::InvalidRequest, message }
+/// The id of a body that is refused for another reason, so that the sender can tell which request it was.
+fn id_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: Option<String>,
+    }
+    serde_json::from_slice::<Id>(body).ok()?.id.filter(|id| id_fits(id))
 }
 
-fn malformed(error: serde_json::Error) -> Refusal {
-    invalid(None, format!("the request cannot be read: {error}"))
+fn main() -> Cow<'static, str> {
+    Cow::Borrowed(holdfast_schemas::message::DEFAULT_DATABASE)
 }
 
-/// Whether brackets open deeper than `depth_max`, looking at bytes only: text that is not JSON is found by the parser.
+fn update_type() -> Cow<'static, str> {
+    Cow::Borrowed(UpdateRequest::TYPE)
+}
+
+fn query_type() -> Cow<'static, str> {
+    Cow::Borrowed(QueryRequest::TYPE)
+}
+
+/// Whether brackets open deeper than `depth_max`, by a look at the bytes. Bytes that are no JSON may give either answer.
 fn deeper_than(body: &[u8], depth_max: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
     for byte in body {
-        if in_string {
+        if in_text {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
-                b'"' => in_string = false,
+                b'"' => in_text = false,
                 _ => {}
             }
             continue;
         }
         match byte {
-            b'"' => in_string = true,
+            b'"' => in_text = true,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}

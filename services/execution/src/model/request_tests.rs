@@ -69,6 +69,7 @@ fn bad_requests_are_refused_with_stable_codes() {
 #[test]
 fn a_refusal_bears_the_id_where_it_could_be_read() {
     assert_eq!(refused(Kind::Update, r#"{"id":"x","sql":1}"#).id.as_deref(), Some("x"));
+    assert_eq!(refused(Kind::Update, r#"{"id":"not an id","sql":"s"}"#).id, None);
 }
 
 #[test]
@@ -77,8 +78,8 @@ fn size_and_depth_are_limited() {
     assert_eq!(refused(Kind::Update, &large).code, ErrorCode::RequestTooLarge);
     let nested = |depth: usize| format!(r#"{{"sql":"s","vars":{{"v":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert!(read(Kind::Update, nested(limits::MAX_JSON_DEPTH - 2).as_bytes()).is_ok());
-    assert!(refused(Kind::Update, &nested(limits::MAX_JSON_DEPTH - 1)).message.contains("nested"));
-    assert!(refused(Kind::Update, &nested(100_000)).message.contains("nested"));
+    assert!(refused(Kind::Update, &nested(limits::MAX_JSON_DEPTH - 1)).message.contains("nests"));
+    assert!(refused(Kind::Update, &nested(100_000)).message.contains("nests"));
     let in_text = format!(r#"{{"sql":"\"{}"}}"#, "[".repeat(1_000));
     assert!(read(Kind::Update, in_text.as_bytes()).is_ok(), "brackets in text do not nest");
 }
@@ -126,14 +127,14 @@ fn body() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// What is taken here decodes and passes there, so that a CSP refuses for its own reasons only; and the other way round,
-    /// so that nothing that the contract allows is refused on the way.
+    /// What is taken here is taken there, so that a CSP refuses for its own reasons only; and the other way round, so that
+    /// nothing that the contract allows is refused on the way.
     #[test]
     fn agrees_with_the_types_of_the_contract(body in body()) {
         let update = read(Kind::Update, body.as_bytes()).is_ok();
-        prop_assert_eq!(update, contract_takes::<UpdateRequest>(&body), "update {}", body);
+        prop_assert_eq!(update, UpdateRequest::decode(body.as_bytes()).is_ok(), "update {}", body);
         let query = read(Kind::Query, body.as_bytes()).is_ok();
-        prop_assert_eq!(query, contract_takes::<QueryRequest>(&body), "query {}", body);
+        prop_assert_eq!(query, QueryRequest::decode(body.as_bytes()).is_ok(), "query {}", body);
     }
 
     /// No bytes whatever bring it down.

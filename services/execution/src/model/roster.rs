@@ -5,7 +5,7 @@
 
 use super::member::{Member, Report};
 use super::timeline::Timeline;
-use holdfast_schemas::message::replication::Replication;
+use holdfast_schemas::message::Replication;
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;

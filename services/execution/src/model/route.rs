@@ -6,7 +6,7 @@
 
 use super::member::Member;
 use super::roster::{CspIndex, Roster};
-use holdfast_schemas::message::replication::Replication;
+use holdfast_schemas::message::Replication;
 
 /// A copy in step that is not known to have reached the position costs as much as one request more in its queue.
 const UNPROVEN_SURCHARGE: f64 = 1.0;

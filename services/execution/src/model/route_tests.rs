@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::member::Report;
-use holdfast_schemas::message::replication::CspState;
+use holdfast_schemas::message::CspState;
 use proptest::prelude::*;
 
 const INTERVAL_MS: u64 = 250;

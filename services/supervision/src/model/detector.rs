@@ -7,7 +7,7 @@
 //! Once unavailable, nothing is asked any more: the CSP comes back by its own heartbeat.
 
 use super::table::{self, Belief, Signal};
-use holdfast_schemas::message::replication::CspState;
+use holdfast_schemas::message::CspState;
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]

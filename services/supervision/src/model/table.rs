@@ -3,6 +3,8 @@
 //! Silence alone condemns nobody: it takes a second signal, a status request that nobody answers, to get from suspect to
 //! unavailable. "No responders" is that second signal at once, since the server itself says that nobody listens there.
 
+use holdfast_schemas::message::CspState;
+
 /// What a supervisor believes of a CSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Belief {
@@ -84,6 +86,12 @@ pub fn next(from: Belief, signal: Signal) -> Row {
         .unwrap_or(row(from, signal, from, ""))
 }
 
+/// Whether a decided state is written over the one that is written. Supervisors tick at different moments: the suspicion of
+/// a slower one is older than the verdict of a faster one, and only a sign of life undoes a verdict.
+pub fn replaces(written: CspState, decided: CspState) -> bool {
+    written != decided && (written, decided) != (CspState::Unavailable, CspState::Suspect)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +130,17 @@ mod tests {
     #[test]
     fn every_change_has_a_cause() {
         assert!(TABLE.iter().filter(|row| row.from != row.to).all(|row| !row.cause.is_empty()));
+    }
+
+    #[test]
+    fn a_verdict_is_undone_by_life_only() {
+        assert!(!replaces(CspState::Unavailable, CspState::Suspect));
+        assert!(!replaces(CspState::Available, CspState::Available));
+        for decided in [CspState::Joining, CspState::CatchingUp, CspState::Available, CspState::Draining] {
+            assert!(replaces(CspState::Unavailable, decided), "{decided:?}");
+        }
+        assert!(replaces(CspState::Available, CspState::Suspect));
+        assert!(replaces(CspState::Suspect, CspState::Unavailable));
     }
 
     #[test]

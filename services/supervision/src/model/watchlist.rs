@@ -3,8 +3,12 @@
 //! Definitions say who is watched. A CSP that leaves the definitions is forgotten; one that stays keeps what is known of it.
 
 use super::detector::{Detector, Effect, Policy, StatusOutcome};
-use holdfast_schemas::message::replication::CspState;
+use holdfast_schemas::message::CspState;
+use super::table::Belief;
 use std::collections::BTreeMap;
+
+/// The cause of a state that is said again.
+const REASSERTED: &str = "reported by the CSP";
 
 /// A CSP by its full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +70,16 @@ impl Watchlist {
             .collect()
     }
 
+    /// Says again what those report who report. What somebody else wrote by mistake, and did not live to correct, is put right
+    /// by this; silence is no evidence to insist on.
+    pub fn reassert(&self) -> Vec<Task> {
+        let reporting = self.detectors.iter().filter(|(_, detector)| detector.belief() == Belief::Reporting);
+        reporting
+            .filter_map(|(key, detector)| Some((key, detector.state()?)))
+            .map(|(key, state)| Task { key: key.clone(), effect: Effect::Changed { state, cause: REASSERTED } })
+            .collect()
+    }
+
     /// How many CSPs are watched.
     pub fn len(&self) -> usize {
         self.detectors.len()
@@ -115,6 +129,16 @@ mod tests {
         list.heartbeat(&key("a"), CspState::Available, 0);
         list.define("g", &names(&["a", "b"]), 1);
         assert_eq!(list.heartbeat(&key("a"), CspState::Available, 2), [], "no change is reported");
+    }
+
+    #[test]
+    fn only_those_who_report_are_reasserted() {
+        let mut list = Watchlist::new(POLICY);
+        list.define("g", &names(&["a", "b"]), 0);
+        list.heartbeat(&key("a"), CspState::Available, 700);
+        list.tick(true, 800);
+        let about: Vec<_> = list.reassert().into_iter().map(|task| task.key.csp).collect();
+        assert_eq!(about, ["a"]);
     }
 
     #[test]

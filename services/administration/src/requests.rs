@@ -1,0 +1,99 @@
+//! From a message to its answer: decode, carry out, encode.
+
+use crate::define;
+use crate::definitions::Definitions;
+use crate::error::RequestError;
+use crate::gather;
+use async_nats::Message as NatsMessage;
+use holdfast_foundation::bus::Bus;
+use holdfast_foundation::clock::Clock;
+use holdfast_schemas::message::{
+    GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest,
+};
+use holdfast_schemas::message::ErrorReply;
+use holdfast_schemas::Message;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What can be asked about groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Define a group.
+    Define,
+    /// List the groups.
+    List,
+    /// Say how a group is.
+    Status,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Define, Self::List, Self::Status];
+
+    /// As it stands in the subject.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Define => "define",
+            Self::List => "list",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// Who answers.
+pub struct Administrator {
+    /// The way to CSPs and clients.
+    pub bus: Bus,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The groups.
+    pub definitions: Definitions,
+    /// How long a CSP may take to say how it is.
+    pub status_timeout: Duration,
+}
+
+impl Administrator {
+    /// Answers one message.
+    pub async fn answer(&self, verb: Verb, message: NatsMessage) {
+        let Some(reply) = message.reply.clone() else {
+            tracing::debug!(verb = verb.name(), "a request without a reply subject was dropped");
+            return;
+        };
+        let body = match self.carry_out(verb, &message.payload).await {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::info!(verb = verb.name(), code = %error.code(), reason = error.sentence(), "request refused");
+                ErrorReply::new(None, error.code(), error.sentence()).encode()
+            }
+        };
+        if let Err(error) = self.bus.client().publish(reply, body.into()).await {
+            tracing::warn!(%error, "an answer could not be handed to the connection");
+        }
+    }
+
+    async fn carry_out(&self, verb: Verb, body: &[u8]) -> Result<Vec<u8>, RequestError> {
+        match verb {
+            Verb::Define => {
+                let request = decode::<GroupDefineRequest>(body)?;
+                Ok(define::define(self.bus.jetstream(), &self.definitions, request).await?.encode())
+            }
+            Verb::List => {
+                decode::<GroupListRequest>(body)?;
+                let groups = self.definitions.read().await?.groups;
+                Ok(GroupListReply { groups }.encode())
+            }
+            Verb::Status => {
+                let group = decode::<GroupStatusRequest>(body)?.group;
+                let now_ms = self.clock.now_ms();
+                let status = gather::group_status(&self.bus, &self.definitions, &group, self.status_timeout, now_ms);
+                Ok(status.await?.encode())
+            }
+        }
+    }
+}
+
+fn decode<T: Message>(body: &[u8]) -> Result<T, RequestError> {
+    // `nats request holdfast.admin.group.list ""` should simply work.
+    let body = if body.is_empty() { b"{}" } else { body };
+    T::decode(body).map_err(|error| RequestError::refused(error.code(), error.to_string()))
+}
