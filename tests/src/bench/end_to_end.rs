@@ -71,6 +71,7 @@ impl EndToEnd {
             log_bytes_per_op: measured.per_operation(log_bytes as f64),
             load_cpu_us_per_op: Some(measured.per_operation(load.as_micros() as f64)),
             ratio_to_plain: None,
+            cpu_ratio_to_plain: None,
         })
     }
 

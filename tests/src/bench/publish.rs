@@ -47,5 +47,6 @@ pub async fn publish_row(system: &System, duration: Duration) -> anyhow::Result<
         log_bytes_per_op: PAYLOAD_BYTES as f64,
         load_cpu_us_per_op: None,
         ratio_to_plain: None,
+        cpu_ratio_to_plain: None,
     })
 }

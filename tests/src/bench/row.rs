@@ -26,6 +26,9 @@ pub struct Row {
     /// Throughput as a part of plain embedded in the same run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_to_plain: Option<f64>,
+    /// CPU time per operation as a multiple of plain embedded in the same run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ratio_to_plain: Option<f64>,
 }
 
 impl Row {
@@ -45,6 +48,17 @@ pub fn compare(rows: &mut [Row]) {
     let plain: Vec<Row> = rows.iter().filter(|row| row.is_plain()).cloned().collect();
     for row in rows.iter_mut().filter(|row| !row.is_plain()) {
         let same = |other: &&Row| other.operation() == row.operation() && other.clients == row.clients;
-        row.ratio_to_plain = plain.iter().find(same).map(|plain| row.ops_per_s / plain.ops_per_s);
+        let plain = plain.iter().find(same);
+        row.ratio_to_plain = plain.map(|plain| row.ops_per_s / plain.ops_per_s);
+        row.cpu_ratio_to_plain = plain.map(|plain| row.cpu_us_per_op / plain.cpu_us_per_op);
     }
+}
+
+/// One client's update, end to end, as a multiple of plain embedded plus one JetStream publish: what it cannot go below.
+pub fn update_ratio_to_floor(rows: &[Row]) -> Option<f64> {
+    let p50 = |wanted: &dyn Fn(&Row) -> bool| rows.iter().find(|row| row.clients == 1 && wanted(row)).map(|row| row.p50_ms);
+    let plain = p50(&|row| row.is_plain() && row.operation() == "update")?;
+    let publish = p50(&|row| row.operation() == "publish")?;
+    let update = p50(&|row| row.case.starts_with("end to end") && row.operation() == "update")?;
+    Some(update / (plain + publish))
 }

@@ -1,7 +1,7 @@
 //! The table, for people.
 
 use super::Row;
-use super::row::compare;
+use super::row::{compare, update_ratio_to_floor};
 
 /// Prints all rows, as a table or as JSON lines.
 pub fn print_table(mut rows: Vec<Row>, json: bool) -> anyhow::Result<()> {
@@ -13,16 +13,31 @@ pub fn print_table(mut rows: Vec<Row>, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "{:<34}{:>8}{:>11}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}",
-        "case", "clients", "ops/s", "x plain", "p50 ms", "p99 ms", "CPU us/op", "load us/op", "log B/op"
+        "{:<30}{:>8}{:>10}{:>9}{:>9}{:>9}{:>11}{:>13}{:>12}{:>10}",
+        "case", "clients", "ops/s", "x plain", "p50 ms", "p99 ms", "CPU us/op", "CPU x plain", "load us/op", "log B/op"
     );
     for row in &rows {
-        let ratio = row.ratio_to_plain.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
-        let load = row.load_cpu_us_per_op.map_or_else(|| "-".into(), |load| format!("{load:.0}"));
         println!(
-            "{:<34}{:>8}{:>11.0}{:>10}{:>10.2}{:>10.2}{:>12.0}{:>12}{:>12.0}",
-            row.case, row.clients, row.ops_per_s, ratio, row.p50_ms, row.p99_ms, row.cpu_us_per_op, load, row.log_bytes_per_op
+            "{:<30}{:>8}{:>10.0}{:>9}{:>9.2}{:>9.2}{:>11.0}{:>13}{:>12}{:>10.0}",
+            row.case,
+            row.clients,
+            row.ops_per_s,
+            or_dash(row.ratio_to_plain, 2),
+            row.p50_ms,
+            row.p99_ms,
+            row.cpu_us_per_op,
+            or_dash(row.cpu_ratio_to_plain, 2),
+            or_dash(row.load_cpu_us_per_op, 0),
+            row.log_bytes_per_op
         );
     }
+    if let Some(ratio) = update_ratio_to_floor(&rows) {
+        println!("one client's update, end to end, takes {ratio:.2}x of (plain + one JetStream publish), by their medians");
+    }
+    println!("CPU is of all processes of the system; the load generator's own is listed beside it");
     Ok(())
+}
+
+fn or_dash(number: Option<f64>, decimals: usize) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
 }
