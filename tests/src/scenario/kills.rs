@@ -1,4 +1,4 @@
-//! kill -9 of random processes under load, while clients write down what they are told.
+//! kill -9 of random processes under load, and a SIGSTOP now and then, while clients write down what they are told.
 //!
 //! The schedule is drawn from a seed and counted in acknowledged updates, not in seconds, so that every kill meets a
 //! group at work, and a group that stops working for good is found by itself.
@@ -64,6 +64,10 @@ impl Kills {
         while killed < self.kills {
             let victims = choose(&mut random, &system.names());
             progress(recorder, random.random_range(1..25), PROGRESS_BOUND, &victims).await?;
+            if random.random_range(0..8) == 0 {
+                freeze(system, recorder, &victims, random.random_range(1..100)).await?;
+                continue;
+            }
             victims.iter().for_each(|victim| system.kill9(victim));
             killed += victims.len();
             if random.random_range(0..3) > 0 {
@@ -80,6 +84,18 @@ impl Kills {
         }
         progress(recorder, 1, PROGRESS_BOUND, &[]).await
     }
+}
+
+/// Stops processes in the middle of what they do, and lets them go on: what they believed may be long out of date.
+async fn freeze(system: &System, recorder: &Recorder, victims: &[String], count: u64) -> anyhow::Result<()> {
+    for victim in victims {
+        system.pause(victim)?;
+    }
+    let _ = progress(recorder, count, DOWN_BOUND, victims).await;
+    for victim in victims {
+        system.resume(victim)?;
+    }
+    Ok(())
 }
 
 /// Mostly one process, mostly a CSP; sometimes several at once, as when a machine loses power.
