@@ -2,11 +2,13 @@
 //! that are faster than the watch.
 
 use crate::router::Router;
-use async_nats::jetstream::kv::{Entry, Operation, Store};
 use async_nats::jetstream;
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind, KeyValueError};
+use async_nats::jetstream::kv::{Entry, Operation, Store};
 use futures::StreamExt;
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{Message, subject};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -19,9 +21,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Why the bucket could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionsError {
-    /// The bucket is not there, or JetStream does not answer.
+    /// Nobody has made the bucket yet: no group was ever defined.
+    #[error("there is no definitions bucket yet")]
+    Missing,
+    /// JetStream does not answer.
     #[error("the definitions bucket cannot be reached")]
-    Bucket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Bucket(#[source] Box<dyn Error + Send + Sync>),
     /// An entry is not a definition.
     #[error("the definition cannot be read")]
     Entry(#[from] holdfast_schemas::DecodeError),
@@ -44,8 +49,10 @@ impl Definitions {
         if holdfast_schemas::name::validate(holdfast_schemas::name::NameKind::Group, group).is_err() {
             return Ok(None);
         }
-        let entry = self.bucket().await?.entry(group).await.map_err(|error| DefinitionsError::Bucket(error.into()))?;
-        match entry {
+        let Some(bucket) = self.bucket().await? else {
+            return Ok(None);
+        };
+        match bucket.entry(group).await.map_err(unreachable)? {
             Some(entry) if entry.operation == Operation::Put => Ok(Some(GroupDefinition::decode(&entry.value)?)),
             Some(_) | None => Ok(None),
         }
@@ -58,7 +65,7 @@ impl Definitions {
             match self.follow_once(&router, &loaded).await {
                 Ok(()) => pause = PAUSE_MIN,
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "the definitions are not watched");
+                    tracing::debug!(error = &error as &dyn Error, "the definitions are not watched");
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
@@ -67,16 +74,18 @@ impl Definitions {
     }
 
     async fn follow_once(&self, router: &Router, loaded: &watch::Sender<bool>) -> Result<(), DefinitionsError> {
-        let bucket = self.bucket().await?;
-        let empty = bucket.status().await.map_err(|error| DefinitionsError::Bucket(error.into()))?.values() == 0;
-        let mut watch =
-            bucket.watch_with_history(">").await.map_err(|error| DefinitionsError::Bucket(error.into()))?;
+        let Some(bucket) = self.bucket().await? else {
+            loaded.send_replace(true);
+            return Err(DefinitionsError::Missing);
+        };
+        let empty = bucket.status().await.map_err(unreachable)?.values() == 0;
+        let mut watch = bucket.watch_with_history(">").await.map_err(unreachable)?;
         // An empty bucket sends no marker for "this was all".
         if empty {
             loaded.send_replace(true);
         }
         while let Some(entry) = watch.next().await {
-            let entry = entry.map_err(|error| DefinitionsError::Bucket(error.into()))?;
+            let entry = entry.map_err(unreachable)?;
             apply(router, &entry);
             if entry.seen_current {
                 loaded.send_replace(true);
@@ -85,12 +94,26 @@ impl Definitions {
         Ok(())
     }
 
-    async fn bucket(&self) -> Result<Store, DefinitionsError> {
-        self.jetstream
-            .get_key_value(subject::definitions_bucket())
-            .await
-            .map_err(|error| DefinitionsError::Bucket(error.into()))
+    /// The bucket; none if nobody has made it yet.
+    async fn bucket(&self) -> Result<Option<Store>, DefinitionsError> {
+        match self.jetstream.get_key_value(subject::definitions_bucket()).await {
+            Ok(bucket) => Ok(Some(bucket)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(unreachable(error)),
+        }
     }
+}
+
+fn is_missing(error: &KeyValueError) -> bool {
+    let stream = error.source().and_then(|source| source.downcast_ref::<GetStreamError>());
+    matches!(
+        stream.map(GetStreamError::kind),
+        Some(GetStreamErrorKind::JetStream(cause)) if cause.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND
+    )
+}
+
+fn unreachable(error: impl Into<Box<dyn Error + Send + Sync>>) -> DefinitionsError {
+    DefinitionsError::Bucket(error.into())
 }
 
 fn apply(router: &Router, entry: &Entry) {

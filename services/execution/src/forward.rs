@@ -37,19 +37,12 @@ pub struct Envelope {
     pub deadline_at_ms: u64,
 }
 
-impl Envelope {
-    /// Gives the request its id (the body's, else the header's, else a new one) and its deadline.
-    pub fn seal(message: Message, request: Request, now_ms: u64) -> Result<Self, (Message, Refusal)> {
-        let deadline_at_ms = now_ms.saturating_add(request.deadline_ms);
-        let id = match request.id {
-            Some(id) => id,
-            None => match header_id(&message) {
-                Some(id) if request::id_fits(&id) => id,
-                Some(_) => return Err((message, bad_header_id())),
-                None => ulid::Ulid::generate().to_string(),
-            },
-        };
-        Ok(Self { message, id, deadline_at_ms })
+/// The id under which a request goes on: the body's, else the header's, else a new one.
+pub fn id_for(message: &Message, request: &mut Request) -> Result<String, Refusal> {
+    match request.id.take().or_else(|| header_id(message)) {
+        Some(id) if request::id_fits(&id) => Ok(id),
+        Some(_) => Err(bad_header_id()),
+        None => Ok(ulid::Ulid::generate().to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Takes requests in: one loop per subject, in which a request is checked, routed and sent on without a task of its own.
 
-use crate::forward::{Envelope, Forwarder};
-use crate::model::request::{self, Kind, Refusal};
+use crate::forward::{self, Envelope, Forwarder};
+use crate::model::request::{self, Kind, Refusal, Request};
 use crate::model::route::Need;
 use crate::router::Router;
 use crate::waiting::{Waiter, WaitingRoom};
@@ -52,16 +52,13 @@ impl Intake {
             tracing::debug!(subject = %message.subject, "a query without a reply subject was dropped");
             return;
         }
-        let request = match request::read(kind, &message.payload) {
-            Ok(request) => request,
-            Err(refusal) => return self.forwarder.refuse(&message, refusal).await,
-        };
-        let need = request.need;
-        let envelope = match Envelope::seal(message, request, self.clock.now_ms()) {
-            Ok(envelope) => envelope,
-            Err((message, refusal)) => return self.forwarder.refuse(&message, refusal).await,
-        };
-        self.send(envelope, need).await;
+        match seen(kind, &message) {
+            Ok((id, request)) => {
+                let deadline_at_ms = self.clock.now_ms().saturating_add(request.deadline_ms);
+                self.send(Envelope { message, id, deadline_at_ms }, request.need).await;
+            }
+            Err(refusal) => self.forwarder.refuse(&message, refusal).await,
+        }
     }
 
     async fn send(&self, envelope: Envelope, need: Need) {
@@ -81,6 +78,13 @@ impl Intake {
             }
         }
     }
+}
+
+/// The one look at a request: its id, and what its routing needs.
+fn seen(kind: Kind, message: &Message) -> Result<(String, Request), Refusal> {
+    let mut request = request::read(kind, &message.payload)?;
+    let id = forward::id_for(message, &mut request)?;
+    Ok((id, request))
 }
 
 /// The group in `<prefix>.<group>.<verb>`.

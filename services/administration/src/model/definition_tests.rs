@@ -4,6 +4,8 @@ use super::*;
 use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
 use holdfast_schemas::message::{Isolation, Replication, Storage};
 
+type Change = fn(&mut GroupDefinition);
+
 fn group(name: &str, csps: &[&str]) -> GroupDefinition {
     GroupDefinition {
         name: name.to_owned(),
@@ -40,7 +42,7 @@ fn the_same_again_is_present_whatever_its_revision() {
 #[test]
 fn another_one_under_the_same_name_is_refused_by_field() {
     let present = group("a", &["a-1"]);
-    let changes: [(&str, fn(&mut GroupDefinition)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("list of CSPs", |group| group.csps.push("a-2".to_owned())),
         ("replication", |group| group.replication = Replication::Peer),
         ("isolation", |group| group.isolation = Isolation::Snapshot),
@@ -78,7 +80,7 @@ fn wrong_definitions_are_invalid() {
         group("a", &["x y"]),
     ];
     for change in [
-        (|group: &mut GroupDefinition| group.log_replicas = 2) as fn(&mut GroupDefinition),
+        (|group: &mut GroupDefinition| group.log_replicas = 2) as Change,
         |group| group.ids_kept_ms = 0,
         |group| group.csps = (0..=MAX_CSPS).map(|number| format!("c{number}")).collect(),
     ] {

@@ -67,3 +67,76 @@ fn silent_state(supervised: Option<CspState>) -> CspState {
         None => CspState::Unavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_schemas::message::{Counters, Heartbeat, Isolation, Replication, Storage};
+
+    fn answer(csp: &str, applied: u64, epoch: u64, primary: &str) -> Witness {
+        let heartbeat = Heartbeat {
+            group: "g".to_owned(),
+            csp: csp.to_owned(),
+            node: "n".to_owned(),
+            incarnation: "i".to_owned(),
+            state: CspState::Available,
+            applied,
+            log_end: None,
+            epoch,
+            primary: Some(primary.to_owned()),
+            outstanding: 0,
+            at_ms: 90,
+        };
+        let answer = StatusReply {
+            heartbeat,
+            started_at_ms: 0,
+            replication: Replication::Primary,
+            isolation: Isolation::Serializable,
+            storage: Storage::Mem,
+            surrealdb_version: String::new(),
+            version: String::new(),
+            catch_up: None,
+            counters: Counters::default(),
+            reason: None,
+        };
+        Witness { answer: Some(answer), supervised: Some(CspState::Unavailable) }
+    }
+
+    fn silent(supervised: Option<CspState>) -> Witness {
+        Witness { answer: None, supervised }
+    }
+
+    fn composed(witnesses: Vec<Witness>) -> Vec<CspView> {
+        let definition = GroupDefinition::new("g", ["a", "b", "c"]);
+        let log = LogView { first: 1, last: 20, bytes: 0, replicas: 1 };
+        compose(definition, witnesses, log, 100).csps
+    }
+
+    #[test]
+    fn who_answers_is_believed() {
+        let csps = composed(vec![answer("a", 15, 1, "a"), answer("b", 20, 2, "b"), silent(None)]);
+        let states: Vec<_> = csps.iter().map(|csp| csp.state).collect();
+        assert_eq!(states, [CspState::Available, CspState::Available, CspState::Unavailable]);
+        let primaries: Vec<_> = csps.iter().map(|csp| csp.primary).collect();
+        assert_eq!(primaries, [false, true, false], "the highest epoch names the primary");
+        let lags: Vec<_> = csps.iter().map(|csp| csp.lag).collect();
+        assert_eq!(lags, [5, 0, 20]);
+        assert_eq!(csps.first().and_then(|csp| csp.last_heartbeat_ms_ago), Some(10));
+    }
+
+    #[test]
+    fn who_is_silent_is_not_called_available() {
+        let cases = [
+            (None, CspState::Unavailable),
+            (Some(CspState::Available), CspState::Suspect),
+            (Some(CspState::CatchingUp), CspState::Suspect),
+            (Some(CspState::Unavailable), CspState::Unavailable),
+            (Some(CspState::Maintenance), CspState::Maintenance),
+            (Some(CspState::Quarantined), CspState::Quarantined),
+        ];
+        for (supervised, state) in cases {
+            let csps = composed(vec![silent(supervised), silent(None), silent(None)]);
+            assert_eq!(csps.first().map(|csp| csp.state), Some(state));
+        }
+    }
+}
