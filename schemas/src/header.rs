@@ -1,0 +1,19 @@
+//! NATS headers that travel beside a request, so that the router can add what it knows without touching the body.
+
+/// The id of the request. Wins over nothing: it is set from the body's `id`, or made by the router when there is none.
+pub const ID: &str = "Holdfast-Id";
+
+/// How often this request was sent to a CSP, counted from 1.
+pub const ATTEMPT: &str = "Holdfast-Attempt";
+
+/// When the answer stops mattering, in milliseconds since 1970.
+pub const DEADLINE: &str = "Holdfast-Deadline";
+
+/// [`DISPOSITION_NORMAL`] or [`DISPOSITION_RECOVERY`].
+pub const DISPOSITION: &str = "Holdfast-Disposition";
+
+/// The request is sent for the first time.
+pub const DISPOSITION_NORMAL: &str = "normal";
+
+/// The request was sent to another CSP before, which may have carried it out: look for its id first.
+pub const DISPOSITION_RECOVERY: &str = "recovery";

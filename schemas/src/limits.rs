@@ -1,0 +1,49 @@
+//! Every limit of the wire in one place. A limit that is not here does not exist.
+
+/// Largest JSON body of a request. NATS takes 1 MiB by default; the difference is room for headers.
+pub const MAX_REQUEST_BYTES: usize = 1024 * 1024 - 64 * 1024;
+
+/// Deepest nesting of arrays and objects in a request.
+pub const MAX_JSON_DEPTH: usize = 64;
+
+/// Longest request id.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// Longest name of a SurrealDB namespace or database.
+pub const MAX_DATABASE_NAME_BYTES: usize = 128;
+
+/// Longest affinity key.
+pub const MAX_AFFINITY_BYTES: usize = 256;
+
+/// Longest name of a group, CSP or node.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// Most CSPs in a group.
+pub const MAX_CSPS: usize = 32;
+
+/// How long a request may take if it does not say.
+pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
+
+/// The longest that a request may ask for.
+pub const MAX_DEADLINE_MS: u64 = 60_000;
+
+/// Largest write set of one transaction, encoded. It is split over several log messages.
+pub const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Size that a log message aims at when waiting transactions are packed together.
+pub const LOG_MESSAGE_MAX_BYTES: usize = 512 * 1024;
+
+/// How long ids and outcomes are kept, so that a repeated request gets its first outcome.
+pub const IDS_KEPT_MS: u64 = 600_000;
+
+/// Shortest time for which a group may keep ids: longer than any request may live.
+pub const MIN_IDS_KEPT_MS: u64 = 2 * MAX_DEADLINE_MS;
+
+/// Longest time for which a group may keep ids (a day): they are part of every snapshot.
+pub const MAX_IDS_KEPT_MS: u64 = 86_400_000;
+
+/// How often a CSP says that it lives.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 250;
+
+/// How long JetStream remembers message ids of the log.
+pub const LOG_DUPLICATE_WINDOW_MS: u64 = 120_000;

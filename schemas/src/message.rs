@@ -1,0 +1,99 @@
+//! The messages, one file for each thing that is talked about.
+
+mod administration;
+mod control;
+mod csp;
+mod digest;
+mod error;
+mod group;
+mod heartbeat;
+mod log_control;
+mod query;
+mod reply;
+mod status;
+mod supervision;
+mod update;
+
+pub use administration::{
+    CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusReply,
+    GroupStatusRequest, LogView,
+};
+pub use control::{ControlAction, ControlReply, ControlRequest};
+pub use csp::CspState;
+pub use digest::{DigestReply, DigestRequest};
+pub use error::{ErrorBody, ErrorReply, decode_reply};
+pub use group::{GroupDefinition, Isolation, Replication, Storage};
+pub use heartbeat::Heartbeat;
+pub use log_control::LogControl;
+pub use query::{Consistency, QueryRequest};
+pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
+pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
+pub use supervision::CspStateChange;
+pub use update::UpdateRequest;
+
+/// The namespace or database of a request that names none.
+pub const DEFAULT_DATABASE: &str = "main";
+
+fn default_database() -> String {
+    DEFAULT_DATABASE.to_owned()
+}
+
+/// The rules that updates and queries share.
+mod rules {
+    use super::{UpdateRequest, query::QueryRequest};
+    use crate::codec::DecodeError;
+    use crate::limits::{MAX_DATABASE_NAME_BYTES, MAX_DEADLINE_MS, MAX_ID_BYTES};
+
+    pub(super) fn update(request: &UpdateRequest) -> Result<(), DecodeError> {
+        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)
+    }
+
+    pub(super) fn query(request: &QueryRequest) -> Result<(), DecodeError> {
+        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)
+    }
+
+    fn common(
+        id: Option<&str>,
+        ns: &str,
+        db: &str,
+        sql: &str,
+        deadline_ms: Option<u64>,
+    ) -> Result<(), DecodeError> {
+        if let Some(id) = id {
+            self::id(id)?;
+        }
+        database("ns", ns)?;
+        database("db", db)?;
+        if sql.trim().is_empty() {
+            return Err(DecodeError::refused("sql", "is empty: send at least one statement"));
+        }
+        match deadline_ms {
+            Some(ms) if !(1..=MAX_DEADLINE_MS).contains(&ms) => Err(DecodeError::refused(
+                "deadline_ms",
+                format!("is {ms}: send 1 to {MAX_DEADLINE_MS}, or leave it out"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// An id travels in a header too, so it must be printable ASCII without blanks.
+    pub(super) fn id(id: &str) -> Result<(), DecodeError> {
+        if (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(());
+        }
+        Err(DecodeError::refused(
+            "id",
+            format!("must be 1 to {MAX_ID_BYTES} printable ASCII characters without blanks"),
+        ))
+    }
+
+    fn database(field: &'static str, name: &str) -> Result<(), DecodeError> {
+        if (1..=MAX_DATABASE_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control) {
+            return Ok(());
+        }
+        Err(DecodeError::refused(
+            field,
+            format!("must have 1 to {MAX_DATABASE_NAME_BYTES} bytes and no control characters"),
+        ))
+    }
+}

@@ -1,0 +1,137 @@
+//! Defining groups and looking at them. Sent to `admin("group", "define" | "list" | "status")`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CspState, GroupDefinition};
+use crate::codec::{DecodeError, Kind, Message};
+use crate::fields;
+use crate::name::{self, NameKind};
+
+/// Asks for a group to be made. Sent again with the same definition, it changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupDefineRequest {
+    /// The group. A misspelt field is refused here, although readers of stored definitions ignore it.
+    #[serde(deserialize_with = "fields::strict")]
+    #[schemars(extend("unevaluatedProperties" = false))]
+    pub definition: GroupDefinition,
+}
+
+impl Message for GroupDefineRequest {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_define_request";
+    const KIND: Kind = Kind::Request;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        self.definition.check()
+    }
+}
+
+/// The group exists as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupDefineReply {
+    /// As it is stored.
+    pub definition: GroupDefinition,
+    /// Whether it was made now, or existed already.
+    pub created: bool,
+}
+
+impl Message for GroupDefineReply {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_define_reply";
+    const KIND: Kind = Kind::Reply;
+}
+
+/// Asks for all groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupListRequest {}
+
+impl Message for GroupListRequest {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_list_request";
+    const KIND: Kind = Kind::Request;
+}
+
+/// All groups, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GroupListReply {
+    /// Their definitions.
+    pub groups: Vec<GroupDefinition>,
+}
+
+impl Message for GroupListReply {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_list_reply";
+    const KIND: Kind = Kind::Reply;
+}
+
+/// Asks how a group is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupStatusRequest {
+    /// Its name.
+    pub group: String,
+}
+
+impl Message for GroupStatusRequest {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_status_request";
+    const KIND: Kind = Kind::Request;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        name::validate(NameKind::Group, &self.group)
+            .map_err(|error| DecodeError::refused("group", format!("is refused: {error}")))
+    }
+}
+
+/// How a group is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupStatusReply {
+    /// As it is defined.
+    pub definition: GroupDefinition,
+    /// How its CSPs are, in the order of the definition.
+    pub csps: Vec<CspView>,
+    /// How its log is.
+    pub log: LogView,
+}
+
+impl Message for GroupStatusReply {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_status_reply";
+    const KIND: Kind = Kind::Reply;
+}
+
+/// One CSP, as administration sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CspView {
+    /// Its name.
+    pub csp: String,
+    /// Its state.
+    pub state: CspState,
+    /// The position up to which its copy is applied.
+    pub applied: u64,
+    /// How many entries of the log it has not applied yet.
+    pub lag: u64,
+    /// The epoch that its copy is in.
+    pub epoch: u64,
+    /// Where it can be reached, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The machine that it runs on; none while it was never heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Whether it is the primary.
+    pub primary: bool,
+    /// How long ago it was last heard of; none if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_ms_ago: Option<u64>,
+}
+
+/// The log of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LogView {
+    /// The oldest position that is kept.
+    pub first: u64,
+    /// The newest position.
+    pub last: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// How many NATS servers hold it.
+    pub replicas: u8,
+}

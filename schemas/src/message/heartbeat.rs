@@ -1,0 +1,41 @@
+//! The sign of life of a CSP, which is also what routing and supervision know about it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::CspState;
+use crate::codec::{Kind, Message};
+
+/// One CSP says that it lives, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Heartbeat {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub csp: String,
+    /// The machine that it runs on.
+    pub node: String,
+    /// Differs after every start of the process.
+    pub incarnation: String,
+    /// How it sees itself.
+    pub state: CspState,
+    /// The position up to which its copy is applied.
+    pub applied: u64,
+    /// The last position of the log that it knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_end: Option<u64>,
+    /// The epoch that its copy is in.
+    pub epoch: u64,
+    /// The primary of that epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+    /// Requests that it has taken and not answered yet.
+    pub outstanding: u32,
+    /// When it was said, by the clock of the CSP, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Message for Heartbeat {
+    const TYPE: &'static str = "io.holdfast.replication.v1.heartbeat";
+    const KIND: Kind = Kind::Event;
+}
