@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use holdfast_schemas::subject;
 use serde_json::{Value, json};
 
@@ -68,9 +68,10 @@ impl System {
         Ok(stream.cached_info().state.clone())
     }
 
-    /// One CSP's digest.
-    pub async fn digest(&self, csp: &str) -> anyhow::Result<Digest> {
-        let reply = self.client.ask(subject::csp_digest(GROUP, csp), &json!({}), DIGEST_PATIENCE).await?;
+    /// One CSP's digest: where it stands by itself, or at the position that another one named.
+    pub async fn digest(&self, csp: &str, at: Option<u64>) -> anyhow::Result<Digest> {
+        let body = at.map_or_else(|| json!({}), |at| json!({ "at": at }));
+        let reply = self.client.ask(subject::csp_digest(GROUP, csp), &body, DIGEST_PATIENCE).await?;
         let number = |field: &str| reply[field].as_u64().ok_or_else(|| anyhow::anyhow!("no {field} in {reply}"));
         let digest = reply["digest"].as_str().unwrap_or_default().to_owned();
         anyhow::ensure!(!digest.is_empty(), "no digest in {reply}");
@@ -79,24 +80,21 @@ impl System {
 
     /// Digests of these CSPs at one and the same position, which must be equal.
     pub async fn equal_digests(&self, csps: &[String]) -> anyhow::Result<Digest> {
-        let mut by_position: BTreeMap<u64, BTreeMap<String, Digest>> = BTreeMap::new();
-        until("digests of all CSPs at one position", PATIENCE, async || {
-            let digests = join_all(csps.iter().map(async |csp| (csp.clone(), self.digest(csp).await))).await;
-            for (csp, digest) in digests {
-                let digest = digest.map_err(|error| format!("{csp}: {error:#}"))?;
-                by_position.entry(digest.position).or_default().insert(csp, digest);
-            }
-            match by_position.values().find(|digests| digests.len() == csps.len()) {
-                Some(digests) => Ok(digests.clone()),
-                None => Err(format!("positions seen: {:?}", by_position.keys().collect::<Vec<_>>())),
-            }
+        let (first, others) = csps.split_first().ok_or_else(|| anyhow::anyhow!("no CSPs to compare"))?;
+        let digests = until("digests of all CSPs at one position", PATIENCE, async || {
+            let named = self.digest(first, None).await.map_err(|error| format!("{first}: {error:#}"))?;
+            let asked = others.iter().map(async |csp| {
+                let digest = self.digest(csp, Some(named.position)).await;
+                digest.map(|digest| (csp, digest)).map_err(|error| format!("{csp} at {}: {error:#}", named.position))
+            });
+            let mut digests: BTreeMap<&String, Digest> = try_join_all(asked).await?.into_iter().collect();
+            digests.insert(first, named);
+            Ok::<_, String>(digests)
         })
-        .await
-        .and_then(|digests| {
-            let different: BTreeSet<&Digest> = digests.values().collect();
-            anyhow::ensure!(different.len() == 1, "copies differ: {digests:?}");
-            digests.into_values().next().ok_or_else(|| anyhow::anyhow!("no CSPs to compare"))
-        })
+        .await?;
+        let different: BTreeSet<&Digest> = digests.values().collect();
+        anyhow::ensure!(different.len() == 1, "copies differ: {digests:?}");
+        digests.into_values().next().ok_or_else(|| anyhow::anyhow!("no digests"))
     }
 
     /// Asks every CSP the same query at the same position or later, and demands the same results of all.
