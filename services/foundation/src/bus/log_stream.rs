@@ -1,0 +1,94 @@
+//! The stream that holds a group's log, set up so that nothing is lost silently.
+//!
+//! File storage; replicas as the group asks; full means "refuse new", never "drop old"; no age, count or size limit; no
+//! single message can be deleted. Purging is not denied, because the trimmer does it, behind what every copy has applied and
+//! the snapshots hold; nobody else has the permission (see `deploy/`).
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, stream};
+use holdfast_schemas::{limits, subject};
+
+/// The stream could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogStreamError {
+    /// JetStream refused or did not answer. Nothing is harmed; try again.
+    #[error("the log stream {stream} cannot be created")]
+    Create {
+        /// Its name.
+        stream: String,
+        /// Why.
+        #[source]
+        source: jetstream::context::CreateStreamError,
+    },
+    /// A stream of this name exists and could lose entries. It was not changed; correct it, or choose another group name.
+    #[error("the stream {stream} exists and is not safe for a log: {reason}")]
+    Unsafe {
+        /// Its name.
+        stream: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// Creates the log stream of `group`, or checks the one that is there.
+///
+/// # Errors
+/// See [`LogStreamError`].
+pub async fn ensure(jetstream: &jetstream::Context, group: &str, replicas: usize) -> Result<stream::Stream, LogStreamError> {
+    let wanted = configuration(group, replicas);
+    let name = wanted.name.clone();
+    let stream = jetstream
+        .get_or_create_stream(wanted)
+        .await
+        .map_err(|source| LogStreamError::Create { stream: name.clone(), source })?;
+    match weakness(&stream.cached_info().config, group) {
+        Some(reason) => Err(LogStreamError::Unsafe { stream: name, reason }),
+        None => Ok(stream),
+    }
+}
+
+fn configuration(group: &str, replicas: usize) -> stream::Config {
+    stream::Config {
+        name: subject::log_stream(group),
+        subjects: vec![subject::log(group)],
+        retention: stream::RetentionPolicy::Limits,
+        discard: stream::DiscardPolicy::New,
+        storage: stream::StorageType::File,
+        num_replicas: replicas,
+        duplicate_window: Duration::from_millis(limits::LOG_DUPLICATE_WINDOW_MS),
+        deny_delete: true,
+        deny_purge: false,
+        allow_direct: true,
+        ..stream::Config::default()
+    }
+}
+
+/// What makes an existing stream unfit to be a log.
+fn weakness(config: &stream::Config, group: &str) -> Option<&'static str> {
+    let checks = [
+        (config.storage == stream::StorageType::File, "it is kept in memory"),
+        (config.retention == stream::RetentionPolicy::Limits, "it deletes what was read"),
+        (config.discard == stream::DiscardPolicy::New, "it drops old entries when it is full"),
+        (config.max_age.is_zero(), "its entries expire"),
+        (config.max_messages <= 0 && config.max_bytes <= 0 && config.max_messages_per_subject <= 0, "it has a size limit"),
+        (config.subjects == [subject::log(group)], "it holds other subjects"),
+    ];
+    checks.iter().find(|(holds, _)| !holds).map(|(_, reason)| *reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_created_is_safe_and_what_could_lose_entries_is_not() {
+        let safe = configuration("shop", 3);
+        assert_eq!(weakness(&safe, "shop"), None);
+        let expiring = stream::Config { max_age: Duration::from_secs(1), ..safe.clone() };
+        assert_eq!(weakness(&expiring, "shop"), Some("its entries expire"));
+        let dropping = stream::Config { discard: stream::DiscardPolicy::Old, ..safe.clone() };
+        assert!(weakness(&dropping, "shop").is_some());
+        assert!(weakness(&safe, "other").is_some());
+    }
+}

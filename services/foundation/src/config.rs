@@ -1,0 +1,177 @@
+//! Configuration in layers: defaults, then `holdfast.toml`, then `HOLDFAST_<SECTION>__<FIELD>` of the environment.
+//!
+//! Every service reads the same file and takes the common sections and its own. Unknown fields of these are refused, so a
+//! misspelt setting is an error and not a silent default. Loading binds and connects nothing.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::telemetry::TelemetryConfig;
+
+/// Section `[nats]`: the only thing that Holdfast depends on at run time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsConfig {
+    /// Address of a server, or several with commas between.
+    pub url: String,
+    /// User name.
+    pub user: Option<String>,
+    /// Password of the user.
+    pub password: Option<String>,
+    /// Token, instead of a user.
+    pub token: Option<String>,
+    /// Credentials file, instead of a user.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificate of the authority that signed the servers' certificates.
+    pub tls_ca: Option<PathBuf>,
+    /// Prefix of this process's inboxes, where permissions demand one.
+    pub inbox_prefix: Option<String>,
+    /// How long a server may take to answer a request of ours.
+    pub request_timeout_ms: u64,
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        Self {
+            url: "nats://127.0.0.1:4222".to_owned(),
+            user: None,
+            password: None,
+            token: None,
+            credentials_file: None,
+            tls_ca: None,
+            inbox_prefix: None,
+            request_timeout_ms: 5_000,
+        }
+    }
+}
+
+/// Section `[lifecycle]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LifecycleConfig {
+    /// How long a service may take to finish what is under way when it is told to stop.
+    pub grace_ms: u64,
+}
+
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self { grace_ms: 10_000 }
+    }
+}
+
+/// The sections that all services share.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Common {
+    /// The bus.
+    pub nats: NatsConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+    /// Start and stop.
+    pub lifecycle: LifecycleConfig,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone)]
+pub struct Loaded<T> {
+    /// The common sections.
+    pub common: Common,
+    /// The service's own section.
+    pub service: T,
+    /// Everything as TOML, with secrets hidden.
+    pub printable: String,
+}
+
+/// Settings could not be read. Nothing was started; correct the file or the variable that is named.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is missing, not TOML, or a value has the wrong type.
+    #[error("the configuration cannot be read")]
+    Read(#[from] config::ConfigError),
+    /// The defaults of a section cannot be written as settings.
+    #[error("the defaults of [{section}] cannot be expressed")]
+    Defaults {
+        /// Which section.
+        section: String,
+        /// Why.
+        #[source]
+        source: config::ConfigError,
+    },
+    /// It cannot be printed.
+    #[error("the configuration cannot be printed")]
+    Print(#[from] toml::ser::Error),
+}
+
+/// Where settings come from, besides the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file; it may be missing unless it was named.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment.
+    pub environment: HashMap<String, String>,
+}
+
+impl Sources {
+    /// Those of this process: the file named by `HOLDFAST_CONFIG`, or `holdfast.toml` here if there is one.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let environment: HashMap<_, _> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let here = PathBuf::from("holdfast.toml");
+        let file = environment.get("HOLDFAST_CONFIG").map(PathBuf::from).or_else(|| here.exists().then_some(here));
+        Self { file, environment }
+    }
+}
+
+const PREFIX: &str = "HOLDFAST";
+const SEPARATOR: &str = "__";
+/// Fields whose values are never printed.
+const SECRETS: [&str; 2] = ["password", "token"];
+
+/// Loads the common sections and section `service`.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn load<T: Serialize + DeserializeOwned + Default>(service: &str, sources: &Sources) -> Result<Loaded<T>, ConfigError> {
+    let defaults = |section: &str, source: config::ConfigError| ConfigError::Defaults { section: section.to_owned(), source };
+    let mut builder = config::Config::builder()
+        .add_source(config::Config::try_from(&Common::default()).map_err(|source| defaults("common", source))?);
+    let own = HashMap::from([(service, T::default())]);
+    builder = builder.add_source(config::Config::try_from(&own).map_err(|source| defaults(service, source))?);
+    if let Some(file) = &sources.file {
+        builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
+    }
+    let variables = sources.environment.iter().filter(|(name, _)| name.contains(SEPARATOR));
+    let variables: HashMap<_, _> = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let environment = config::Environment::with_prefix(PREFIX)
+        .prefix_separator("_")
+        .separator(SEPARATOR)
+        .try_parsing(true)
+        .ignore_empty(true)
+        .source(Some(variables));
+    let merged = builder.add_source(environment).build()?;
+    let common = Common { nats: section(&merged, "nats")?, telemetry: section(&merged, "telemetry")?, lifecycle: section(&merged, "lifecycle")? };
+    let own: T = section(&merged, service)?;
+    let printable = printable(&common, service, &own)?;
+    Ok(Loaded { common, service: own, printable })
+}
+
+fn section<T: DeserializeOwned>(merged: &config::Config, name: &str) -> Result<T, config::ConfigError> {
+    merged.get::<T>(name)
+}
+
+fn printable<T: Serialize>(common: &Common, service: &str, own: &T) -> Result<String, ConfigError> {
+    let mut all = toml::Table::try_from(common)?;
+    all.insert(service.to_owned(), toml::Value::try_from(own)?);
+    for section in all.values_mut().filter_map(toml::Value::as_table_mut) {
+        for (_, value) in section.iter_mut().filter(|(name, _)| SECRETS.contains(&name.as_str())) {
+            *value = toml::Value::String("***".to_owned());
+        }
+    }
+    Ok(toml::to_string_pretty(&all)?)
+}
+
+#[cfg(test)]
+mod tests;
