@@ -165,7 +165,7 @@ fn section<T: DeserializeOwned>(merged: &config::Config, name: &str) -> Result<T
 fn printable<T: Serialize>(common: &Common, service: &str, own: &T) -> Result<String, ConfigError> {
     let mut all = toml::Table::try_from(common)?;
     all.insert(service.to_owned(), toml::Value::try_from(own)?);
-    for section in all.values_mut().filter_map(toml::Value::as_table_mut) {
+    for section in all.iter_mut().filter_map(|(_, section)| section.as_table_mut()) {
         for (_, value) in section.iter_mut().filter(|(name, _)| SECRETS.contains(&name.as_str())) {
             *value = toml::Value::String("***".to_owned());
         }

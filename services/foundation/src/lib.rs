@@ -69,8 +69,9 @@ pub fn run<S: Service>() -> ExitCode {
 }
 
 async fn start<S: Service>(common: Common, config: S::Config, shutdown: Shutdown) -> Result<(), BoxError> {
+    let name = format!("holdfast-{}", S::NAME);
     let bus = tokio::select! {
-        bus = Bus::connect(&common.nats, &format!("holdfast-{}", S::NAME)) => bus?,
+        bus = Bus::connect(&common.nats, &name) => bus?,
         () = shutdown.requested() => return Ok(()),
     };
     let micro = bus::micro::register(&bus, S::NAME).await;
