@@ -1,1 +1,80 @@
-//! placeholder
+//! The `holdfast` command: a client of a group, and the runner of a whole system on one machine.
+//!
+//! `arguments` says what can be asked, `commands` and `up` carry it out, `model` decides without doing, `output` shows.
+
+pub mod arguments;
+pub mod client;
+pub mod commands;
+pub mod error;
+pub mod model;
+pub mod output;
+pub mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Command, CommandLine, ConfigCommand, CspCommand};
+use error::{CliError, Exit};
+use output::Reader;
+
+/// Parses the command line, carries it out, and says in one sentence why not if it fails.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let json = line.common.json;
+    match start(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, json);
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}
+
+fn start(line: CommandLine) -> Result<(), CliError> {
+    // It becomes another program, so it must not have started any threads.
+    if let Command::Guard(options) = &line.command {
+        return up::guard::run(options);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Machine(format!("the machine gives no resources ({error}): close programs and try again")))?;
+    runtime.block_on(run(line))
+}
+
+async fn run(line: CommandLine) -> Result<(), CliError> {
+    let reader = Reader::detect(line.common.json);
+    match line.command {
+        Command::Up(options) => up::run(&options, line.common.json).await,
+        Command::Csp(CspCommand::Stop(options)) => up::control::stop(&options).await,
+        Command::Csp(CspCommand::Start(options)) => up::control::start(&options).await,
+        Command::Update(options) => commands::update::run(&options, reader).await,
+        Command::Query(options) => commands::query::run(&options, reader).await,
+        Command::Import(options) => commands::import::run(&options, reader).await,
+        Command::Export(options) => commands::export::run(&options, reader).await,
+        Command::Status(options) => commands::status::run(&options, reader).await,
+        Command::Verify(options) => commands::verify::run(&options, reader).await,
+        Command::Config(ConfigCommand::Print) => commands::config::print(),
+        Command::Guard(options) => up::guard::run(&options),
+    }
+}
+
+/// Errors go to standard error, as JSON too where JSON was asked for.
+fn report(error: &CliError, json: bool) {
+    if json {
+        let code = match error {
+            CliError::Refused(reply) => reply.error.code.as_str(),
+            _ => match error.exit() {
+                Exit::Usage => "usage",
+                Exit::Unavailable => "unavailable",
+                Exit::Unknown => "outcome_unknown",
+                _ => "failed",
+            },
+        };
+        output::notice(&serde_json::json!({"error": {"code": code, "message": error.to_string()}}).to_string());
+    } else {
+        output::notice(&format!("holdfast: {error}"));
+    }
+}

@@ -1,0 +1,172 @@
+//! What can be typed after `holdfast`, and the manual that `--help` shows.
+//!
+//! Each verb's options live in a file named after its subject; the commands that carry them out are in `commands/` and
+//! `up/`. Nothing here does anything: it only says what was asked.
+
+pub mod request;
+pub mod transfer;
+pub mod up;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use request::{QueryOptions, UpdateOptions};
+use transfer::{ExportOptions, ImportOptions};
+use up::{CspOptions, GuardOptions, UpOptions};
+
+const AFTER_HELP: &str = "\
+FIRST STEPS
+  holdfast up                                   three copies of one database, on this machine, until Ctrl-C
+  holdfast update \"CREATE person:ada SET born = 1815\"
+  holdfast query  \"SELECT * FROM person\"
+  holdfast status                               every copy: state, applied position, lag, address
+  holdfast verify                               do all copies hold the same content?
+
+OUTPUT
+  On a terminal: tables for people. Into a pipe or with --json: one JSON document, the reply as it came over NATS.
+  Notices and errors go to standard error, an error is one sentence that ends with what to do next.
+
+EXIT CODES
+  0  done
+  1  failed, or `verify` found copies that differ
+  2  the command line was not understood
+  3  the group refused the request: repeating it as it is will not help
+  4  nobody could serve it now (no NATS, no group, no copy available): repeating it later is safe and may help
+  5  the outcome is not known: repeat it with the same --id, it will not be carried out twice
+  130  interrupted
+
+SETTINGS
+  NATS: --nats, or [nats] in holdfast.toml, or HOLDFAST_NATS__URL, HOLDFAST_NATS__USER, ...; `holdfast config print`
+  shows what is in force and hides the secrets.";
+
+/// Keeps several identical copies of one SurrealDB database behind NATS.
+///
+/// Updates and queries are NATS messages: this command is one client among others, it starts a whole system on one
+/// machine (`up`), and looks after it (`status`, `verify`, `csp`).
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, max_term_width = 110, after_long_help = AFTER_HELP)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub common: CommonOptions,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every verb understands.
+#[derive(Debug, Clone, Args)]
+pub struct CommonOptions {
+    /// Print JSON, also on a terminal
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+}
+
+/// Where the group is to be found.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// Address of NATS, several separated by commas [default: [nats] of the configuration, else nats://127.0.0.1:4222]
+    #[arg(long, value_name = "URL")]
+    pub nats: Option<String>,
+
+    /// The redundancy group to speak to
+    #[arg(long, env = "HOLDFAST_GROUP", default_value = "demo", value_name = "NAME")]
+    pub group: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole system on this machine: NATS, the services, and a group of copies
+    Up(UpOptions),
+
+    /// Stop or start one copy of a system that `holdfast up` runs
+    #[command(subcommand)]
+    Csp(CspCommand),
+
+    /// Send an update: one transaction, all of its statements or none
+    Update(UpdateOptions),
+
+    /// Send a query: read only, answered by any copy that satisfies --consistency
+    Query(QueryOptions),
+
+    /// Send the statements of a SurrealQL file as updates
+    Import(ImportOptions),
+
+    /// Write a database as a SurrealQL file
+    Export(ExportOptions),
+
+    /// Show every copy of a group: state, applied position, lag, address
+    Status(StatusOptions),
+
+    /// Compare the content of all copies at one position; exit code 1 if they differ
+    Verify(VerifyOptions),
+
+    /// Show the configuration in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+
+    /// Run a program that ends when its parent ends; `up` starts nats-server through it
+    #[command(hide = true)]
+    Guard(GuardOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CspCommand {
+    /// Stop one copy and leave it stopped; the others keep serving
+    Stop(CspOptions),
+
+    /// Start a copy that was stopped; it catches up before it serves
+    Start(CspOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the NATS settings as this command sees them, secrets hidden
+    Print,
+}
+
+/// Options of `holdfast status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Options of `holdfast verify`.
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The position at which to compare [default: where the furthest copy is when asked]
+    #[arg(long, value_name = "POSITION")]
+    pub at: Option<u64>,
+
+    /// How long to wait for the slowest copy's digest
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    pub timeout_ms: u64,
+}
+
+/// A SurrealQL text given as an argument, as a file, or on standard input.
+#[derive(Debug, Clone, Args)]
+pub struct Source {
+    /// The SurrealQL to send; `-` or nothing reads standard input
+    #[arg(value_name = "SQL", conflicts_with = "file")]
+    pub sql: Option<String>,
+
+    /// Read the SurrealQL from this file
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::CommandLine;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

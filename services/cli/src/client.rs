@@ -1,0 +1,155 @@
+//! This command as a client of a group: one request, one answer, and an error that tells what it means.
+
+use std::time::Duration;
+
+use holdfast_foundation::{
+    bus::{Bus, RequestError},
+    chain,
+    config::{self, Loaded, Sources},
+};
+use holdfast_schemas::{
+    Message,
+    message::{GroupStatusReply, GroupStatusRequest},
+    subject,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::CliError;
+
+/// Between two attempts while nobody listens: a service that is being restarted is back within a few of these.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The bus goes on trying for ever; a person at a terminal should not.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// For questions that any service answers at once.
+pub const SHORT: Duration = Duration::from_secs(5);
+
+/// This command's own section of the configuration, `[cli]`: it has no settings.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CliSettings {}
+
+/// A connection to NATS.
+pub struct Client {
+    bus: Bus,
+    address: String,
+}
+
+/// How a request went wrong, while it still matters what may have happened.
+#[derive(Debug)]
+pub enum AskError {
+    /// No answer came, or the connection broke; it may have been carried out.
+    TimedOut(Duration),
+    /// Everything else, with its sentence.
+    Other(CliError),
+}
+
+/// The configuration of this process.
+///
+/// # Errors
+/// A file or variable is wrong.
+pub fn settings() -> Result<Loaded<CliSettings>, CliError> {
+    config::load("cli", &Sources::of_process())
+        .map_err(|error| CliError::Usage(format!("{}: correct the setting and try again", chain(&error))))
+}
+
+impl Client {
+    /// Connects to the address of the command line, or else of the configuration.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or NATS cannot be reached.
+    pub async fn connect(address: Option<&str>) -> Result<Self, CliError> {
+        let mut nats = settings()?.common.nats;
+        if let Some(address) = address {
+            nats.url = address.to_owned();
+        }
+        let address = nats.url.clone();
+        match timeout(CONNECT, Bus::connect(&nats, "holdfast")).await {
+            Ok(Ok(bus)) => Ok(Self { bus, address }),
+            Ok(Err(error)) => Err(CliError::Unavailable(format!("{}: check --nats and [nats]", chain(&error)))),
+            Err(_) => Err(CliError::Unavailable(format!(
+                "NATS does not answer at {address}: start a system with `holdfast up`, or name its address with --nats"
+            ))),
+        }
+    }
+
+    /// Whether JetStream is there and has a leader.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn jetstream_answers(&self) -> Result<(), String> {
+        let account = self.bus.jetstream().query_account().await;
+        account.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The state of a group, as administration sees it.
+    ///
+    /// # Errors
+    /// Administration does not answer, or knows no such group.
+    pub async fn group_status(&self, group: &str) -> Result<GroupStatusReply, CliError> {
+        let request = GroupStatusRequest { group: group.to_owned() };
+        self.ask(subject::admin("group", "status"), &request, SHORT).await
+    }
+
+    /// Sends a request that changes nothing twice, and waits for its answer; while nobody listens, tries again.
+    ///
+    /// # Errors
+    /// Nobody answers, or the answer is an error.
+    pub async fn ask<Q: Message, R: Message>(
+        &self,
+        subject: String,
+        request: &Q,
+        patience: Duration,
+    ) -> Result<R, CliError> {
+        self.ask_once_heard(subject.clone(), request, patience).await.map_err(|error| match error {
+            AskError::TimedOut(waited) => CliError::Unavailable(format!(
+                "no answer on {subject} within {} ms: look at `holdfast status` and try again",
+                waited.as_millis()
+            )),
+            AskError::Other(error) => error,
+        })
+    }
+
+    /// The same, for requests of which it matters whether they may have been carried out: tried again only while it is
+    /// certain that nobody heard it.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask_once_heard<Q: Message, R: Message>(
+        &self,
+        subject: String,
+        request: &Q,
+        patience: Duration,
+    ) -> Result<R, AskError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.bus.request(subject.clone(), request, left).await {
+                Ok(reply) => return Ok(reply),
+                Err(RequestError::NoResponders) if left > RETRY => sleep(RETRY).await,
+                Err(RequestError::TimedOut | RequestError::Closed(_)) => return Err(AskError::TimedOut(patience)),
+                Err(error) => return Err(AskError::Other(self.explain(&subject, error))),
+            }
+        }
+    }
+
+    fn explain(&self, subject: &str, error: RequestError) -> CliError {
+        match error {
+            RequestError::Refused(refusal) => CliError::Refused(Box::new(refusal)),
+            RequestError::NoResponders => CliError::Unavailable(format!(
+                "nobody at {} listens on {subject}, so nothing happened: check --group, or start a system with `holdfast up`",
+                self.address
+            )),
+            RequestError::Malformed(_) => CliError::Machine(format!(
+                "the answer on {subject} is not understood ({}): use a `holdfast` of the same version as the services",
+                chain(&error)
+            )),
+            RequestError::TimedOut | RequestError::Closed(_) => CliError::Unavailable(format!(
+                "the request could not be sent to {} ({error}): check the connection and try again",
+                self.address
+            )),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One file for each verb that speaks to a running group.
+
+pub mod config;
+pub mod export;
+pub mod import;
+pub mod query;
+pub mod source;
+pub mod status;
+pub mod update;
+pub mod verify;

@@ -1,0 +1,103 @@
+//! `holdfast status`: every copy of a group, and its log.
+
+use holdfast_schemas::message::{CspView, GroupStatusReply};
+
+use super::update::tagged;
+use crate::{
+    arguments::StatusOptions,
+    client::Client,
+    error::CliError,
+    output::{
+        self, Reader,
+        table::{bytes, grouped, table},
+    },
+};
+
+/// Asks administration and prints what it knows.
+///
+/// # Errors
+/// Administration does not answer, or knows no such group.
+pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError> {
+    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let status = client.group_status(&options.target.group).await?;
+    match reader {
+        Reader::Program => output::json(&tagged(&status)),
+        Reader::Person => output::line(&human(&status)),
+    }
+}
+
+fn human(status: &GroupStatusReply) -> String {
+    let mut shown = table(&["csp", "state", "role", "applied", "lag", "node", "address", "last heard"]);
+    for csp in &status.csps {
+        shown.add_row(row(csp, status));
+    }
+    format!("{}\n{shown}\n{}", head(status), log_line(status))
+}
+
+fn head(status: &GroupStatusReply) -> String {
+    let definition = &status.definition;
+    format!(
+        "group {}: {:?} replication, {:?} isolation, {:?} storage",
+        definition.name, definition.replication, definition.isolation, definition.storage
+    )
+    .to_lowercase()
+}
+
+fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
+    let role = match (status.definition.replication, csp.primary) {
+        (holdfast_schemas::message::Replication::Peer, _) => "peer",
+        (_, true) => "primary",
+        (_, false) => "subscriber",
+    };
+    vec![
+        csp.csp.clone(),
+        csp.state.to_string(),
+        role.to_owned(),
+        grouped(csp.applied),
+        grouped(csp.lag),
+        csp.node.clone().unwrap_or_else(|| "-".to_owned()),
+        csp.address.clone().unwrap_or_else(|| "-".to_owned()),
+        csp.last_heartbeat_ms_ago.map_or_else(|| "never".to_owned(), |ms| format!("{} ms ago", grouped(ms))),
+    ]
+}
+
+fn log_line(status: &GroupStatusReply) -> String {
+    let log = &status.log;
+    let servers = if log.replicas == 1 { "server" } else { "servers" };
+    format!(
+        "log: entries {} to {}, {}, kept by {} {servers}",
+        grouped(log.first),
+        grouped(log.last),
+        bytes(log.bytes),
+        log.replicas
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, LogView};
+
+    #[test]
+    fn every_copy_has_a_line() {
+        let csp = |name: &str, primary, heard| CspView {
+            csp: name.into(),
+            state: if primary { CspState::Available } else { CspState::Unavailable },
+            applied: 1_234,
+            lag: 0,
+            epoch: 1,
+            address: primary.then(|| "holdfast.demo.csp.csp-1".into()),
+            node: None,
+            primary,
+            last_heartbeat_ms_ago: heard,
+        };
+        let text = super::human(&GroupStatusReply {
+            definition: GroupDefinition::new("demo", ["csp-1", "csp-2"]),
+            csps: vec![csp("csp-1", true, Some(12)), csp("csp-2", false, None)],
+            log: LogView { first: 1, last: 1_234, bytes: 2_048, replicas: 1 },
+        });
+        let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
+        assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
+        assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
+        assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server"), "{text}");
+    }
+}

@@ -1,0 +1,79 @@
+//! `holdfast update`: one transaction.
+
+use std::time::{Duration, Instant};
+
+use holdfast_schemas::{
+    Message,
+    limits::DEFAULT_DEADLINE_MS,
+    message::{UpdateReply, UpdateRequest},
+    subject,
+};
+use serde_json::Value;
+use ulid::Ulid;
+
+use super::source;
+use crate::{
+    arguments::request::UpdateOptions,
+    client::{AskError, Client},
+    error::CliError,
+    output::{self, Reader, results, table::grouped},
+};
+
+/// The services answer at the deadline at the latest; this is for the way.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Sends one update and prints its outcome.
+///
+/// # Errors
+/// It was refused, could not be sent, or its outcome is not known.
+pub async fn run(options: &UpdateOptions, reader: Reader) -> Result<(), CliError> {
+    let given = &options.request;
+    let mut request = UpdateRequest::new(source::read(&given.source)?);
+    request.id = options.id.clone();
+    request.ns = given.ns.clone().unwrap_or(request.ns);
+    request.db = given.db.clone().unwrap_or(request.db);
+    request.vars = source::variables(&given.variables);
+    request.deadline_ms = given.deadline;
+
+    let client = Client::connect(given.target.nats.as_deref()).await?;
+    let started = Instant::now();
+    let reply = send(&client, &given.target.group, request).await?;
+    print(&reply, started.elapsed(), reader)
+}
+
+/// Sends an update, under an id that the caller learns should the outcome stay unknown.
+///
+/// # Errors
+/// It was refused, could not be sent, or its outcome is not known.
+pub async fn send(client: &Client, group: &str, mut request: UpdateRequest) -> Result<UpdateReply, CliError> {
+    let id = request.id.get_or_insert_with(|| Ulid::generate().to_string()).clone();
+    request.check().map_err(|error| CliError::Usage(error.to_string()))?;
+    let patience = Duration::from_millis(request.deadline_ms.unwrap_or(DEFAULT_DEADLINE_MS)) + MARGIN;
+    client.ask_once_heard(subject::update(group), &request, patience).await.map_err(|error| match error {
+        AskError::TimedOut(waited) => {
+            CliError::Unknown { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), id }
+        }
+        AskError::Other(error) => error,
+    })
+}
+
+fn print(reply: &UpdateReply, took: Duration, reader: Reader) -> Result<(), CliError> {
+    if reader == Reader::Program {
+        return output::json(&tagged(reply));
+    }
+    output::line(&results::human(&reply.results))?;
+    let again = if reply.replayed == Some(true) { ", the first outcome of this id" } else { "" };
+    output::notice(&format!(
+        "position {}, {}, {:.1} ms{again}",
+        grouped(reply.position),
+        results::rows(&reply.results),
+        took.as_secs_f64() * 1000.0
+    ));
+    Ok(())
+}
+
+/// A message as it came over NATS, its type included.
+#[must_use]
+pub fn tagged<M: Message>(message: &M) -> Value {
+    serde_json::from_slice(&message.encode()).unwrap_or(Value::Null)
+}

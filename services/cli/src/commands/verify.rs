@@ -1,0 +1,139 @@
+//! `holdfast verify`: do all copies hold the same content?
+//!
+//! Every copy is asked for a digest of everything that it holds, at one position of the log. Copies that were cut at the
+//! same position and differ are broken; nothing else may lead to different digests.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use holdfast_schemas::{
+    message::{CspState, DigestReply, DigestRequest},
+    subject,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::VerifyOptions,
+    client::Client,
+    error::CliError,
+    output::{
+        self, Reader,
+        table::{grouped, table},
+    },
+};
+
+type Answer = (String, Result<DigestReply, CliError>);
+
+/// Asks all copies and prints what they say.
+///
+/// # Errors
+/// Copies differ, or one does not answer.
+pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError> {
+    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let group = &options.target.group;
+    let status = client.group_status(group).await?;
+    let furthest = status.csps.iter().map(|csp| csp.applied).max().unwrap_or_default();
+    let at = options.at.unwrap_or(furthest.max(status.log.last));
+    let copies = status.csps.iter().filter(|csp| csp.state != CspState::Removed).map(|csp| csp.csp.clone());
+    let patience = Duration::from_millis(options.timeout_ms);
+    let answers: Vec<Answer> = join_all(copies.map(|csp| async {
+        let request = DigestRequest { at: Some(at) };
+        let answer = client.ask(subject::csp_digest(group, &csp), &request, patience).await;
+        (csp, answer)
+    }))
+    .await;
+    let verdict = judge(&answers);
+    match reader {
+        Reader::Program => output::json(&document(&answers, verdict.is_ok()))?,
+        Reader::Person => output::line(&human(&answers))?,
+    }
+    verdict.map(|sentence| {
+        if reader == Reader::Person {
+            output::notice(&sentence);
+        }
+    })
+}
+
+/// The verdict: alike, different, or not known because somebody did not answer at that position.
+fn judge(answers: &[Answer]) -> Result<String, CliError> {
+    let given: Vec<&DigestReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
+    let contradict = |a: &DigestReply, b: &DigestReply| {
+        a.position == b.position && (&a.digest, a.keys) != (&b.digest, b.keys)
+    };
+    let differ = given.iter().any(|a| given.iter().any(|b| contradict(a, b)));
+    if differ {
+        return Err(CliError::Differ(
+            "copies differ at the same position: stop the ones in the minority and keep their data for a report".to_owned(),
+        ));
+    }
+    if let Some((csp, Err(error))) = answers.iter().find(|(_, answer)| answer.is_err()) {
+        return Err(CliError::Unavailable(format!("{csp} gave no digest ({error}): start it and verify again")));
+    }
+    let Some(first) = given.first() else {
+        return Err(CliError::Unavailable("the group has no copies: define some and verify again".to_owned()));
+    };
+    if given.iter().any(|other| other.position != first.position) {
+        return Err(CliError::Unavailable(
+            "the copies answered for different positions: verify again, with --at if others keep writing".to_owned(),
+        ));
+    }
+    Ok(format!("all {} copies are equal at position {}", given.len(), grouped(first.position)))
+}
+
+fn human(answers: &[Answer]) -> String {
+    let mut shown = table(&["csp", "position", "keys", "digest"]);
+    for (csp, answer) in answers {
+        match answer {
+            Ok(reply) => {
+                shown.add_row([csp.clone(), grouped(reply.position), grouped(reply.keys), reply.digest.clone()])
+            }
+            Err(error) => shown.add_row([csp.clone(), "-".to_owned(), "-".to_owned(), error.to_string()]),
+        };
+    }
+    shown.to_string()
+}
+
+fn document(answers: &[Answer], equal: bool) -> Value {
+    let copies: Vec<Value> = answers
+        .iter()
+        .map(|(csp, answer)| match answer {
+            Ok(reply) => json!({"csp": csp, "position": reply.position, "keys": reply.keys, "digest": reply.digest}),
+            Err(error) => json!({"csp": csp, "error": error.to_string()}),
+        })
+        .collect();
+    json!({"equal": equal, "copies": copies})
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::message::DigestReply;
+
+    use super::{Answer, judge};
+    use crate::error::{CliError, Exit};
+
+    fn said(csp: &str, position: u64, digest: &str) -> Answer {
+        (csp.to_owned(), Ok(DigestReply { position, keys: 3, digest: digest.to_owned() }))
+    }
+
+    #[test]
+    fn equal_copies_are_equal() {
+        assert_eq!(judge(&[said("a", 7, "x"), said("b", 7, "x")]).unwrap(), "all 2 copies are equal at position 7");
+    }
+
+    #[test]
+    fn different_copies_fail_even_if_a_third_is_silent() {
+        let silent = ("c".to_owned(), Err(CliError::Unavailable("down".into())));
+        let verdict = judge(&[said("a", 7, "x"), said("b", 7, "y"), silent]).unwrap_err();
+        assert_eq!(verdict.exit(), Exit::Failed);
+        let verdict = judge(&[said("a", 7, "x"), said("b", 8, "z"), said("c", 7, "y")]).unwrap_err();
+        assert_eq!(verdict.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_not_called_equal() {
+        let silent = ("c".to_owned(), Err(CliError::Unavailable("down".into())));
+        assert_eq!(judge(&[said("a", 7, "x"), silent]).unwrap_err().exit(), Exit::Unavailable);
+        assert_eq!(judge(&[said("a", 7, "x"), said("b", 8, "y")]).unwrap_err().exit(), Exit::Unavailable);
+        assert!(judge(&[]).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! Why a command failed, said in one sentence that ends with what to do next, and the exit code that goes with it.
+
+use std::{io, path::PathBuf};
+
+use holdfast_schemas::{ErrorCode, message::ErrorReply};
+use thiserror::Error;
+
+use crate::model::{batch::BatchError, lexer::LexError};
+
+/// The stable exit codes; the manual lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Failed for a reason of this machine, or copies differ.
+    Failed = 1,
+    /// The command line was not understood.
+    Usage = 2,
+    /// The group refused, and would again.
+    Refused = 3,
+    /// Nobody could serve it now; nothing happened.
+    Unavailable = 4,
+    /// It may or may not have happened.
+    Unknown = 5,
+    /// Stopped by a second signal.
+    Interrupted = 130,
+}
+
+/// The error of every command.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// A file or folder could not be used.
+    #[error("cannot {what} {path}: {source}; check the path and its permissions")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// The machine is not as the command needs it. The sentence says what to change.
+    #[error("{0}")]
+    Machine(String),
+
+    /// What was typed makes no sense. The sentence says what to type.
+    #[error("{0}")]
+    Usage(String),
+
+    /// NATS, or whom the request was for, cannot be reached; nothing happened.
+    #[error("{0}")]
+    Unavailable(String),
+
+    /// The request was sent and no answer came.
+    #[error("no answer within {waited_ms} ms, so whether the update took effect is not known: run it again with --id {id}, it is carried out at most once")]
+    Unknown {
+        /// How long it was waited for.
+        waited_ms: u64,
+        /// The identity under which it can be sent again.
+        id: String,
+    },
+
+    /// The answer was an error.
+    #[error("{} ({}); {}", body(.0), .0.error.code, next_step(.0))]
+    Refused(Box<ErrorReply>),
+
+    /// A SurrealQL file cannot be cut into statements.
+    #[error("{path}: {source}")]
+    Lex {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: LexError,
+    },
+
+    /// The statements of a file cannot be sent as they stand.
+    #[error("{path}: {source}")]
+    Batch {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: BatchError,
+    },
+
+    /// One batch of an import failed; the ones before it are in.
+    #[error("{path}, batch from line {line}: {source}")]
+    Import {
+        /// Which file.
+        path: PathBuf,
+        /// Where the batch begins.
+        line: usize,
+        /// Why it failed.
+        source: Box<CliError>,
+    },
+
+    /// Copies hold different content.
+    #[error("{0}")]
+    Differ(String),
+
+    /// A second signal cut a clean stop short.
+    #[error("stopped at once, without waiting for the services: the next `holdfast up` on this folder recovers by itself")]
+    Interrupted,
+}
+
+impl CliError {
+    /// Shorthand for [`CliError::File`], to be given to `map_err`.
+    pub fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::File { .. } | Self::Machine(_) | Self::Differ(_) => Exit::Failed,
+            Self::Usage(_) | Self::Lex { .. } | Self::Batch { .. } => Exit::Usage,
+            Self::Unavailable(_) => Exit::Unavailable,
+            Self::Unknown { .. } => Exit::Unknown,
+            Self::Import { source, .. } => source.exit(),
+            Self::Interrupted => Exit::Interrupted,
+            Self::Refused(reply) if reply.error.code.outcome_is_unknown() => Exit::Unknown,
+            Self::Refused(reply) if reply.error.retryable => Exit::Unavailable,
+            Self::Refused(_) => Exit::Refused,
+        }
+    }
+}
+
+/// The group's own sentence, with the statement it is about.
+fn body(reply: &ErrorReply) -> String {
+    let message = reply.error.message.trim().trim_end_matches('.');
+    match reply.error.statement {
+        Some(statement) => format!("statement {}: {message}", statement + 1),
+        None => message.to_owned(),
+    }
+}
+
+/// What the user can do about it.
+fn next_step(reply: &ErrorReply) -> String {
+    let id = reply.id.as_deref().map(|id| format!(" with --id {id}")).unwrap_or_default();
+    match reply.error.code {
+        ErrorCode::InvalidRequest => "correct the request and send it again".to_owned(),
+        ErrorCode::RequestTooLarge => "split it, or use `holdfast import` for a file of many statements".to_owned(),
+        ErrorCode::UnknownGroup => "see `holdfast up --group`, or choose one with --group".to_owned(),
+        ErrorCode::InvalidSql => "correct the statement and send it again".to_owned(),
+        ErrorCode::StatementFailed => "nothing was changed: correct the statement and send all of it again".to_owned(),
+        ErrorCode::ReadOnly => "nothing was changed: send it with `holdfast update`".to_owned(),
+        ErrorCode::TransactionStatement => "leave BEGIN and COMMIT out: an update is one transaction".to_owned(),
+        ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
+        ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
+        ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
+        ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),
+        ErrorCode::PositionNotReached => "send it again, or with an older position".to_owned(),
+        ErrorCode::Unavailable | ErrorCode::NotPrimary | ErrorCode::ShuttingDown => {
+            "nothing was changed: send it again in a moment; `holdfast status` shows the copies".to_owned()
+        }
+        ErrorCode::Overloaded => "nothing was changed: send it again, more slowly".to_owned(),
+        ErrorCode::LogUnavailable => "reads still work: look after nats-server, then send it again".to_owned(),
+        ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),
+        ErrorCode::Unsupported => "choose another way, README names what works".to_owned(),
+        ErrorCode::AlreadyExists => "choose another name, or leave it as it is".to_owned(),
+        ErrorCode::NotFound => "check the name".to_owned(),
+        ErrorCode::Internal => format!("send it again{id}, and report this message"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::{ErrorCode, message::ErrorReply};
+
+    use super::{CliError, Exit};
+
+    fn refused(code: ErrorCode) -> CliError {
+        CliError::Refused(Box::new(ErrorReply::new(Some("a1".into()), code, "Something happened.")))
+    }
+
+    #[test]
+    fn every_refusal_is_one_sentence_with_a_next_step() {
+        for code in ErrorCode::ALL {
+            let sentence = refused(code).to_string();
+            assert!(sentence.starts_with(&format!("Something happened ({code}); ")), "{sentence}");
+            assert!(!sentence.contains('\n') && sentence.len() > 50, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_tell_refused_later_and_unknown_apart() {
+        assert_eq!(refused(ErrorCode::InvalidSql).exit(), Exit::Refused);
+        assert_eq!(refused(ErrorCode::Conflict).exit(), Exit::Unavailable);
+        assert_eq!(refused(ErrorCode::Unavailable).exit(), Exit::Unavailable);
+        assert_eq!(refused(ErrorCode::OutcomeUnknown).exit(), Exit::Unknown);
+    }
+
+    #[test]
+    fn an_unknown_outcome_names_the_id_to_repeat() {
+        assert!(refused(ErrorCode::OutcomeUnknown).to_string().contains("--id a1"));
+    }
+}

@@ -1,0 +1,51 @@
+//! What commands print: tables for people, JSON for programs. Results go to standard output, notices to standard error.
+
+pub mod results;
+pub mod table;
+
+use std::io::{IsTerminal, Write, stdout};
+
+use serde::Serialize;
+
+use crate::error::CliError;
+
+/// Who reads the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A person at a terminal.
+    Person,
+    /// A program.
+    Program,
+}
+
+impl Reader {
+    /// A program where JSON was asked for or standard output is not a terminal.
+    #[must_use]
+    pub fn detect(json: bool) -> Self {
+        if json || !stdout().is_terminal() { Self::Program } else { Self::Person }
+    }
+}
+
+/// Prints one JSON document.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| CliError::Machine(format!("the answer cannot be shown ({error}): report this message")))?;
+    line(&text)
+}
+
+/// Prints one line.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn line(text: &str) -> Result<(), CliError> {
+    writeln!(stdout().lock(), "{text}").map_err(CliError::file("write to", "standard output"))
+}
+
+/// Says something to the person without mixing it into the result.
+pub fn notice(text: &str) {
+    // A closed standard error must not fail a command that did its work.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

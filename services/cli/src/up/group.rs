@@ -1,0 +1,87 @@
+//! What `up` asks of the running services: that JetStream answers, that the group is defined, that its copies serve.
+
+use std::time::Duration;
+
+use holdfast_schemas::{
+    message::{CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupStatusReply},
+    subject,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{plan, terminal::Terminal};
+use crate::{arguments::up::UpOptions, client::Client, error::CliError};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Three servers elect a leader before any stream can be made.
+///
+/// # Errors
+/// JetStream does not answer in time.
+pub async fn wait_for_jetstream(client: &Client) -> Result<(), CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.jetstream_answers().await {
+            Ok(()) => return Ok(()),
+            Err(reason) if Instant::now() >= deadline => {
+                return Err(CliError::Unavailable(format!(
+                    "JetStream does not answer ({reason}): switch it on in the server's configuration (jetstream {{}}) and try again"
+                )));
+            }
+            Err(_) => sleep(POLL).await,
+        }
+    }
+}
+
+/// Defines the group, or finds it defined.
+///
+/// # Errors
+/// Administration refuses, most often because the group exists and is defined differently.
+pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) -> Result<GroupDefinition, CliError> {
+    let request = GroupDefineRequest { definition: plan::definition(options) };
+    let reply: GroupDefineReply = client.ask(subject::admin("group", "define"), &request, PATIENCE).await?;
+    let definition = reply.definition;
+    let how = if reply.created { "defined" } else { "is defined already" };
+    terminal.say(
+        "administration",
+        &format!(
+            "group {} {how}: {} copies, {:?} replication, {:?} isolation",
+            definition.name,
+            definition.csps.len(),
+            definition.replication,
+            definition.isolation
+        )
+        .to_lowercase(),
+    );
+    Ok(definition)
+}
+
+/// Waits until administration sees every copy available: only then will everybody route to it.
+///
+/// # Errors
+/// One is not in time.
+pub async fn wait_until_available(client: &Client, definition: &GroupDefinition) -> Result<(), CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = client.group_status(&definition.name).await;
+        match &status {
+            Ok(status) if missing(status).is_empty() => return Ok(()),
+            _ if Instant::now() < deadline => sleep(POLL).await,
+            Ok(status) => {
+                let waited_s = PATIENCE.as_secs();
+                return Err(CliError::Unavailable(format!(
+                    "{} not available after {waited_s} s: read the logs of the copies and try again",
+                    missing(status)
+                )));
+            }
+            Err(error) => {
+                return Err(CliError::Unavailable(format!("the group's state is not known ({error})")));
+            }
+        }
+    }
+}
+
+fn missing(status: &GroupStatusReply) -> String {
+    let missing = status.csps.iter().filter(|csp| csp.state != CspState::Available);
+    missing.map(|csp| format!("{} ({})", csp.csp, csp.state)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,149 @@
+//! The children of one system, from the first server to the ready line, and back.
+
+use std::{env, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    control,
+    directory::{DataDirectory, SystemCard},
+    group,
+    keeper::{Keeper, Wish},
+    nats_server,
+    plan::{ChildPlan, Planner, Stage, csp_names},
+    terminal::Terminal,
+};
+use crate::{arguments::up::UpOptions, client::Client, error::CliError};
+
+/// How often it is looked whether a copy is to be stopped or started.
+const WISH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A system under one `holdfast up`.
+pub struct System<'a> {
+    options: &'a UpOptions,
+    directory: Arc<DataDirectory>,
+    terminal: Terminal,
+    keepers: Vec<Keeper>,
+}
+
+impl<'a> System<'a> {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn new(options: &'a UpOptions, directory: Arc<DataDirectory>, terminal: Terminal) -> Self {
+        Self { options, directory, terminal, keepers: Vec::new() }
+    }
+
+    /// Starts everything, then carries out `holdfast csp stop` and `start` for ever.
+    ///
+    /// # Errors
+    /// Something cannot be started.
+    pub async fn start_and_watch(&mut self) -> Result<(), CliError> {
+        self.start().await?;
+        loop {
+            control::carry_out(&self.keepers, &self.directory);
+            sleep(WISH_INTERVAL).await;
+        }
+    }
+
+    async fn start(&mut self) -> Result<(), CliError> {
+        let started = Instant::now();
+        let directory = self.directory.clone();
+        let url = self.start_nats().await?;
+        let programs = programs()?;
+        let planner = Planner { options: self.options, directory: &directory, url: &url, programs: &programs };
+        let client = Client::connect(Some(&url)).await?;
+        group::wait_for_jetstream(&client).await?;
+
+        self.keep_ready(vec![
+            planner.service("administration", Stage::Management)?,
+            planner.service("supervision", Stage::Management)?,
+            planner.service("execution", Stage::Execution)?,
+        ])
+        .await?;
+        let definition = group::define(&client, self.options, self.terminal).await?;
+        let csps = csp_names(self.options);
+        directory.write_card(&SystemCard {
+            nats: url.clone(),
+            group: definition.name.clone(),
+            csps: csps.clone(),
+        })?;
+        let plans = csps.iter().map(|name| planner.csp(name)).collect::<Result<_, _>>()?;
+        self.keep_ready(plans).await?;
+        group::wait_until_available(&client, &definition).await?;
+        self.say_ready(&url, started);
+        Ok(())
+    }
+
+    /// Starts the servers, unless one is there already, and returns where NATS is.
+    async fn start_nats(&mut self) -> Result<String, CliError> {
+        if let Some(url) = &self.options.nats {
+            return Ok(url.clone());
+        }
+        let binary = nats_server::find(self.options.nats_server.as_deref())?;
+        let servers = nats_server::servers(self.options)?;
+        let plans = nats_server::plan(&binary, &servers, self.options.sync, &self.directory)?;
+        self.keep_ready(plans).await?;
+        Ok(nats_server::url(&servers))
+    }
+
+    /// Starts these children at the same time and waits until all of them are ready.
+    async fn keep_ready(&mut self, plans: Vec<ChildPlan>) -> Result<(), CliError> {
+        let first = self.keepers.len();
+        for plan in plans {
+            self.keepers.push(Keeper::start(plan, self.directory.clone(), self.terminal));
+        }
+        for keeper in self.keepers.iter_mut().skip(first) {
+            keeper.ready().await?;
+        }
+        Ok(())
+    }
+
+    fn say_ready(&self, url: &str, started: Instant) {
+        let holdfast = env::args().next().unwrap_or_else(|| "holdfast".to_owned());
+        let group = &self.options.group;
+        let nats = if url == "nats://127.0.0.1:4222" { String::new() } else { format!(" --nats {url}") };
+        let target = if group == "demo" { nats } else { format!("{nats} --group {group}") };
+        self.terminal.say(
+            "up",
+            &format!(
+                "ready after {:.1} s: group {group} with {} copies at {url}; in another terminal: \
+                 {holdfast} update{target} \"CREATE person:ada SET born = 1815\", then \
+                 {holdfast} query{target} \"SELECT * FROM person\"",
+                started.elapsed().as_secs_f64(),
+                self.options.csps
+            ),
+        );
+    }
+
+    /// Stops everything in order; a stage is gone before the next is asked.
+    pub async fn stop(&mut self) {
+        for stage in Stage::STOPPING {
+            for keeper in self.keepers.iter().filter(|keeper| keeper.stage == stage) {
+                keeper.want(Wish::End);
+            }
+            for keeper in self.keepers.iter_mut().filter(|keeper| keeper.stage == stage) {
+                keeper.gone().await;
+            }
+        }
+        self.terminal.say("up", "stopped");
+    }
+
+    /// Ends everything at once.
+    pub async fn kill(&mut self) {
+        for keeper in &self.keepers {
+            keeper.want(Wish::Kill);
+        }
+        for keeper in &mut self.keepers {
+            keeper.gone().await;
+        }
+    }
+}
+
+/// Where the services' programs are: beside this one, unless the environment says otherwise.
+fn programs() -> Result<PathBuf, CliError> {
+    if let Some(folder) = env::var_os("HOLDFAST_BIN_DIR") {
+        return Ok(folder.into());
+    }
+    let program = env::current_exe().map_err(CliError::file("find", "this program"))?;
+    Ok(program.parent().map(PathBuf::from).unwrap_or_default())
+}
