@@ -4,7 +4,6 @@ use crate::definitions::DefinitionsError;
 use crate::log::LogError;
 use crate::model::definition::Refusal;
 use holdfast_schemas::ErrorCode;
-use std::error::Error;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +42,6 @@ impl RequestError {
 
     /// One sentence with all causes, for the reply.
     pub fn sentence(&self) -> String {
-        let mut sentence = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            sentence.push_str(": ");
-            sentence.push_str(&error.to_string());
-            cause = error.source();
-        }
-        sentence
+        holdfast_foundation::chain(self)
     }
 }

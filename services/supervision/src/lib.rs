@@ -1,3 +1,8 @@
-//! Supervision.
+//! Says of every CSP in which state it is, since when and why. See DESIGN.md.
 
+pub mod config;
+mod definitions;
 pub mod model;
+mod recorder;
+pub mod service;
+mod watch;
