@@ -20,6 +20,7 @@ impl Service for Administration {
     type Config = AdministrationConfig;
 
     async fn start(config: AdministrationConfig, ctx: Context) -> Result<(), BoxError> {
+        config.check()?;
         let definitions = Definitions::new(ctx.bus.jetstream().clone(), config.bucket_replicas);
         tokio::select! {
             made = made(&definitions) => made,
@@ -41,6 +42,9 @@ impl Service for Administration {
         client.flush().await?;
         ctx.ready("groups can be defined");
         while servers.join_next().await.is_some() {}
+        if !ctx.shutdown.is_requested() {
+            return Err("the subscriptions ended: the connection to nats is closed".into());
+        }
         client.flush().await?;
         Ok(())
     }
@@ -58,7 +62,8 @@ async fn serve(administrator: Arc<Administrator>, verb: Verb, mut requests: Subs
     let mut answers = JoinSet::new();
     loop {
         tokio::select! {
-            Some(request) = requests.next() => {
+            request = requests.next() => {
+                let Some(request) = request else { break };
                 let administrator = Arc::clone(&administrator);
                 answers.spawn(async move { administrator.answer(verb, request).await });
             }

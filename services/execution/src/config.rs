@@ -1,4 +1,4 @@
-//! How execution is set up. Section `[execution]`.
+//! How execution is set up. Section `[execution]`. Values that make no sense together are refused at the start.
 
 use holdfast_schemas::limits;
 use serde::{Deserialize, Serialize};
@@ -22,5 +22,48 @@ impl Default for ExecutionConfig {
             wait_ms_max: 2_000,
             waiting_bytes_max: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// A setting that cannot be. Nothing was started; correct the one that is named.
+#[derive(Debug, thiserror::Error)]
+#[error("execution.{field} is {value}: it must be from {least} to {most}")]
+pub struct OutOfRange {
+    field: &'static str,
+    value: u64,
+    least: u64,
+    most: u64,
+}
+
+impl ExecutionConfig {
+    /// Refuses settings out of range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let body_max = limits::MAX_REQUEST_BYTES as u64;
+        let ranges = [
+            ("heartbeat_interval_ms", self.heartbeat_interval_ms, 10, 60_000),
+            ("wait_ms_max", self.wait_ms_max, 0, limits::MAX_DEADLINE_MS),
+            // At least one request of the largest size, at most what the waiting room can count.
+            ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
+        ];
+        match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+            Some((field, value, least, most)) => Err(OutOfRange { field, value, least, most }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_pass_and_nonsense_does_not() {
+        assert!(ExecutionConfig::default().check().is_ok());
+        let silent = ExecutionConfig { heartbeat_interval_ms: 0, ..ExecutionConfig::default() };
+        assert!(silent.check().is_err_and(|error| error.to_string().contains("heartbeat_interval_ms")));
+        let endless = ExecutionConfig { wait_ms_max: limits::MAX_DEADLINE_MS + 1, ..ExecutionConfig::default() };
+        assert!(endless.check().is_err());
+        let narrow = ExecutionConfig { waiting_bytes_max: 10, ..ExecutionConfig::default() };
+        assert!(narrow.check().is_err());
     }
 }

@@ -16,7 +16,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
 const DEADLINE: HeaderName = HeaderName::from_static(header::DEADLINE);
 const DISPOSITION: HeaderName = HeaderName::from_static(header::DISPOSITION);
 
-/// What was done, for `nats micro stats`.
+/// What was done, told when the service ends.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Requests handed to a CSP.

@@ -5,7 +5,7 @@
 
 use crate::config::ExecutionConfig;
 use crate::definitions::Definitions;
-use crate::forward::Forwarder;
+use crate::forward::{Counters, Forwarder};
 use crate::heartbeats;
 use crate::intake::Intake;
 use crate::model::request::Kind;
@@ -14,6 +14,7 @@ use crate::waiting::WaitingRoom;
 use holdfast_foundation::{BoxError, Context, Service};
 use holdfast_schemas::subject;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -28,6 +29,7 @@ impl Service for Execution {
     type Config = ExecutionConfig;
 
     async fn start(config: ExecutionConfig, ctx: Context) -> Result<(), BoxError> {
+        config.check()?;
         let client = ctx.bus.client().clone();
         let router = Arc::new(Router::new(config.heartbeat_interval_ms));
         let definitions = Definitions::new(ctx.bus.jetstream().clone());
@@ -60,7 +62,7 @@ async fn serve(
         definitions,
         Arc::clone(&ctx.clock),
     ));
-    let intake = Intake { router, forwarder, waiting: Arc::clone(&waiting), clock: Arc::clone(&ctx.clock) };
+    let intake = Intake { router, forwarder: Arc::clone(&forwarder), waiting: Arc::clone(&waiting), clock: Arc::clone(&ctx.clock) };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
     for (kind, subject) in [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))] {
@@ -71,7 +73,21 @@ async fn serve(
     client.flush().await?;
     ctx.ready("updates and queries are taken");
     while intakes.join_next().await.is_some() {}
+    if !ctx.shutdown.is_requested() {
+        return Err("the subscriptions ended: the connection to nats is closed".into());
+    }
     waiting.emptied().await;
     client.flush().await?;
+    told(&forwarder.counters);
     Ok(())
+}
+
+fn told(counters: &Counters) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    tracing::info!(
+        forwarded = count(&counters.forwarded),
+        refused = count(&counters.refused),
+        waited = count(&counters.waited),
+        "requests"
+    );
 }

@@ -18,6 +18,7 @@ impl Service for Supervision {
     type Config = SupervisionConfig;
 
     async fn start(config: SupervisionConfig, ctx: Context) -> Result<(), BoxError> {
+        config.check()?;
         let client = ctx.bus.client().clone();
         let jetstream = ctx.bus.jetstream().clone();
         let heartbeats = client.subscribe(subject::all_heartbeats()).await?;
