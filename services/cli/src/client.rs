@@ -20,16 +20,22 @@ use crate::error::CliError;
 /// Between two attempts while nobody listens: a service that is being restarted is back within a few of these.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The bus goes on trying for ever; a person at a terminal should not.
-const CONNECT: Duration = Duration::from_secs(3);
-
 /// For questions that any service answers at once.
 pub const SHORT: Duration = Duration::from_secs(5);
 
-/// This command's own section of the configuration, `[cli]`: it has no settings.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// This command's own section of the configuration, `[cli]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct CliSettings {}
+pub struct CliSettings {
+    /// How long NATS may take to let us in. The bus goes on trying for ever; a person at a terminal should not.
+    pub connect_timeout_ms: u64,
+}
+
+impl Default for CliSettings {
+    fn default() -> Self {
+        Self { connect_timeout_ms: 3_000 }
+    }
+}
 
 /// A connection to NATS.
 pub struct Client {
@@ -61,12 +67,14 @@ impl Client {
     /// # Errors
     /// The configuration is wrong, or NATS cannot be reached.
     pub async fn connect(address: Option<&str>) -> Result<Self, CliError> {
-        let mut nats = settings()?.common.nats;
+        let settings = settings()?;
+        let mut nats = settings.common.nats;
+        let patience = Duration::from_millis(settings.service.connect_timeout_ms);
         if let Some(address) = address {
             nats.url = address.to_owned();
         }
         let address = nats.url.clone();
-        match timeout(CONNECT, Bus::connect(&nats, "holdfast")).await {
+        match timeout(patience, Bus::connect(&nats, "holdfast")).await {
             Ok(Ok(bus)) => Ok(Self { bus, address }),
             Ok(Err(error)) => Err(CliError::Unavailable(format!("{}: check --nats and [nats]", chain(&error)))),
             Err(_) => Err(CliError::Unavailable(format!(

@@ -159,7 +159,7 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),
         ErrorCode::Unsupported => "choose another way, README names what works".to_owned(),
         ErrorCode::AlreadyExists => "choose another name, or leave it as it is".to_owned(),
-        ErrorCode::NotFound => "check the name".to_owned(),
+        ErrorCode::NotFound => "check the name, `holdfast status` shows what there is".to_owned(),
         ErrorCode::Internal => format!("send it again{id}, and report this message"),
     }
 }

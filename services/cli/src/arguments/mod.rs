@@ -17,28 +17,29 @@ use up::{CspOptions, GuardOptions, UpOptions};
 
 const AFTER_HELP: &str = "\
 FIRST STEPS
-  holdfast up                                   three copies of one database, on this machine, until Ctrl-C
+  holdfast up                     three copies of one database, here, until Ctrl-C
   holdfast update \"CREATE person:ada SET born = 1815\"
   holdfast query  \"SELECT * FROM person\"
-  holdfast status                               every copy: state, applied position, lag, address
-  holdfast verify                               do all copies hold the same content?
+  holdfast status                 every copy: state, applied position, lag, address
+  holdfast verify                 do all copies hold the same content?
 
 OUTPUT
-  On a terminal: tables for people. Into a pipe or with --json: one JSON document, the reply as it came over NATS.
-  Notices and errors go to standard error, an error is one sentence that ends with what to do next.
+  On a terminal: tables for people. Into a pipe, or with --json: one JSON document,
+  the reply as it came over NATS. Notices and errors go to standard error; an error
+  is one sentence that ends with what to do next.
 
 EXIT CODES
-  0  done
-  1  failed, or `verify` found copies that differ
-  2  the command line was not understood
-  3  the group refused the request: repeating it as it is will not help
-  4  nobody could serve it now (no NATS, no group, no copy available): repeating it later is safe and may help
-  5  the outcome is not known: repeat it with the same --id, it will not be carried out twice
+  0    done
+  1    failed, or `verify` found copies that differ
+  2    the command line was not understood
+  3    the group refused the request: repeating it as it is will not help
+  4    nobody could serve it now (no NATS, no group, no copy): repeat it later
+  5    the outcome is not known: repeat it with the same --id, it is done once at most
   130  interrupted
 
 SETTINGS
-  NATS: --nats, or [nats] in holdfast.toml, or HOLDFAST_NATS__URL, HOLDFAST_NATS__USER, ...; `holdfast config print`
-  shows what is in force and hides the secrets.";
+  NATS: --nats, or [nats] in holdfast.toml, or HOLDFAST_NATS__URL, HOLDFAST_NATS__USER
+  and so on; `holdfast config print` shows what is in force and hides the secrets.";
 
 /// Keeps several identical copies of one SurrealDB database behind NATS.
 ///
@@ -77,6 +78,15 @@ pub struct Target {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a whole system on this machine: NATS, the services, and a group of copies
+    ///
+    /// Starts nats-server with JetStream, administration, supervision, execution and one replication
+    /// process for each copy; defines the group; starts again what dies; stops everything in order on
+    /// Ctrl-C or SIGTERM (a second signal kills). It stays in the foreground and tells each event in a
+    /// line. Running it again on the same DIR continues with the same data.
+    ///
+    /// Process ids are in DIR/run/NAME.pid, logs in DIR/log/NAME.log, where NAME is nats-1,
+    /// administration, supervision, execution, csp-1, csp-2, ...
+    #[command(verbatim_doc_comment)]
     Up(UpOptions),
 
     /// Stop or start one copy of a system that `holdfast up` runs
@@ -90,9 +100,22 @@ pub enum Command {
     Query(QueryOptions),
 
     /// Send the statements of a SurrealQL file as updates
+    ///
+    /// The file is cut into batches of whole statements; each batch is one update and so one transaction.
+    /// BEGIN ... COMMIT in the file keeps its statements in one. USE switches namespace and database,
+    /// OPTION is left out. The small file FILE.progress remembers how far it came: running the same
+    /// command again goes on there, and the batch that was under way is sent under its old id, so that
+    /// nothing is carried out twice.
+    #[command(verbatim_doc_comment)]
     Import(ImportOptions),
 
-    /// Write a database as a SurrealQL file
+    /// Write a database as a SurrealQL file that `holdfast import` reads back
+    ///
+    /// Reads definitions and records page by page through queries. While others write, each page is
+    /// exact, but the whole is not one moment in time: the positions of the first and the last page are
+    /// written into it, and you are told if they differ. Definitions of users and accesses hold password
+    /// hashes and keys: look after the file.
+    #[command(verbatim_doc_comment)]
     Export(ExportOptions),
 
     /// Show every copy of a group: state, applied position, lag, address

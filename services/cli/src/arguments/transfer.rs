@@ -7,15 +7,7 @@ use clap::{Args, ValueEnum};
 use super::Target;
 
 /// Options of `holdfast import`.
-///
-/// Send the statements of a SurrealQL file as updates.
-///
-/// The file is cut into batches of whole statements, each batch is one update and so one transaction; BEGIN ... COMMIT
-/// in the file keeps its statements in one. USE switches namespace and database. After each batch a small file beside
-/// the import, FILE.progress, remembers how far it came: running the same command again continues there, and the batch
-/// that was under way is sent under its old id, so that nothing is carried out twice.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct ImportOptions {
     #[command(flatten)]
     pub target: Target,
@@ -58,14 +50,7 @@ pub enum Doubtful {
 }
 
 /// Options of `holdfast export`.
-///
-/// Write a database as a SurrealQL file that `holdfast import` reads back.
-///
-/// Reads definitions and records page by page through queries. While others write, the file is exact page by page but
-/// not one moment in time: the positions of its first and last page are written into it, and you are told if they
-/// differ. Users' and accesses' definitions contain password hashes and keys: look after the file.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct ExportOptions {
     #[command(flatten)]
     pub target: Target,

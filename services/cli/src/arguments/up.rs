@@ -6,15 +6,7 @@ use clap::{Args, ValueEnum};
 use holdfast_schemas::message as wire;
 
 /// Options of `holdfast up`.
-///
-/// Run a whole system on this machine, in the foreground, until Ctrl-C.
-///
-/// Starts nats-server with JetStream, administration, supervision, execution and one replication process per copy, each
-/// a process of its own; defines the group; restarts what dies; stops everything in order on Ctrl-C or SIGTERM (a second
-/// signal kills). Process ids are in DIR/run/NAME.pid, logs in DIR/log/NAME.log. Names: nats-1, administration,
-/// supervision, execution, csp-1, csp-2, ... Running it again on the same DIR continues with the same data.
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
 pub struct UpOptions {
     /// How many copies
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32), value_name = "N")]

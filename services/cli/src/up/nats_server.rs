@@ -173,7 +173,7 @@ fn version(path: &Path) -> Result<(u32, u32), CliError> {
 
 /// `nats-server: v2.15.1` to `(2, 15)`.
 fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split_once('v')?.1.split(['.', '-']);
+    let mut numbers = text.split_once(": v")?.1.split(['.', '-']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.trim().parse().ok()?))
 }
 

@@ -149,7 +149,7 @@ impl Planner<'_> {
 fn share_of_memory_mb(csps: u16) -> u64 {
     const UNKNOWN_MB: u64 = 4096;
     let total_mb = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_total_mb(&text));
-    (total_mb.unwrap_or(UNKNOWN_MB) / 4 / u64::from(csps.max(1))).clamp(64, 4096)
+    (total_mb.unwrap_or(UNKNOWN_MB) / 4 / u64::from(csps.max(1))).clamp(64, 1024)
 }
 
 fn memory_total_mb(meminfo: &str) -> Option<u64> {
