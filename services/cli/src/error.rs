@@ -52,7 +52,9 @@ pub enum CliError {
     Unavailable(String),
 
     /// The request was sent and no answer came.
-    #[error("no answer within {waited_ms} ms, so whether the update took effect is not known: run it again with --id {id}, it is carried out at most once")]
+    #[error(
+        "no answer within {waited_ms} ms, so whether the update took effect is not known: run it again with --id {id}, it is carried out at most once"
+    )]
     Unknown {
         /// How long it was waited for.
         waited_ms: u64,
@@ -98,7 +100,9 @@ pub enum CliError {
     Differ(String),
 
     /// A second signal cut a clean stop short.
-    #[error("stopped at once, without waiting for the services: the next `holdfast up` on this folder recovers by itself")]
+    #[error(
+        "stopped at once, without waiting for the services: the next `holdfast up` on this folder recovers by itself"
+    )]
     Interrupted,
 }
 

@@ -37,10 +37,9 @@ fn start(line: CommandLine) -> Result<(), CliError> {
     if let Command::Guard(options) = &line.command {
         return up::guard::run(options);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::Machine(format!("the machine gives no resources ({error}): close programs and try again")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        CliError::Machine(format!("the machine gives no resources ({error}): close programs and try again"))
+    })?;
     runtime.block_on(run(line))
 }
 

@@ -94,7 +94,8 @@ impl Export<'_> {
                 rows => rows?,
             };
             let rows = rows.as_array().cloned().unwrap_or_default();
-            let texts: Vec<String> = rows.iter().filter_map(|row| Some(row.get("text")?.as_str()?.to_owned())).collect();
+            let texts: Vec<String> =
+                rows.iter().filter_map(|row| Some(row.get("text")?.as_str()?.to_owned())).collect();
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.get("id").and_then(Value::as_str).and_then(record_key);
             self.file.line(&table.insert(&texts))?;
@@ -128,7 +129,9 @@ impl Export<'_> {
     fn report(&self, reader: Reader) -> Result<(), CliError> {
         let first = self.first.unwrap_or_default();
         if reader == Reader::Program && self.options.file.is_some() {
-            return output::json(&json!({"records": self.records, "first_position": first, "last_position": self.last}));
+            return output::json(
+                &json!({"records": self.records, "first_position": first, "last_position": self.last}),
+            );
         }
         output::notice(&format!("{} records", grouped(self.records)));
         if first != self.last {

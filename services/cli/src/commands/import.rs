@@ -85,9 +85,8 @@ impl<'a> Import<'a> {
         let fingerprint = fingerprint(options, text);
         let progress_path = options.file.with_added_extension("progress");
         let found = if options.from_start { None } else { read_progress(&progress_path)? };
-        let progress = found
-            .filter(|progress| progress.fingerprint == fingerprint)
-            .unwrap_or_else(|| Progress::none(fingerprint));
+        let progress =
+            found.filter(|progress| progress.fingerprint == fingerprint).unwrap_or_else(|| Progress::none(fingerprint));
         Ok(Self { options, client, progress, progress_path })
     }
 

@@ -20,7 +20,9 @@ pub fn read(source: &Source) -> Result<String, CliError> {
         _ => read_standard_input()?,
     };
     if text.trim().is_empty() {
-        return Err(CliError::Usage("there is no SurrealQL to send: give it as an argument, with -f FILE, or on standard input".to_owned()));
+        return Err(CliError::Usage(
+            "there is no SurrealQL to send: give it as an argument, with -f FILE, or on standard input".to_owned(),
+        ));
     }
     Ok(text)
 }

@@ -57,13 +57,13 @@ pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError
 /// The verdict: alike, different, or not known because somebody did not answer at that position.
 fn judge(answers: &[Answer]) -> Result<String, CliError> {
     let given: Vec<&DigestReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-    let contradict = |a: &DigestReply, b: &DigestReply| {
-        a.position == b.position && (&a.digest, a.keys) != (&b.digest, b.keys)
-    };
+    let contradict =
+        |a: &DigestReply, b: &DigestReply| a.position == b.position && (&a.digest, a.keys) != (&b.digest, b.keys);
     let differ = given.iter().any(|a| given.iter().any(|b| contradict(a, b)));
     if differ {
         return Err(CliError::Differ(
-            "copies differ at the same position: stop the ones in the minority and keep their data for a report".to_owned(),
+            "copies differ at the same position: stop the ones in the minority and keep their data for a report"
+                .to_owned(),
         ));
     }
     if let Some((csp, Err(error))) = answers.iter().find(|(_, answer)| answer.is_err()) {

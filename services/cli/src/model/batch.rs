@@ -38,7 +38,9 @@ pub struct BatchLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BatchError {
     /// One transaction or statement is larger than a request can be.
-    #[error("what begins in line {line} is {bytes} bytes and has to be one update of at most {most}: split it and try again")]
+    #[error(
+        "what begins in line {line} is {bytes} bytes and has to be one update of at most {most}: split it and try again"
+    )]
     TooLarge {
         /// The line in which it begins.
         line: usize,

@@ -163,7 +163,10 @@ mod tests {
             "params": {"p": "DEFINE PARAM $p VALUE 1"},
             "tables": {"v": "DEFINE TABLE v TYPE NORMAL AS SELECT 1 FROM a", "z": "DEFINE TABLE z TYPE ANY"},
         }));
-        assert_eq!(found.before, ["DEFINE PARAM OVERWRITE $p VALUE 1;", "DEFINE FUNCTION OVERWRITE fn::f() { RETURN 1; };"]);
+        assert_eq!(
+            found.before,
+            ["DEFINE PARAM OVERWRITE $p VALUE 1;", "DEFINE FUNCTION OVERWRITE fn::f() { RETURN 1; };"]
+        );
         assert_eq!(found.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["z", "v"]);
         let after = definitions_after(
             &found.tables[0],
@@ -171,7 +174,11 @@ mod tests {
         );
         assert_eq!(
             after,
-            ["DEFINE TABLE OVERWRITE z TYPE ANY;", "DEFINE FIELD OVERWRITE x ON z;", "DEFINE EVENT OVERWRITE e ON z THEN 1;"]
+            [
+                "DEFINE TABLE OVERWRITE z TYPE ANY;",
+                "DEFINE FIELD OVERWRITE x ON z;",
+                "DEFINE EVENT OVERWRITE e ON z THEN 1;"
+            ]
         );
     }
 

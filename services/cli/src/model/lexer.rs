@@ -58,8 +58,28 @@ enum Before {
 
 /// Words after which a value follows, so that `/` after them opens a regular expression.
 const VALUE_FOLLOWS: [&str; 22] = [
-    "and", "or", "is", "in", "not", "inside", "notinside", "contains", "containsnot", "matches", "where", "assert",
-    "value", "default", "return", "then", "else", "if", "when", "select", "set", "content",
+    "and",
+    "or",
+    "is",
+    "in",
+    "not",
+    "inside",
+    "notinside",
+    "contains",
+    "containsnot",
+    "matches",
+    "where",
+    "assert",
+    "value",
+    "default",
+    "return",
+    "then",
+    "else",
+    "if",
+    "when",
+    "select",
+    "set",
+    "content",
 ];
 
 impl<'a> Lexer<'a> {
@@ -136,9 +156,10 @@ impl<'a> Lexer<'a> {
         let expected = match self.before {
             Before::Nothing => true,
             Before::Value => false,
-            Before::Word { start, end } => self.text.get(start..end).is_some_and(|word| {
-                VALUE_FOLLOWS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
-            }),
+            Before::Word { start, end } => self
+                .text
+                .get(start..end)
+                .is_some_and(|word| VALUE_FOLLOWS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))),
         };
         expected && self.closes_in_line()
     }

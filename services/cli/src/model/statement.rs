@@ -41,7 +41,7 @@ pub enum Kind {
 /// A string, quoted name, comment or bracket has no end: nothing behind it can be cut reliably.
 pub fn split(text: &str) -> Result<Vec<Statement<'_>>, LexError> {
     let mut cutter = Cutter { text, statements: Vec::new(), line: 1, line_offset: 0 };
-        let mut start = None;
+    let mut start = None;
     let mut end = 0;
     for code in Lexer::new(text) {
         let code = code?;

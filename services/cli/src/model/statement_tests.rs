@@ -15,7 +15,10 @@ fn semicolons_inside_of_anything_do_not_cut() {
     assert_eq!(texts("CREATE a SET x = 'b;c'; SELECT 2;"), ["CREATE a SET x = 'b;c'", "SELECT 2"]);
     assert_eq!(texts(r#"CREATE a SET x = "it\";s"; SELECT 2"#), [r#"CREATE a SET x = "it\";s""#, "SELECT 2"]);
     assert_eq!(texts("SELECT * FROM `a;b`; SELECT * FROM ⟨ä;ö⟩;"), ["SELECT * FROM `a;b`", "SELECT * FROM ⟨ä;ö⟩"]);
-    assert_eq!(texts("FOR $i IN [1] { CREATE a; CREATE b; }; SELECT 1"), ["FOR $i IN [1] { CREATE a; CREATE b; }", "SELECT 1"]);
+    assert_eq!(
+        texts("FOR $i IN [1] { CREATE a; CREATE b; }; SELECT 1"),
+        ["FOR $i IN [1] { CREATE a; CREATE b; }", "SELECT 1"]
+    );
     assert_eq!(texts("RETURN (SELECT 1; 2); 3"), ["RETURN (SELECT 1; 2)", "3"]);
 }
 
@@ -33,7 +36,10 @@ fn a_slash_divides_or_opens_a_regular_expression() {
         texts("DEFINE FIELD x ON y ASSERT $value = /[;'\\/]+/; SELECT 1"),
         ["DEFINE FIELD x ON y ASSERT $value = /[;'\\/]+/", "SELECT 1"]
     );
-    assert_eq!(texts("SELECT * WHERE a IN /;/; SELECT (1) / 2; SELECT 3 / 4"), ["SELECT * WHERE a IN /;/", "SELECT (1) / 2", "SELECT 3 / 4"]);
+    assert_eq!(
+        texts("SELECT * WHERE a IN /;/; SELECT (1) / 2; SELECT 3 / 4"),
+        ["SELECT * WHERE a IN /;/", "SELECT (1) / 2", "SELECT 3 / 4"]
+    );
 }
 
 #[test]

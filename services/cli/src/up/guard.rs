@@ -37,8 +37,11 @@ pub fn arguments(program: &Path, arguments: Vec<OsString>) -> Vec<OsString> {
 
 #[cfg(target_os = "linux")]
 fn ask_to_end_with_parent() -> Result<(), CliError> {
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
-        .map_err(|errno| CliError::Machine(format!("the kernel refuses a signal at the parent's end ({errno}): start the program by hand and use --nats")))
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(|errno| {
+        CliError::Machine(format!(
+            "the kernel refuses a signal at the parent's end ({errno}): start the program by hand and use --nats"
+        ))
+    })
 }
 
 /// Elsewhere the next `holdfast up` on the folder ends what was left over.

@@ -74,14 +74,8 @@ impl Keeper {
         let (wish, wishes) = watch::channel(Wish::Run);
         let (conditions, condition) = watch::channel(Condition::Down { failures: 0 });
         let (name, stage) = (plan.name.clone(), plan.stage);
-        let keeping = Keeping {
-            plan,
-            directory: directory.clone(),
-            terminal,
-            wishes,
-            conditions,
-            back_off: BackOff::default(),
-        };
+        let keeping =
+            Keeping { plan, directory: directory.clone(), terminal, wishes, conditions, back_off: BackOff::default() };
         Self { name, stage, wish, condition, task: tokio::spawn(keeping.run()), directory }
     }
 

@@ -114,8 +114,7 @@ fn configuration(server: &Server, servers: &[Server], sync: Sync, store: &Path) 
     );
     if servers.len() > 1 {
         let others = servers.iter().filter(|other| other.name != server.name);
-        let routes: Vec<String> =
-            others.map(|other| format!("\"nats://127.0.0.1:{}\"", other.route_port)).collect();
+        let routes: Vec<String> = others.map(|other| format!("\"nats://127.0.0.1:{}\"", other.route_port)).collect();
         text.push_str(&format!(
             "cluster {{\n  name: holdfast\n  listen: \"127.0.0.1:{}\"\n  routes: [{}]\n}}\n",
             server.route_port,
@@ -143,7 +142,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, CliError> {
     if version < OLDEST {
         return Err(CliError::Machine(format!(
             "{} is version {}.{} and {}.{} is needed: run `make tools` and name it with --nats-server .tools/bin/nats-server",
-            path.display(), version.0, version.1, OLDEST.0, OLDEST.1
+            path.display(),
+            version.0,
+            version.1,
+            OLDEST.0,
+            OLDEST.1
         )));
     }
     fs::canonicalize(&path).map_err(CliError::file("find", path))
@@ -153,11 +156,7 @@ fn candidates() -> impl Iterator<Item = PathBuf> {
     let folders: Vec<PathBuf> = env::var_os("PATH").map(|all| env::split_paths(&all).collect()).unwrap_or_default();
     let program = env::current_exe().unwrap_or_default();
     let checkouts: Vec<PathBuf> = program.ancestors().map(|folder| folder.join(".tools/bin")).collect();
-    folders
-        .into_iter()
-        .chain([PathBuf::from(".tools/bin")])
-        .chain(checkouts)
-        .map(|folder| folder.join("nats-server"))
+    folders.into_iter().chain([PathBuf::from(".tools/bin")]).chain(checkouts).map(|folder| folder.join("nats-server"))
 }
 
 fn version(path: &Path) -> Result<(u32, u32), CliError> {
@@ -207,7 +206,10 @@ mod tests {
     fn three_servers_know_each_other() {
         let all = [server(1), server(2), server(3)];
         let text = configuration(&server(2), &all, Sync::Always, Path::new("/d"));
-        assert!(text.contains("6222") && text.contains("6224") && text.contains("listen: \"127.0.0.1:6223\""), "{text}");
+        assert!(
+            text.contains("6222") && text.contains("6224") && text.contains("listen: \"127.0.0.1:6223\""),
+            "{text}"
+        );
         assert_eq!(url(&all), "nats://127.0.0.1:4222,nats://127.0.0.1:4223,nats://127.0.0.1:4224");
     }
 

@@ -1,11 +1,18 @@
 //! Which processes make up a system, in which order they stop, and with which settings each is started.
 
-use std::{ffi::OsString, fs, path::{Path, PathBuf}};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use holdfast_schemas::message::GroupDefinition;
 
 use super::{directory::DataDirectory, leftover::MARK};
-use crate::{arguments::up::{Storage, UpOptions}, error::CliError};
+use crate::{
+    arguments::up::{Storage, UpOptions},
+    error::CliError,
+};
 
 /// The order of stopping: who takes requests goes first, what everybody stands on goes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -34,7 +34,8 @@ impl Process {
     /// The program or its log cannot be used.
     pub fn start(plan: &ChildPlan, directory: &DataDirectory) -> Result<Self, CliError> {
         let path = directory.log(&plan.name);
-        let mut log = OpenOptions::new().create(true).append(true).open(&path).map_err(CliError::file("open", &path))?;
+        let mut log =
+            OpenOptions::new().create(true).append(true).open(&path).map_err(CliError::file("open", &path))?;
         // A mark between two runs in one log; a log that takes no mark takes no lines either, and the child says so.
         let _ = writeln!(log, "---- start of {} ----", plan.name);
         let errors = log.try_clone().map_err(CliError::file("open", &path))?;

@@ -62,11 +62,7 @@ impl<'a> System<'a> {
         .await?;
         let definition = group::define(&client, self.options, self.terminal).await?;
         let csps = csp_names(self.options);
-        directory.write_card(&SystemCard {
-            nats: url.clone(),
-            group: definition.name.clone(),
-            csps: csps.clone(),
-        })?;
+        directory.write_card(&SystemCard { nats: url.clone(), group: definition.name.clone(), csps: csps.clone() })?;
         let plans = csps.iter().map(|name| planner.csp(name)).collect::<Result<_, _>>()?;
         self.keep_ready(plans).await?;
         group::wait_until_available(&client, &definition).await?;
