@@ -4,6 +4,7 @@
 //! That order is what makes an answer true: what it speaks of is in the copy, and in the log before that.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use holdfast_storage::{Copy, CopyError};
@@ -37,6 +38,14 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// Whether a new subscription may go on where this one ended.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended))
+    }
+}
+
 /// Told of keys that other copies wrote, after they were applied here: what SurrealDB holds in memory cannot notice.
 pub trait RemoteWrites: Send + Sync + 'static {
     /// The keys of one inner commit.
@@ -57,6 +66,7 @@ pub struct Applier {
     gateway: Arc<Gateway>,
     digests: Arc<Digests>,
     remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
+    counts: Arc<AppliedCounts>,
     buffer: ApplyBuffer,
 }
 
@@ -71,6 +81,19 @@ pub struct Shared {
     pub digests: Arc<Digests>,
     /// To be set once SurrealDB runs on the copy.
     pub remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
+    /// What was applied since the start.
+    pub applied: Arc<AppliedCounts>,
+}
+
+/// What was applied since the start.
+#[derive(Debug, Default)]
+pub struct AppliedCounts {
+    /// Transactions accepted.
+    pub transactions: AtomicU64,
+    /// Messages of the log.
+    pub entries: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
 }
 
 impl Shared {
@@ -91,6 +114,7 @@ impl Applier {
             view: Arc::clone(&view),
             digests: Arc::default(),
             remote_writes: Arc::default(),
+            applied: Arc::default(),
         };
         let applier = Self {
             copy,
@@ -100,16 +124,15 @@ impl Applier {
             gateway,
             digests: Arc::clone(&shared.digests),
             remote_writes: Arc::clone(&shared.remote_writes),
+            counts: Arc::clone(&shared.applied),
             buffer: ApplyBuffer::default(),
         };
         (applier, shared)
     }
 
-    /// Applies what `subscription` delivers until something breaks or the task is aborted.
-    ///
-    /// # Errors
-    /// Always ends with one; see [`ApplyError`].
-    pub async fn run(mut self, mut subscription: Subscription) -> ApplyError {
+    /// Applies what `subscription` delivers until something breaks or the task is aborted. After an error for which
+    /// [`ApplyError::is_transient`] holds, it may be called again with a new subscription from the next position.
+    pub async fn run(&mut self, mut subscription: Subscription) -> ApplyError {
         loop {
             let messages = match subscription.next().await {
                 Ok(messages) => messages,
@@ -125,7 +148,12 @@ impl Applier {
         let mut answers = Vec::new();
         let mut others_wrote = false;
         for message in messages {
+            self.counts.bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
             let applied = self.certifier.lock().apply(message)?;
+            self.counts.entries.fetch_add(1, Ordering::Relaxed);
+            if let Outcome::Batch(batch) = &applied.outcome {
+                self.counts.transactions.fetch_add(batch.accepted().count() as u64, Ordering::Relaxed);
+            }
             self.check_replaced(&applied)?;
             others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);
             answers.extend(self.gateway.settle(&applied));

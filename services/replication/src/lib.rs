@@ -1,12 +1,24 @@
 //! Replication: one CSP's copy of a group's database, kept identical to the others by the group's log.
 //!
 //! `entry` is the format of the log, `model` the decisions (pure), `log` and `store` the two edges (JetStream and the copy),
-//! `applier` what joins them. `service` answers clients. See DESIGN.md beside this crate for the invariants.
+//! `applier` what joins them. `requests` answers clients, `start_up` brings a copy to where it can. See DESIGN.md beside this
+//! crate for the invariants.
+#![recursion_limit = "256"]
 
 pub mod applier;
+pub mod committer;
+pub mod config;
 pub mod digest;
 pub mod entry;
+pub mod fault;
+pub mod forward;
+pub mod freshness;
+pub mod heartbeat;
 pub mod log;
+pub mod member;
 pub mod model;
+pub mod requests;
+pub mod service;
+pub mod start_up;
 pub mod store;
 pub mod view;

@@ -201,7 +201,11 @@ fn refuse(waiting: Waiting, refused: &EntryError) {
     let _ = waiting.answer.send(Err(failure));
 }
 
-fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option<u64>) -> Result<(), EntryError> {
+/// Encodes a write set. `snapshot` overrides what it read at.
+///
+/// # Errors
+/// When it is above a limit of the format.
+pub fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option<u64>) -> Result<(), EntryError> {
     let head = TransactionHead {
         local: 0,
         snapshot: snapshot.unwrap_or(write_set.snapshot),

@@ -67,17 +67,28 @@ impl ApplyBuffer {
             self.own.push((reserved::at(reserved::VERDICTS, first), None));
         }
         let applied = encode_applied(state);
-        let data = self.batches.iter().flat_map(|batch| batch.accepted()).flat_map(|(_, transaction, stamp)| {
-            transaction.writes().map(move |write| (stamped(write.key, stamp), write.value))
-        });
-        let own = self.own.iter().map(|(key, value)| (Cow::from(key.as_slice()), value.as_deref()));
-        let position = std::iter::once((Cow::from(reserved::APPLIED.as_slice()), Some(applied.as_slice())));
-        copy.apply(data.chain(own).chain(position)).await?;
+        let writes = self.writes(&applied);
+        copy.apply(writes).await?;
         self.batches.clear();
         self.own.clear();
         self.bytes = 0;
         self.messages = 0;
         Ok(())
+    }
+}
+
+impl ApplyBuffer {
+    /// Everything in the order in which it is to be written: data, then what we keep ourselves, then the state.
+    fn writes<'a>(&'a self, applied: &'a [u8]) -> Vec<(Cow<'a, [u8]>, Option<&'a [u8]>)> {
+        let mut writes = Vec::with_capacity(256);
+        for batch in &self.batches {
+            for (_, transaction, stamp) in batch.accepted() {
+                writes.extend(transaction.writes().map(|write| (stamped(write.key, stamp), write.value)));
+            }
+        }
+        writes.extend(self.own.iter().map(|(key, value)| (Cow::from(key.as_slice()), value.as_deref())));
+        writes.push((Cow::Owned(reserved::APPLIED.to_vec()), Some(applied)));
+        writes
     }
 }
 

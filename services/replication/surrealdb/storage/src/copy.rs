@@ -94,8 +94,7 @@ impl Copy {
     ///
     /// # Errors
     /// When the engine refuses; nothing of it is applied then.
-    pub async fn apply<'a>(&self, writes: impl IntoIterator<Item = (Cow<'a, [u8]>, Option<&'a [u8]>)> + Send) -> Result<(), CopyError>
-    {
+    pub async fn apply(&self, writes: Vec<(Cow<'_, [u8]>, Option<&[u8]>)>) -> Result<(), CopyError> {
         let transaction = self.begin(TransactionType::Write).await.map_err(CopyError::during("opening a transaction on"))?;
         for (key, value) in writes {
             let written = match value {

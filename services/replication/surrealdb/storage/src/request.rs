@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::log::Committed;
+use crate::log::{CommitFailure, Committed};
 
 /// What is known of a client's request while it is carried out, shared by the service, SurrealDB's caller and the engine.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub struct Request {
     id: Option<String>,
     results: OnceLock<Bytes>,
     committed: OnceLock<Committed>,
+    failure: OnceLock<CommitFailure>,
     snapshot_position: AtomicU64,
 }
 
@@ -56,6 +57,16 @@ impl Request {
     #[must_use]
     pub fn committed(&self) -> Option<Committed> {
         self.committed.get().copied()
+    }
+
+    /// Why the commit failed, in the log's own terms; SurrealDB's errors keep less.
+    #[must_use]
+    pub fn failure(&self) -> Option<&CommitFailure> {
+        self.failure.get()
+    }
+
+    pub(crate) fn set_failure(&self, failure: CommitFailure) {
+        let _ = self.failure.set(failure);
     }
 
     pub(crate) fn set_snapshot_position(&self, position: u64) {

@@ -68,11 +68,20 @@ impl Writer {
         if write_set.is_empty() {
             return Ok(());
         }
-        let committed = self.log.commit(write_set).await.map_err(engine_error)?;
-        if let Some(request) = &self.request {
-            request.set_committed(committed);
+        match self.log.commit(write_set).await {
+            Ok(committed) => {
+                if let Some(request) = &self.request {
+                    request.set_committed(committed);
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                if let Some(request) = &self.request {
+                    request.set_failure(failure.clone());
+                }
+                Err(engine_error(failure))
+            }
         }
-        Ok(())
     }
 }
 

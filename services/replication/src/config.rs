@@ -1,0 +1,86 @@
+//! How a CSP is set up. Section `[replication]`.
+
+use std::path::PathBuf;
+
+use holdfast_schemas::message::Storage;
+use holdfast_schemas::name::{self, NameKind};
+use serde::{Deserialize, Serialize};
+
+/// The settings of one CSP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplicationConfig {
+    /// The group that this CSP belongs to.
+    pub group: String,
+    /// Name of this CSP; the host's name if empty.
+    pub csp: String,
+    /// Name of the node; the host's name if empty.
+    pub node: String,
+    /// Folder of this CSP's copy.
+    pub data_dir: PathBuf,
+    /// Where the copy is kept.
+    pub storage: Storage,
+    /// Memory for the copy's block cache and write buffer, in MiB. What SurrealDB needs for its work comes on top.
+    pub memory_mb: u64,
+    /// Entries that may be on their way to the log at a time.
+    pub in_flight_max: usize,
+    /// After this long without news of an entry, an empty one is sent behind it to learn its fate.
+    pub stall_ms: u64,
+}
+
+impl Default for ReplicationConfig {
+    fn default() -> Self {
+        Self {
+            group: "demo".to_owned(),
+            csp: String::new(),
+            node: String::new(),
+            data_dir: PathBuf::from("data/copy"),
+            storage: Storage::Surrealkv,
+            memory_mb: 512,
+            in_flight_max: 2,
+            stall_ms: 400,
+        }
+    }
+}
+
+/// A setting is out of its range. Nothing was started; correct the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A name cannot be part of a subject.
+    #[error(transparent)]
+    Name(#[from] name::InvalidName),
+    /// A number is out of range.
+    #[error("replication.{field} is {value}: set {range}")]
+    Range {
+        /// Which setting.
+        field: &'static str,
+        /// What it is.
+        value: u64,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+impl ReplicationConfig {
+    /// Fills in what is left open and checks everything.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn complete(mut self) -> Result<Self, ConfigError> {
+        let host = || hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"));
+        if self.csp.is_empty() {
+            self.csp = host();
+        }
+        if self.node.is_empty() {
+            self.node = host();
+        }
+        name::validate(NameKind::Group, &self.group)?;
+        name::validate(NameKind::Csp, &self.csp)?;
+        name::validate(NameKind::Node, &self.node)?;
+        let range = |field, value, within: bool, range| if within { Ok(()) } else { Err(ConfigError::Range { field, value, range }) };
+        range("memory_mb", self.memory_mb, (64..=1 << 20).contains(&self.memory_mb), "64 to 1048576")?;
+        range("in_flight_max", self.in_flight_max as u64, (1..=64).contains(&self.in_flight_max), "1 to 64")?;
+        range("stall_ms", self.stall_ms, (50..=60_000).contains(&self.stall_ms), "50 to 60000")?;
+        Ok(self)
+    }
+}

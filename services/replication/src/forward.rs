@@ -1,0 +1,140 @@
+//! Hands the commit of a subscriber to the primary.
+//!
+//! SurrealDB writes on every copy (its list of nodes, leases, id windows), and in a primary group only the primary's entries
+//! count. So a subscriber sends the write set to the primary, which publishes it like its own; the subscriber answers its
+//! SurrealDB once it has applied the place that the primary names. Clients' updates do not come this way: they are routed
+//! to the primary before they run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_schemas::subject;
+use holdfast_storage::{CommitFailure, Committed, WriteSet};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::committer::submit;
+use crate::entry::{Batch, BatchEncoder, Entry, EntryHeader};
+use crate::log::{Gateway, encode};
+use crate::view::AppliedView;
+
+/// How long the primary may take.
+const PRIMARY_MAX: Duration = Duration::from_secs(10);
+
+/// What the primary answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+enum Outcome {
+    Committed { position: u64, index: u32 },
+    Conflict { position: u64 },
+    TooOld,
+    Refused { reason: String },
+    Unknown { reason: String },
+}
+
+/// Both ends of the way to the primary.
+pub struct Forward {
+    client: async_nats::Client,
+    group: String,
+    gateway: Arc<Gateway>,
+    view: Arc<AppliedView>,
+    message_max_bytes: usize,
+}
+
+impl Forward {
+    /// For a CSP of `group`.
+    #[must_use]
+    pub fn new(client: async_nats::Client, group: String, gateway: Arc<Gateway>, view: Arc<AppliedView>, message_max_bytes: usize) -> Self {
+        Self { client, group, gateway, view, message_max_bytes }
+    }
+
+    /// On a subscriber: sends the write set, and waits until this copy has applied it too.
+    ///
+    /// # Errors
+    /// See [`CommitFailure`].
+    pub async fn commit(&self, primary: &str, write_set: &WriteSet) -> Result<Committed, CommitFailure> {
+        let deadline = Instant::now() + PRIMARY_MAX;
+        let body = self.seal(write_set)?;
+        let request = async_nats::Request::new().payload(body).timeout(Some(PRIMARY_MAX));
+        let answer = match self.client.send_request(subject::csp_commit(&self.group, primary), request).await {
+            Ok(answer) => answer,
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                return Err(CommitFailure::Unavailable(format!("the primary {primary} does not answer")));
+            }
+            Err(error) => return Err(CommitFailure::OutcomeUnknown(error.to_string())),
+        };
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Outcome::Committed { position, index }) => {
+                if self.view.reached(position, deadline).await {
+                    Ok(Committed { position, index })
+                } else {
+                    Err(CommitFailure::OutcomeUnknown("it is committed, and this copy has not applied it yet".to_owned()))
+                }
+            }
+            Ok(Outcome::Conflict { position }) => Err(CommitFailure::Conflict { position }),
+            Ok(Outcome::TooOld) => Err(CommitFailure::TooOld),
+            Ok(Outcome::Refused { reason }) => Err(CommitFailure::Unavailable(reason)),
+            Ok(Outcome::Unknown { reason }) => Err(CommitFailure::OutcomeUnknown(reason)),
+            Err(error) => Err(CommitFailure::OutcomeUnknown(error.to_string())),
+        }
+    }
+
+    /// On the primary: commits what a subscriber sent, and gives the answer to send back.
+    pub async fn serve(&self, payload: Bytes) -> Vec<u8> {
+        let outcome = match self.open(payload).await {
+            Ok(write_set) => match submit(Arc::clone(&self.gateway), write_set).await {
+                Ok(committed) => Outcome::Committed { position: committed.position, index: committed.index },
+                Err(CommitFailure::Conflict { position }) => Outcome::Conflict { position },
+                Err(CommitFailure::TooOld) => Outcome::TooOld,
+                Err(CommitFailure::OutcomeUnknown(reason)) => Outcome::Unknown { reason },
+                Err(other) => Outcome::Refused { reason: other.to_string() },
+            },
+            Err(reason) => Outcome::Refused { reason },
+        };
+        serde_json::to_vec(&outcome).unwrap_or_default()
+    }
+
+    /// The write set as an entry of one message: the format of the log has all that is needed.
+    fn seal(&self, write_set: &WriteSet) -> Result<Bytes, CommitFailure> {
+        let refused = |error: crate::entry::EntryError| CommitFailure::Unavailable(error.to_string());
+        let mut encoder = BatchEncoder::new();
+        encode(&mut encoder, write_set, None).map_err(refused)?;
+        if encoder.length() > self.message_max_bytes {
+            return Err(CommitFailure::TooLarge { bytes: encoder.length(), limit: self.message_max_bytes });
+        }
+        let header = EntryHeader {
+            storage_version: 0,
+            epoch: 0,
+            csp: &self.gateway.origin().csp,
+            incarnation: 0,
+            number: 0,
+            base: write_set.snapshot,
+            base_chain: [0; 16],
+        };
+        let messages = encoder.finish(&header, self.message_max_bytes).map_err(refused)?;
+        messages.into_iter().next().ok_or_else(|| CommitFailure::Unavailable("nothing to send".to_owned()))
+    }
+
+    async fn open(&self, payload: Bytes) -> Result<WriteSet, String> {
+        let entry = Entry::decode(payload).map_err(|error| error.to_string())?;
+        let body = entry.body().map_err(|error| error.to_string())?;
+        let batch = Batch::decode(body, entry.base()).map_err(|error| error.to_string())?;
+        let transaction = batch.get(0).ok_or("no transaction was sent")?;
+        let write_set = WriteSet {
+            snapshot: transaction.snapshot(),
+            writes: transaction.writes().map(|write| (write.key.to_vec(), write.value.map(<[u8]>::to_vec))).collect(),
+            locked: transaction.locked().map(<[u8]>::to_vec).collect(),
+            reads: transaction.reads().map(<[u8]>::to_vec).collect(),
+            ranges: transaction.ranges().map(|(start, end)| (start.to_vec(), end.to_vec())).collect(),
+            certified_reads: transaction.serializable(),
+            stamped: transaction.stamped(),
+            request: None,
+        };
+        // The subscriber may be ahead of its primary in applying. An entry's base must not be below its snapshots.
+        if !self.view.reached(write_set.snapshot, Instant::now() + PRIMARY_MAX / 2).await {
+            return Err("the primary is behind the subscriber's snapshot".to_owned());
+        }
+        Ok(write_set)
+    }
+}

@@ -1,0 +1,64 @@
+//! How far this copy is behind, judged by what the others say in their heartbeats.
+//!
+//! Nobody can know the end of the log without asking it, and a query that allows a lag must not cost a question each. What
+//! another copy has applied is a lower bound of the end, a quarter of a second old at most.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// What is known of the end of the log.
+#[derive(Debug, Default)]
+pub struct Freshness {
+    log_end: AtomicU64,
+    behind: Mutex<Option<(u64, Instant)>>,
+}
+
+impl Freshness {
+    /// The furthest position that anyone is known to have applied.
+    #[must_use]
+    pub fn log_end(&self) -> u64 {
+        self.log_end.load(Ordering::Relaxed)
+    }
+
+    /// Another copy says how far it is; `applied` is how far this one is.
+    pub fn heard(&self, other: u64, applied: u64, now: Instant) {
+        let end = self.log_end.fetch_max(other, Ordering::Relaxed).max(other);
+        let mut behind = self.behind.lock();
+        match *behind {
+            Some((position, _)) if applied < position => {}
+            _ => *behind = (applied < end).then_some((end, now)),
+        }
+    }
+
+    /// For how long this copy, which is at `applied`, has been known to be behind, in milliseconds.
+    #[must_use]
+    pub fn lag_ms(&self, applied: u64, now: Instant) -> u64 {
+        match *self.behind.lock() {
+            Some((position, since)) if applied < position => {
+                u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+            }
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_lag_grows_from_when_it_was_noticed_and_ends_when_the_position_is_reached() {
+        let freshness = Freshness::default();
+        let start = Instant::now();
+        freshness.heard(10, 10, start);
+        assert_eq!(freshness.lag_ms(10, start), 0);
+        freshness.heard(12, 10, start);
+        freshness.heard(15, 11, start + Duration::from_millis(40));
+        assert_eq!(freshness.lag_ms(11, start + Duration::from_millis(100)), 100);
+        assert_eq!(freshness.lag_ms(12, start + Duration::from_millis(100)), 0);
+    }
+}

@@ -1,0 +1,43 @@
+//! Says that this CSP lives, and listens to the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use holdfast_schemas::message::Heartbeat;
+use holdfast_schemas::{Message as _, limits, subject};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::member::Member;
+
+/// Sends a heartbeat at once and then regularly, until the task is aborted.
+pub async fn send(member: Arc<Member>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(limits::HEARTBEAT_INTERVAL_MS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        send_now(&member).await;
+    }
+}
+
+/// Sends one heartbeat: also when something changed that routing should know at once.
+pub async fn send_now(member: &Member) {
+    let beat = member.heartbeat(crate::requests::now_ms());
+    let to = subject::heartbeat(&member.identity.group, &member.identity.csp);
+    // Missing ones are what heartbeats are there to show; nothing else follows from a failure to send.
+    let _ = member.client.publish(to, beat.encode().into()).await;
+}
+
+/// Learns from the others how far the log is.
+///
+/// # Errors
+/// When the subscription is refused.
+pub async fn listen(member: Arc<Member>) -> Result<(), async_nats::SubscribeError> {
+    let mut beats = member.client.subscribe(subject::heartbeats(&member.identity.group)).await?;
+    while let Some(message) = beats.next().await {
+        if let Ok(beat) = Heartbeat::decode(&message.payload) {
+            member.freshness.heard(beat.applied, member.shared.view.position(), Instant::now());
+        }
+    }
+    Ok(())
+}

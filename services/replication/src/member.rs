@@ -1,0 +1,187 @@
+//! One CSP as the rest of the system sees it: its state, its load, what it counts.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use holdfast_datastore::Database;
+use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
+use holdfast_storage::Copy;
+use parking_lot::Mutex;
+
+use crate::applier::Shared;
+use crate::forward::Forward;
+use crate::freshness::Freshness;
+use crate::log::Gateway;
+use crate::model;
+
+/// Version of the embedded SurrealDB.
+const SURREALDB_VERSION: &str = "3.3.5";
+
+/// Who this CSP is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub csp: String,
+    /// Its node.
+    pub node: String,
+    /// Where its copy is kept.
+    pub storage: Storage,
+    /// When the process started, in milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Queries answered.
+    pub queries: AtomicU64,
+    /// Updates answered.
+    pub updates: AtomicU64,
+    /// Updates that lost against others and were run again, or refused.
+    pub conflicts: AtomicU64,
+}
+
+/// One CSP.
+pub struct Member {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its connection.
+    pub client: async_nats::Client,
+    /// Its way into the log.
+    pub gateway: Arc<Gateway>,
+    /// What its applier shares.
+    pub shared: Shared,
+    /// Its copy.
+    pub copy: Copy,
+    /// Its way to the primary, and the other end of that way.
+    pub forward: Arc<Forward>,
+    /// SurrealDB on the copy, once it runs.
+    pub database: OnceLock<Arc<Database>>,
+    /// How far it is behind the others.
+    pub freshness: Freshness,
+    /// What it counted.
+    pub counts: Counts,
+    outstanding: AtomicU32,
+    state: Mutex<(CspState, Option<String>)>,
+    catch_up: Mutex<Option<(u64, u64)>>,
+}
+
+impl Member {
+    /// A CSP that has just started.
+    #[must_use]
+    pub fn new(identity: Identity, client: async_nats::Client, gateway: Arc<Gateway>, shared: Shared, copy: Copy, forward: Arc<Forward>) -> Self {
+        Self {
+            identity,
+            client,
+            gateway,
+            shared,
+            copy,
+            forward,
+            database: OnceLock::new(),
+            freshness: Freshness::default(),
+            counts: Counts::default(),
+            outstanding: AtomicU32::new(0),
+            state: Mutex::new((CspState::Joining, None)),
+            catch_up: Mutex::new(None),
+        }
+    }
+
+    /// How it sees itself.
+    #[must_use]
+    pub fn state(&self) -> CspState {
+        self.state.lock().0
+    }
+
+    /// Why it is in this state, when that needs saying.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.state.lock().1.clone()
+    }
+
+    /// Changes the state. A quarantined CSP stays so until it is rebuilt.
+    pub fn set_state(&self, state: CspState, reason: Option<String>) {
+        let mut current = self.state.lock();
+        if current.0 != CspState::Quarantined {
+            *current = (state, reason);
+        }
+    }
+
+    /// Notes that it has to catch up to `target`; none when it has.
+    pub fn set_catch_up(&self, catch_up: Option<(u64, u64)>) {
+        *self.catch_up.lock() = catch_up;
+    }
+
+    /// Counts a request as taken until the guard is dropped.
+    #[must_use]
+    pub fn take_request(self: &Arc<Self>) -> Taken {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Taken(Arc::clone(self))
+    }
+
+    /// Requests taken and not answered yet.
+    #[must_use]
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// The sign of life.
+    #[must_use]
+    pub fn heartbeat(&self, now_ms: u64) -> Heartbeat {
+        let view = self.shared.view.get();
+        Heartbeat {
+            group: self.identity.group.clone(),
+            csp: self.identity.csp.clone(),
+            node: self.identity.node.clone(),
+            incarnation: self.gateway.origin().incarnation.to_string(),
+            state: self.state(),
+            applied: view.position,
+            log_end: Some(self.freshness.log_end().max(view.position)),
+            epoch: view.epoch,
+            primary: view.primary,
+            outstanding: self.outstanding(),
+            at_ms: now_ms,
+        }
+    }
+
+    /// Everything it tells about itself.
+    #[must_use]
+    pub fn status(&self, now_ms: u64) -> StatusReply {
+        let view = self.shared.view.get();
+        StatusReply {
+            heartbeat: self.heartbeat(now_ms),
+            started_at_ms: self.identity.started_at_ms,
+            replication: match view.replication {
+                model::Replication::Primary => Replication::Primary,
+                model::Replication::Peer => Replication::Peer,
+            },
+            isolation: match view.isolation {
+                model::Isolation::Serializable => Isolation::Serializable,
+                model::Isolation::Snapshot => Isolation::Snapshot,
+            },
+            storage: self.identity.storage,
+            surrealdb_version: SURREALDB_VERSION.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            catch_up: self.catch_up.lock().map(|(from, target)| CatchUp { from, applied: view.position, target }),
+            counters: Counters {
+                conflicts: self.counts.conflicts.load(Ordering::Relaxed),
+                queries: self.counts.queries.load(Ordering::Relaxed),
+                updates: self.counts.updates.load(Ordering::Relaxed),
+                committed: self.shared.applied.transactions.load(Ordering::Relaxed),
+                entries: self.shared.applied.entries.load(Ordering::Relaxed),
+                bytes: self.shared.applied.bytes.load(Ordering::Relaxed),
+            },
+            reason: self.reason(),
+        }
+    }
+}
+
+/// A request that was taken; dropped when it is answered.
+pub struct Taken(Arc<Member>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,132 @@
+//! What all requests share: who asked, until when, and how the answer leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, Subject};
+use bytes::Bytes;
+use holdfast_datastore::StatementError;
+use holdfast_schemas::message::{CspState, ErrorReply};
+use holdfast_schemas::{ErrorCode, Message as _, header, limits};
+use holdfast_storage::CommitFailure;
+use holdfast_storage::request::Request;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::member::Member;
+
+/// A request that was delivered to this CSP.
+pub struct Asked {
+    /// Where the answer goes.
+    pub reply: Option<Subject>,
+    /// Headers that routing added.
+    pub headers: HeaderMap,
+    /// The body.
+    pub payload: Bytes,
+}
+
+impl From<Message> for Asked {
+    fn from(message: Message) -> Self {
+        Self { reply: message.reply, headers: message.headers.unwrap_or_default(), payload: message.payload }
+    }
+}
+
+impl Asked {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(async_nats::HeaderValue::as_str)
+    }
+
+    /// The id that routing gave, if any.
+    pub fn routed_id(&self) -> Option<String> {
+        self.header(header::ID).filter(|id| !id.is_empty() && id.len() <= limits::MAX_ID_BYTES).map(str::to_owned)
+    }
+
+    /// When the answer stops mattering: what routing reckoned, else what the body says, else the default.
+    pub fn deadline(&self, deadline_ms: Option<u64>) -> Instant {
+        let left_ms = self
+            .header(header::DEADLINE)
+            .and_then(|at| at.parse::<u64>().ok())
+            .map(|at| at.saturating_sub(now_ms()))
+            .or(deadline_ms)
+            .unwrap_or(limits::DEFAULT_DEADLINE_MS);
+        Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
+    }
+
+    /// Sends the answer.
+    pub async fn answer(&self, member: &Member, body: Vec<u8>) {
+        let Some(reply) = self.reply.clone() else { return };
+        if let Err(cause) = member.client.publish(reply, body.into()).await {
+            // Whoever asked runs into a time-out and asks again under the same id.
+            warn!(group = member.identity.group, csp = member.identity.csp, error = %cause, "an answer could not be sent");
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}
+
+/// Why this CSP takes no request now; none when it does.
+pub fn refusal(member: &Member, id: &str) -> Option<ErrorReply> {
+    let (code, message) = match member.state() {
+        CspState::Available => return None,
+        CspState::Quarantined => (ErrorCode::Quarantined, "this copy was set aside: another CSP answers".to_owned()),
+        CspState::Draining => (ErrorCode::ShuttingDown, "this CSP is stopping: send the request again".to_owned()),
+        state => (ErrorCode::Unavailable, format!("this CSP is {state}: send the request again in a moment")),
+    };
+    Some(ErrorReply::new(Some(id.to_owned()), code, message))
+}
+
+/// The error that a client is told, from what went wrong. The log's own word is more exact than SurrealDB's.
+pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> ErrorReply {
+    let reply = |code, message: String| ErrorReply::new(Some(id.to_owned()), code, message);
+    if let Some(failure) = request.failure() {
+        return reply(failure_code(failure), failure.to_string());
+    }
+    match error {
+        StatementError::Parse(message) => reply(ErrorCode::InvalidSql, message.clone()),
+        StatementError::TransactionStatement(_) => reply(ErrorCode::TransactionStatement, error.to_string()),
+        StatementError::Unsupported(_) => reply(ErrorCode::Unsupported, error.to_string()),
+        StatementError::ReadOnly => reply(ErrorCode::ReadOnly, error.to_string()),
+        StatementError::Statement { index, message } => reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index),
+        StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
+        StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, error.to_string()),
+        StatementError::Deadline => reply(ErrorCode::DeadlineExceeded, format!("{error}: nothing was written")),
+        StatementError::ShuttingDown => reply(ErrorCode::ShuttingDown, error.to_string()),
+        StatementError::OutcomeUnknown(_) => reply(ErrorCode::OutcomeUnknown, format!("{error}: ask again with the same id")),
+        StatementError::Failed(message) => reply(ErrorCode::Internal, message.clone()),
+    }
+}
+
+fn failure_code(failure: &CommitFailure) -> ErrorCode {
+    match failure {
+        CommitFailure::Conflict { .. } => ErrorCode::Conflict,
+        CommitFailure::TooOld => ErrorCode::TransactionTooOld,
+        CommitFailure::Duplicate { .. } => ErrorCode::AlreadyExists,
+        CommitFailure::TooLarge { .. } => ErrorCode::TransactionTooLarge,
+        CommitFailure::NotPrimary => ErrorCode::NotPrimary,
+        CommitFailure::Unavailable(_) => ErrorCode::LogUnavailable,
+        CommitFailure::ShuttingDown => ErrorCode::ShuttingDown,
+        CommitFailure::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
+    }
+}
+
+/// Answers with an error.
+pub async fn answer_error(asked: &Asked, member: &Member, error: ErrorReply) {
+    let error = error.at_position(member.shared.view.position());
+    asked.answer(member, error.encode()).await;
+}
+
+/// Waits until this copy has applied everything that was acknowledged anywhere before this call: a place in the log is
+/// taken and waited for. False if that was not done by the deadline.
+pub async fn barrier(member: &Arc<Member>, deadline: Instant) -> bool {
+    let (answer, passed) = tokio::sync::oneshot::channel();
+    member.gateway.submit(crate::log::Submission::Barrier(answer));
+    matches!(tokio::time::timeout_at(deadline, passed).await, Ok(Ok(_)))
+}

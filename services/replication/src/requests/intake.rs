@@ -1,0 +1,76 @@
+//! Takes this CSP's messages from the bus and starts the work on each.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use holdfast_schemas::message::{ControlReply, ControlRequest, ErrorReply};
+use holdfast_schemas::{Message as _, subject};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::answer::{Asked, answer_error, now_ms};
+use super::{commit, digest, query, update};
+use crate::member::Member;
+
+/// The subscriptions of one CSP.
+pub struct Intake {
+    tasks: JoinSet<()>,
+    /// Notified when the CSP is told to shut down.
+    pub told_to_stop: Arc<Notify>,
+}
+
+impl Intake {
+    /// Takes no more requests.
+    pub fn stop(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+/// Answers status and control from the start on; the CSP's own commits and digests as soon as it has a copy.
+///
+/// # Errors
+/// When a subscription is refused.
+pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::SubscribeError> {
+    let (group, csp) = (&member.identity.group, &member.identity.csp);
+    let mut tasks = JoinSet::new();
+    let told_to_stop = Arc::new(Notify::new());
+    let mut status = member.client.subscribe(subject::csp_status(group, csp)).await?;
+    let mut control = member.client.subscribe(subject::csp_control(group, csp)).await?;
+    let owner = Arc::clone(member);
+    tasks.spawn(async move {
+        while let Some(message) = status.next().await {
+            Asked::from(message).answer(&owner, owner.status(now_ms()).encode()).await;
+        }
+    });
+    let (owner, stop) = (Arc::clone(member), Arc::clone(&told_to_stop));
+    tasks.spawn(async move {
+        while let Some(message) = control.next().await {
+            let asked = Asked::from(message);
+            match ControlRequest::decode(&asked.payload) {
+                Ok(request) => {
+                    asked.answer(&owner, ControlReply { action: request.action }.encode()).await;
+                    stop.notify_one();
+                }
+                Err(error) => answer_error(&asked, &owner, ErrorReply::from(&error)).await,
+            }
+        }
+    });
+    let mut updates = member.client.subscribe(subject::csp_update(group, csp)).await?;
+    let mut queries = member.client.subscribe(subject::csp_query(group, csp)).await?;
+    let mut commits = member.client.subscribe(subject::csp_commit(group, csp)).await?;
+    let mut digests = member.client.subscribe(subject::csp_digest(group, csp)).await?;
+    let owner = Arc::clone(member);
+    tasks.spawn(async move {
+        loop {
+            // Every request runs in a task of its own: a slow one must not hold up the others.
+            tokio::select! {
+                Some(message) = updates.next() => drop(tokio::spawn(update::update(Arc::clone(&owner), message.into()))),
+                Some(message) = queries.next() => drop(tokio::spawn(query::query(Arc::clone(&owner), message.into()))),
+                Some(message) = commits.next() => drop(tokio::spawn(commit::commit(Arc::clone(&owner), message.into()))),
+                Some(message) = digests.next() => drop(tokio::spawn(digest::digest(Arc::clone(&owner), message.into()))),
+                else => return,
+            }
+        }
+    });
+    Ok(Intake { tasks, told_to_stop })
+}

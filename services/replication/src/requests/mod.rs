@@ -1,0 +1,11 @@
+//! Requests to one CSP: one file for each thing that can be asked.
+
+mod answer;
+mod commit;
+mod digest;
+mod intake;
+mod query;
+mod update;
+
+pub use answer::now_ms;
+pub use intake::{Intake, serve};

@@ -1,0 +1,74 @@
+//! A query: reads at one snapshot, as fresh as the reader asks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use holdfast_datastore::Call;
+use holdfast_schemas::message::{Consistency, ErrorReply, QueryRequest, query_reply_bytes};
+use holdfast_schemas::{ErrorCode, Message as _};
+use holdfast_storage::request::Request;
+use tokio::time::Instant;
+
+use super::answer::{Asked, answer_error, barrier, error_reply, refusal};
+use crate::member::Member;
+
+/// Carries out a query and answers it.
+pub async fn query(member: Arc<Member>, asked: Asked) {
+    let _taken = member.take_request();
+    let request = match QueryRequest::decode(&asked.payload) {
+        Ok(request) => request,
+        Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
+    };
+    let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
+    if let Some(refusal) = refusal(&member, &id) {
+        return answer_error(&asked, &member, refusal).await;
+    }
+    let deadline = asked.deadline(request.deadline_ms);
+    let answer = run(&member, request, &id, deadline).await;
+    member.counts.queries.fetch_add(1, Ordering::Relaxed);
+    match answer {
+        Ok(body) => asked.answer(&member, body).await,
+        Err(error) => answer_error(&asked, &member, error).await,
+    }
+}
+
+async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    if !is_fresh(member, &query, deadline).await {
+        let message = "the copy did not reach the asked position before the deadline: ask again, or allow more time";
+        return Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::PositionNotReached, message));
+    }
+    let Some(database) = member.database.get() else {
+        return Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::Unavailable, "the copy is not open yet: ask again"));
+    };
+    let request = Request::new(None);
+    let call = Call {
+        ns: query.ns,
+        db: query.db,
+        sql: query.sql,
+        vars: query.vars.unwrap_or_default(),
+        request: Arc::clone(&request),
+        deadline,
+    };
+    match database.query(call).await {
+        Ok(results) => Ok(query_reply_bytes(id, request.snapshot_position(), &results)),
+        Err(error) => Err(error_reply(id, &request, &error)),
+    }
+}
+
+/// Waits until this copy is as fresh as the reader asks; false if it is not by the deadline.
+async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant) -> bool {
+    let view = &member.shared.view;
+    match query.consistency {
+        Consistency::Strong => barrier(member, deadline).await,
+        Consistency::Session => view.reached(query.after.unwrap_or_default(), deadline).await,
+        Consistency::Any => match query.max_lag_ms {
+            None => true,
+            Some(max_lag_ms) => {
+                let lag_ms = member.freshness.lag_ms(view.position(), Instant::now());
+                lag_ms <= max_lag_ms
+                    || view.reached(member.freshness.log_end(), deadline.min(Instant::now() + Duration::from_secs(60))).await
+            }
+        },
+    }
+}

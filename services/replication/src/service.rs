@@ -1,0 +1,197 @@
+//! The service: one process, one CSP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_datastore::STORAGE_VERSION;
+use holdfast_foundation::{BoxError, Context, Service};
+use holdfast_schemas::message::{CspState, Storage};
+use holdfast_schemas::{limits, subject};
+use holdfast_storage::{Copy, CopyOptions, StorageKind};
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::applier::{Applier, ApplyError};
+use crate::config::ReplicationConfig;
+use crate::forward::Forward;
+use crate::log::{Gateway, Origin, Publisher, PublisherOptions, Subscription};
+use crate::member::{Identity, Member};
+use crate::requests::{self, now_ms};
+use crate::start_up::{self, chain};
+use crate::store::Restored;
+use crate::{fault, heartbeat};
+
+/// The replication service.
+pub struct Replication;
+
+/// Bytes of a message that headers and protocol take away from the server's limit.
+const MESSAGE_OVERHEAD_BYTES: usize = 4096;
+
+impl Service for Replication {
+    const NAME: &'static str = "replication";
+    type Config = ReplicationConfig;
+
+    async fn start(config: ReplicationConfig, ctx: Context) -> Result<(), BoxError> {
+        let config = config.complete()?;
+        let started_at_ms = now_ms();
+        let copy = Copy::open(&copy_options(&config)?).await?;
+        let context = ctx.bus.jetstream().clone();
+        let client = ctx.bus.client().clone();
+        let restored = tokio::select! {
+            restored = start_up::restore_when_possible(&copy, &context, &client, &config.group) => restored?,
+            () = ctx.shutdown.requested() => return Ok(copy.close().await?),
+        };
+        let started = Started::new(&config, started_at_ms, copy, restored, &ctx)?;
+        started.run(&config, &ctx).await
+    }
+}
+
+fn copy_options(config: &ReplicationConfig) -> std::io::Result<CopyOptions> {
+    let kind = match config.storage {
+        Storage::Surrealkv => StorageKind::SurrealKv,
+        Storage::Mem => StorageKind::Memory,
+    };
+    if kind == StorageKind::SurrealKv {
+        std::fs::create_dir_all(&config.data_dir)?;
+    }
+    Ok(CopyOptions { kind, path: config.data_dir.clone(), memory_bytes: config.memory_mb << 20 })
+}
+
+/// A CSP whose copy is restored.
+struct Started {
+    member: Arc<Member>,
+    applier: Applier,
+    publisher: Publisher,
+}
+
+impl Started {
+    fn new(config: &ReplicationConfig, started_at_ms: u64, copy: Copy, restored: Restored, ctx: &Context) -> Result<Self, BoxError> {
+        let client = ctx.bus.client().clone();
+        let known = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
+        let origin = Origin { csp: config.csp.clone(), incarnation: (started_at_ms * 1_000).max(known + 1) };
+        let (gateway, queue) = Gateway::new(origin);
+        let gateway = Arc::new(gateway);
+        let (applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway));
+        let message_max_bytes = limits::LOG_MESSAGE_MAX_BYTES.min(client.server_info().max_payload.saturating_sub(MESSAGE_OVERHEAD_BYTES));
+        let options = PublisherOptions {
+            subject: subject::log(&config.group),
+            storage_version: STORAGE_VERSION,
+            message_max_bytes,
+            in_flight_max: config.in_flight_max,
+            stall: Duration::from_millis(config.stall_ms),
+            ignore_conflicts: fault::ignore_conflicts()?,
+        };
+        let view = Arc::clone(&shared.view);
+        let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);
+        let forward = Arc::new(Forward::new(client.clone(), config.group.clone(), Arc::clone(&gateway), view, message_max_bytes));
+        let identity = Identity {
+            group: config.group.clone(),
+            csp: config.csp.clone(),
+            node: config.node.clone(),
+            storage: config.storage,
+            started_at_ms,
+        };
+        let member = Arc::new(Member::new(identity, client, gateway, shared, copy, forward));
+        Ok(Self { member, applier, publisher })
+    }
+
+    async fn run(self, config: &ReplicationConfig, ctx: &Context) -> Result<(), BoxError> {
+        let Self { member, applier, publisher } = self;
+        let context = ctx.bus.jetstream().clone();
+        let next = member.shared.view.position() + 1;
+        let subscription = Subscription::open(&context, &member.client, &subject::log_stream(&config.group), next).await?;
+        let target = subscription.end();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(heartbeat::send(Arc::clone(&member)));
+        let listener = Arc::clone(&member);
+        tasks.spawn(async move {
+            if let Err(cause) = heartbeat::listen(listener).await {
+                warn!(error = %cause, "the heartbeats of the others cannot be heard");
+            }
+        });
+        tasks.spawn(publisher.run());
+        let (owner, log) = (Arc::clone(&member), context.clone());
+        let mut applying = tokio::spawn(async move { apply_for_ever(applier, subscription, owner, log).await });
+        let mut intake = requests::serve(&member).await?;
+        let told_to_stop = Arc::clone(&intake.told_to_stop);
+        let opening = async {
+            start_up::catch_up(&member, target).await;
+            let database = start_up::open_database(&member, &context).await;
+            let notified = Arc::new(start_up::Notified(Arc::clone(&database)));
+            let _ = member.shared.remote_writes.set(notified);
+            let _ = member.database.set(Arc::clone(&database));
+            tokio::spawn(start_up::join(Arc::clone(&member), database));
+            member.set_state(CspState::Available, None);
+            heartbeat::send_now(&member).await;
+            ctx.ready("requests are taken");
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            () = opening => None,
+            () = ctx.shutdown.requested() => None,
+            () = told_to_stop.notified() => None,
+            ended = &mut applying => Some(ended),
+        };
+        let fatal = match ended {
+            // The copy and the log do not belong together: say so for as long as anybody may ask.
+            Some(Ok(cause)) if !matches!(cause, ApplyError::Copy(_) | ApplyError::Replaced { .. }) => {
+                tokio::select! { () = ctx.shutdown.requested() => {}, () = told_to_stop.notified() => {} }
+                None
+            }
+            Some(Ok(cause)) => Some(BoxError::from(cause)),
+            Some(Err(cause)) => Some(BoxError::from(cause)),
+            None => None,
+        };
+        stop(&member, &mut intake).await;
+        applying.abort();
+        tasks.abort_all();
+        member.gateway.abandon();
+        member.copy.close().await?;
+        fatal.map_or(Ok(()), Err)
+    }
+}
+
+/// Applies the log, over interruptions of the subscription, until the copy may not go on.
+async fn apply_for_ever(
+    mut applier: Applier,
+    subscription: Subscription,
+    member: Arc<Member>,
+    context: async_nats::jetstream::Context,
+) -> ApplyError {
+    let stream = subject::log_stream(&member.identity.group);
+    let mut next = Some(subscription);
+    loop {
+        let cause = match next.take() {
+            Some(subscription) => applier.run(subscription).await,
+            None => match Subscription::open(&context, &member.client, &stream, member.shared.view.position() + 1).await {
+                Ok(subscription) => {
+                    next = Some(subscription);
+                    continue;
+                }
+                Err(cause) => ApplyError::from(cause),
+            },
+        };
+        if !cause.is_transient() {
+            let (csp, position) = (&member.identity.csp, member.shared.view.position());
+            error!(csp, position, error = %chain(&cause), "this copy cannot go on");
+            member.set_state(CspState::Quarantined, Some(chain(&cause)));
+            heartbeat::send_now(&member).await;
+            return cause;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Takes no more requests, lets those under way finish, and ends SurrealDB.
+async fn stop(member: &Arc<Member>, intake: &mut requests::Intake) {
+    member.set_state(CspState::Draining, None);
+    heartbeat::send_now(member).await;
+    // Bounded by the grace of the life cycle, which ends the process after it.
+    while member.outstanding() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    intake.stop();
+    if let Some(database) = member.database.get() {
+        database.shutdown().await;
+    }
+}

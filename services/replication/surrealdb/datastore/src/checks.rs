@@ -1,0 +1,83 @@
+//! What a request may say: parses its statements, and refuses what would not do what it says.
+
+use surrealdb_core::kvs::Datastore;
+use surrealdb_core::syn;
+use surrealdb_sql::{Ast, Expr, TopLevelExpr};
+
+use crate::error::StatementError;
+
+pub(crate) fn parse(datastore: &Datastore, sql: &str) -> Result<Ast, StatementError> {
+    syn::parse_with_capabilities(sql, &datastore.get_capabilities(), &datastore.parser_config())
+        .map_err(|cause| StatementError::Parse(cause.to_string()))
+}
+
+pub(crate) fn check_update(ast: &Ast, sql: &str) -> Result<(), StatementError> {
+    for expression in &ast.expressions {
+        check_common(expression)?;
+    }
+    if rebuilds_an_index(ast, sql) {
+        return Err(StatementError::Unsupported(
+            "REBUILD INDEX is not replicated correctly: use DEFINE INDEX OVERWRITE, which builds the index anew",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an index is rebuilt, at the top or inside a block, function or event.
+///
+/// The graph of a vector index that is rebuilt on one copy would stay in the memory of the others: it keeps its identity,
+/// and nothing that they read says that it changed. The syntax tree has no walker, so its debugging text is searched for
+/// the name of the node; that is slow, and done only when the word stands in the statements at all.
+fn rebuilds_an_index(ast: &Ast, sql: &str) -> bool {
+    const WORD: &[u8] = b"rebuild";
+    let mentioned = sql
+        .as_bytes()
+        .windows(WORD.len())
+        .any(|window| window.eq_ignore_ascii_case(WORD));
+    mentioned && format!("{ast:?}").contains("RebuildIndexStatement {")
+}
+
+pub(crate) fn check_query(ast: &Ast) -> Result<(), StatementError> {
+    for expression in &ast.expressions {
+        check_common(expression)?;
+        if writes(expression) {
+            return Err(StatementError::ReadOnly);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a statement writes by its very kind. What writes inside of it is found when it runs in a read transaction; but
+/// there, a table that is missing would be complained about first.
+fn writes(expression: &TopLevelExpr) -> bool {
+    matches!(
+        expression,
+        TopLevelExpr::Expr(
+            Expr::Create(_)
+                | Expr::Update(_)
+                | Expr::Upsert(_)
+                | Expr::Delete(_)
+                | Expr::Relate(_)
+                | Expr::Insert(_)
+                | Expr::Define(_)
+                | Expr::Remove(_)
+                | Expr::Rebuild(_)
+                | Expr::Alter(_)
+        )
+    )
+}
+
+fn check_common(expression: &TopLevelExpr) -> Result<(), StatementError> {
+    match expression {
+        TopLevelExpr::Begin => Err(StatementError::TransactionStatement("BEGIN")),
+        TopLevelExpr::Commit => Err(StatementError::TransactionStatement("COMMIT")),
+        TopLevelExpr::Cancel => Err(StatementError::TransactionStatement("CANCEL")),
+        TopLevelExpr::Live(_) | TopLevelExpr::Kill(_) => Err(StatementError::Unsupported(
+            "live queries need a lasting session, which a request does not have: poll with SHOW CHANGES instead",
+        )),
+        TopLevelExpr::Option(_) => Err(StatementError::Unsupported(
+            "OPTION is only for SurrealDB's own import: leave it out",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong, as the caller has to know it.
+
+/// The datastore could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{step} failed")]
+pub struct OpenError {
+    step: &'static str,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OpenError {
+    pub(crate) fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(step: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            step,
+            source: source.into(),
+        }
+    }
+}
+
+/// Statements were not carried out. Every variant but [`StatementError::OutcomeUnknown`] says that nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// It is no SurrealQL. Correct the text.
+    #[error("{0}")]
+    Parse(String),
+    /// It holds BEGIN, COMMIT or CANCEL. Leave them out: a request is one transaction already.
+    #[error("a request is one transaction already: leave out {0}")]
+    TransactionStatement(&'static str),
+    /// It asks for something that is not replicated correctly, and is therefore refused.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// A query tried to write. Send it as an update.
+    #[error("a query cannot write: send it as an update")]
+    ReadOnly,
+    /// A statement failed, and with it the whole transaction.
+    #[error("{message}")]
+    Statement {
+        /// Which one, counted from 0.
+        index: usize,
+        /// SurrealDB's own words.
+        message: String,
+    },
+    /// It lost against another transaction. Run it again.
+    #[error("the transaction lost against another one: {0}")]
+    Conflict(String),
+    /// It writes more than one transaction may.
+    #[error("the transaction is too large: split it")]
+    TooLarge,
+    /// It was not done by the deadline, and was given up before its commit.
+    #[error("the deadline passed before the statements were done")]
+    Deadline,
+    /// The copy is being stopped.
+    #[error("the copy is shutting down")]
+    ShuttingDown,
+    /// It may or may not have been committed. Ask again with the same id.
+    #[error("the outcome is not known: {0}")]
+    OutcomeUnknown(String),
+    /// The log did not take it, or something broke inside. Nothing was changed.
+    #[error("{0}")]
+    Failed(String),
+}

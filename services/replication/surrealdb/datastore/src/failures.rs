@@ -1,0 +1,48 @@
+//! What SurrealDB's failures mean to a client.
+
+use surrealdb_types::{Error as TypesError, ErrorDetails, QueryError};
+
+use crate::error::StatementError;
+
+/// In a read transaction, "read only" is what SurrealDB says when a statement writes; the words differ by statement.
+pub(crate) fn as_query_error(error: StatementError) -> StatementError {
+    match &error {
+        StatementError::Statement { message, .. } if says_read_only(message) => StatementError::ReadOnly,
+        StatementError::Failed(message) if says_read_only(message) => StatementError::ReadOnly,
+        _ => error,
+    }
+}
+
+fn says_read_only(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("read only transaction") || message.contains("read-only") || message.contains("readonly")
+}
+
+pub(crate) fn types_failure(index: usize, cause: &TypesError) -> StatementError {
+    match cause.details() {
+        ErrorDetails::Query(Some(QueryError::TransactionConflict)) => {
+            StatementError::Conflict(cause.message().to_owned())
+        }
+        // Only the deadline cancels statements, or a failure before them, which is then the first that is seen.
+        ErrorDetails::Query(Some(QueryError::Cancelled)) => StatementError::Deadline,
+        _ => StatementError::Statement {
+            index,
+            message: cause.message().to_owned(),
+        },
+    }
+}
+
+/// What a failed commit or opening means.
+pub(crate) fn failure(cause: &anyhow::Error) -> StatementError {
+    use surrealdb_kvs::Error as Storage;
+    let storage = cause.chain().find_map(|cause| cause.downcast_ref::<Storage>());
+    match storage {
+        Some(Storage::TransactionConflict(message)) => StatementError::Conflict(message.clone()),
+        Some(Storage::CommitOutcomeUnknown(message)) => StatementError::OutcomeUnknown(message.clone()),
+        Some(Storage::TransactionTooLarge) => StatementError::TooLarge,
+        Some(Storage::Shutdown) => StatementError::ShuttingDown,
+        Some(Storage::TransactionReadonly) => StatementError::ReadOnly,
+        Some(other) => StatementError::Failed(other.to_string()),
+        None => StatementError::Failed(format!("{cause:#}")),
+    }
+}

@@ -1,0 +1,184 @@
+//! Carries out the statements of a request: an update in one write transaction, a query in one read transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_storage::request::{self, Request};
+use serde_json::Map;
+use surrealdb_core::ctx::CancelHandle;
+use surrealdb_core::dbs::Session;
+use surrealdb_core::kvs::{Datastore, QueryRequest};
+use surrealdb_datastore::Transaction;
+use surrealdb_kvs::TransactionType;
+use surrealdb_sql::Ast;
+use surrealdb_types::{Value, Variables};
+use tokio::time::Instant;
+
+use crate::checks::{check_query, check_update, parse};
+use crate::convert;
+use crate::error::StatementError;
+use crate::failures::{as_query_error, failure, types_failure};
+use crate::first_failure;
+
+/// Version of SurrealDB's storage format that entries of this build carry: 3.3, as major * 100 + minor.
+pub const STORAGE_VERSION: u16 = 303;
+
+/// How long statements may take to stop once the deadline has passed.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
+/// A request for the datastore.
+pub struct Call {
+    /// Namespace.
+    pub ns: String,
+    /// Database.
+    pub db: String,
+    /// Statements.
+    pub sql: String,
+    /// Variables.
+    pub vars: Map<String, serde_json::Value>,
+    /// The request that the transaction belongs to.
+    pub request: Arc<Request>,
+    /// When to give up.
+    pub deadline: Instant,
+}
+
+/// Carries out an update in a task of its own: whoever waits for it may give up, but SurrealDB has to clean up after a
+/// transaction that is abandoned, and what is in the log cannot be taken back halfway.
+pub(crate) async fn update(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
+    match tokio::spawn(carry_out(datastore, call)).await {
+        Ok(outcome) => outcome,
+        Err(cause) => Err(StatementError::OutcomeUnknown(cause.to_string())),
+    }
+}
+
+async fn carry_out(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
+    let ast = parse(&datastore, &call.sql)?;
+    check_update(&ast, &call.sql)?;
+    let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
+    let transaction = begin_write(&datastore, Some(&call.request)).await?;
+    let vars = convert::variables(call.vars);
+    let ran = run(&datastore, &session, ast, vars, &transaction, call.deadline).await;
+    let results = match ran.and_then(json_of) {
+        Ok(results) => results,
+        Err(error) => {
+            // Nothing has left the scratch; that it cannot be cancelled twice is no harm.
+            let _ = transaction.cancel().await;
+            return Err(error);
+        }
+    };
+    call.request.set_results(results.clone());
+    commit_now(&transaction).await?;
+    Ok(results)
+}
+
+pub(crate) async fn query(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
+    let ast = parse(&datastore, &call.sql)?;
+    check_query(&ast)?;
+    let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
+    let opened = request::scope(call.request, datastore.transaction(TransactionType::Read)).await;
+    let transaction = Arc::new(opened.map_err(|cause| failure(&cause))?);
+    let vars = convert::variables(call.vars);
+    let ran = run(&datastore, &session, ast, vars, &transaction, call.deadline).await;
+    let _ = transaction.cancel().await;
+    ran.and_then(json_of).map_err(as_query_error)
+}
+
+/// Opens a write transaction, for `request` when there is one.
+pub(crate) async fn begin_write(
+    datastore: &Datastore,
+    request: Option<&Arc<Request>>,
+) -> Result<Arc<Transaction>, StatementError> {
+    let opening = datastore.transaction(TransactionType::Write);
+    let opened = match request {
+        Some(request) => request::scope(Arc::clone(request), opening).await,
+        None => opening.await,
+    };
+    opened.map(Arc::new).map_err(|cause| failure(&cause))
+}
+
+/// Commits in a task of its own, for callers that may be dropped.
+pub(crate) async fn commit(transaction: Arc<Transaction>) -> Result<(), StatementError> {
+    match tokio::spawn(async move { commit_now(&transaction).await }).await {
+        Ok(outcome) => outcome,
+        Err(cause) => Err(StatementError::OutcomeUnknown(cause.to_string())),
+    }
+}
+
+async fn commit_now(transaction: &Transaction) -> Result<(), StatementError> {
+    transaction.commit().await.map_err(|cause| failure(&cause))
+}
+
+/// Runs one statement and gives its value.
+pub(crate) async fn run_one(
+    datastore: &Datastore,
+    session: &Session,
+    ast: Ast,
+    vars: Option<Variables>,
+    transaction: &Arc<Transaction>,
+    deadline: Instant,
+) -> Result<Value, StatementError> {
+    let values = run(datastore, session, ast, vars, transaction, deadline).await?;
+    values
+        .into_iter()
+        .next()
+        .ok_or_else(|| StatementError::Failed("the statement gave no result".to_owned()))
+}
+
+/// Runs statements in `transaction`, which stays open, until the first one that fails or the deadline.
+async fn run(
+    datastore: &Datastore,
+    session: &Session,
+    ast: Ast,
+    vars: Option<Variables>,
+    transaction: &Arc<Transaction>,
+    deadline: Instant,
+) -> Result<Vec<Value>, StatementError> {
+    let cancel = CancelHandle::new();
+    let statements = datastore.run(
+        QueryRequest::new(ast, session)
+            .with_variables(vars)
+            .with_transaction(Arc::clone(transaction))
+            .with_cancel(cancel.clone()),
+    );
+    let mut statements = std::pin::pin!(first_failure::watch(cancel.clone(), statements));
+    if let Ok(ran) = tokio::time::timeout_at(deadline, &mut statements).await {
+        return values(ran.map_err(|cause| types_failure(0, &cause))?);
+    }
+    cancel.trip();
+    // Stopped at its next safe point, nearly always at once. What waits without one, such as an index build, is dropped.
+    match tokio::time::timeout(STOP_MAX, statements).await {
+        Ok(Ok(ran)) => Err(values(ran).err().unwrap_or(StatementError::Deadline)),
+        _ => Err(StatementError::Deadline),
+    }
+}
+
+pub(crate) async fn execute_plain(
+    datastore: &Datastore,
+    session: &Session,
+    sql: &str,
+) -> Result<Bytes, StatementError> {
+    let results = datastore
+        .execute(sql, session, None)
+        .await
+        .map_err(|cause| types_failure(0, &cause))?;
+    json_of(values(results)?)
+}
+
+fn json_of(values: Vec<Value>) -> Result<Bytes, StatementError> {
+    convert::results(values).map_err(|cause| StatementError::Failed(cause.to_string()))
+}
+
+type Ran = Vec<surrealdb_rpc::QueryResult>;
+
+/// The values of all statements, or the first failure.
+fn values(ran: Ran) -> Result<Vec<Value>, StatementError> {
+    let failed = ran
+        .iter()
+        .enumerate()
+        .find_map(|(index, result)| Some((index, result.result.as_ref().err()?)));
+    if let Some((index, cause)) = failed {
+        return Err(types_failure(index, cause));
+    }
+    Ok(ran.into_iter().filter_map(|result| result.result.ok()).collect())
+}
