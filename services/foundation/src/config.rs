@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::telemetry::TelemetryConfig;
 
 /// Section `[nats]`: the only thing that Holdfast depends on at run time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NatsConfig {
     /// Address of a server, or several with commas between.
@@ -44,6 +44,21 @@ impl Default for NatsConfig {
             inbox_prefix: None,
             request_timeout_ms: 5_000,
         }
+    }
+}
+
+impl NatsConfig {
+    /// The address, without the credentials that it may carry.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        without_credentials(&self.url)
+    }
+}
+
+impl std::fmt::Debug for NatsConfig {
+    /// Only what may stand in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsConfig").field("url", &self.shown_url()).finish_non_exhaustive()
     }
 }
 
@@ -129,6 +144,8 @@ const PREFIX: &str = "HOLDFAST";
 const SEPARATOR: &str = "__";
 /// Fields whose values are never printed.
 const SECRETS: [&str; 2] = ["password", "token"];
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
 
 /// Loads the common sections and section `service`.
 ///
@@ -145,15 +162,19 @@ pub fn load<T: Serialize + DeserializeOwned + Default>(service: &str, sources: &
     }
     let variables = sources.environment.iter().filter(|(name, _)| name.contains(SEPARATOR));
     let variables: HashMap<_, _> = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // Values stay text until a field asks for a number: a password of "007" is not 7.
     let environment = config::Environment::with_prefix(PREFIX)
         .prefix_separator("_")
         .separator(SEPARATOR)
-        .try_parsing(true)
         .ignore_empty(true)
         .source(Some(variables));
     let merged = builder.add_source(environment).build()?;
     let common = Common { nats: section(&merged, "nats")?, telemetry: section(&merged, "telemetry")?, lifecycle: section(&merged, "lifecycle")? };
-    let own: T = section(&merged, service)?;
+    let own = match section(&merged, service) {
+        // A section whose defaults are all empty leaves no trace in the layers.
+        Err(config::ConfigError::NotFound(_) | config::ConfigError::At { .. }) if !has_section(&merged, service) => T::default(),
+        section => section?,
+    };
     let printable = printable(&common, service, &own)?;
     Ok(Loaded { common, service: own, printable })
 }
@@ -162,15 +183,34 @@ fn section<T: DeserializeOwned>(merged: &config::Config, name: &str) -> Result<T
     merged.get::<T>(name)
 }
 
+fn has_section(merged: &config::Config, name: &str) -> bool {
+    merged.get_table(name).is_ok()
+}
+
 fn printable<T: Serialize>(common: &Common, service: &str, own: &T) -> Result<String, ConfigError> {
     let mut all = toml::Table::try_from(common)?;
     all.insert(service.to_owned(), toml::Value::try_from(own)?);
     for section in all.iter_mut().filter_map(|(_, section)| section.as_table_mut()) {
         for (_, value) in section.iter_mut().filter(|(name, _)| SECRETS.contains(&name.as_str())) {
-            *value = toml::Value::String("***".to_owned());
+            *value = toml::Value::String(HIDDEN.to_owned());
+        }
+        if let Some(toml::Value::String(url)) = section.get_mut("url") {
+            *url = without_credentials(url);
         }
     }
     Ok(toml::to_string_pretty(&all)?)
+}
+
+/// Hides what stands before the `@` of each address; several have commas between.
+fn without_credentials(urls: &str) -> String {
+    let shown = urls.split(',').map(|url| match url.rsplit_once('@') {
+        Some((before, host)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://{HIDDEN}@{host}"),
+            None => format!("{HIDDEN}@{host}"),
+        },
+        None => url.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
