@@ -42,7 +42,7 @@ pub async fn ensure(jetstream: &jetstream::Context, group: &str, replicas: usize
         .get_or_create_stream(wanted)
         .await
         .map_err(|source| LogStreamError::Create { stream: name.clone(), source })?;
-    match weakness(&stream.cached_info().config, group) {
+    match weakness(&stream.cached_info().config, group, replicas) {
         Some(reason) => Err(LogStreamError::Unsafe { stream: name, reason }),
         None => Ok(stream),
     }
@@ -65,7 +65,7 @@ fn configuration(group: &str, replicas: usize) -> stream::Config {
 }
 
 /// What makes an existing stream unfit to be a log.
-fn weakness(config: &stream::Config, group: &str) -> Option<&'static str> {
+fn weakness(config: &stream::Config, group: &str, replicas: usize) -> Option<&'static str> {
     let checks = [
         (config.storage == stream::StorageType::File, "it is kept in memory"),
         (config.retention == stream::RetentionPolicy::Limits, "it deletes what was read"),
@@ -73,6 +73,15 @@ fn weakness(config: &stream::Config, group: &str) -> Option<&'static str> {
         (config.max_age.is_zero(), "its entries expire"),
         (config.max_messages <= 0 && config.max_bytes <= 0 && config.max_messages_per_subject <= 0, "it has a size limit"),
         (config.subjects == [subject::log(group)], "it holds other subjects"),
+        (!config.allow_message_ttl, "its entries may say when they expire"),
+        (config.deny_delete, "single entries can be deleted"),
+        (!config.allow_rollup, "an entry may replace those before it"),
+        (config.mirror.is_none() && config.sources.as_ref().is_none_or(Vec::is_empty), "it takes entries from other streams"),
+        (config.subject_transform.is_none(), "it changes subjects"),
+        (!config.no_ack, "it acknowledges nothing"),
+        (config.persist_mode != Some(stream::PersistenceMode::Async), "it acknowledges before it has stored"),
+        (!config.sealed, "it is sealed"),
+        (config.num_replicas >= replicas, "it has fewer replicas than the group asks for"),
     ];
     checks.iter().find(|(holds, _)| !holds).map(|(_, reason)| *reason)
 }
@@ -84,11 +93,12 @@ mod tests {
     #[test]
     fn what_is_created_is_safe_and_what_could_lose_entries_is_not() {
         let safe = configuration("shop", 3);
-        assert_eq!(weakness(&safe, "shop"), None);
+        assert_eq!(weakness(&safe, "shop", 3), None);
+        assert!(weakness(&safe, "shop", 5).is_some());
         let expiring = stream::Config { max_age: Duration::from_secs(1), ..safe.clone() };
-        assert_eq!(weakness(&expiring, "shop"), Some("its entries expire"));
+        assert_eq!(weakness(&expiring, "shop", 3), Some("its entries expire"));
         let dropping = stream::Config { discard: stream::DiscardPolicy::Old, ..safe.clone() };
-        assert!(weakness(&dropping, "shop").is_some());
-        assert!(weakness(&safe, "other").is_some());
+        assert!(weakness(&dropping, "shop", 3).is_some());
+        assert!(weakness(&safe, "other", 3).is_some());
     }
 }

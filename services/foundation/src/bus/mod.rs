@@ -15,16 +15,19 @@ use crate::config::NatsConfig;
 /// A dead server is noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Between two attempts to reach a first server.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
 /// The bus could not be joined.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The settings do not describe a connection.
     #[error("the credentials for nats cannot be read")]
     Credentials(#[source] std::io::Error),
-    /// No server answered.
-    #[error("nats at {url} cannot be reached: start it, or set HOLDFAST_NATS__URL")]
+    /// The address makes no sense, or the server refuses us.
+    #[error("nats at {url} cannot be used: correct HOLDFAST_NATS__URL, or the credentials")]
     Connect {
-        /// The address.
+        /// The address, without credentials.
         url: String,
         /// Why.
         #[source]
@@ -68,18 +71,13 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects, and goes on trying for as long as it takes: the services of a system start in any order.
+    /// Connects, and goes on trying for as long as it takes: the services of a system start in any order. A server that
+    /// refuses us is an error at once, because waiting does not mend credentials.
     ///
     /// # Errors
-    /// When the credentials cannot be read, or the address makes no sense.
+    /// When the credentials cannot be read or are refused, or the address makes no sense.
     pub async fn connect(config: &NatsConfig, name: &str) -> Result<Self, BusError> {
-        let options = options(config, name).await?;
-        let addresses: Vec<_> = config.url.split(',').map(str::trim).collect();
-        let client = options
-            .connect(addresses)
-            .await
-            .map_err(|source| BusError::Connect { url: config.url.clone(), source })?;
-        wait_connected(&client).await;
+        let client = connect(config, name).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_millis(config.request_timeout_ms));
         Ok(Self { client, jetstream })
@@ -116,18 +114,33 @@ impl Bus {
     }
 }
 
-async fn wait_connected(client: &async_nats::Client) {
-    // The first connection is made in the background when it cannot be made at once.
-    while client.connection_state() != async_nats::connection::State::Connected {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// The client's own waiting for a first server gives up silently when it is refused, so it is done here.
+async fn connect(config: &NatsConfig, name: &str) -> Result<async_nats::Client, BusError> {
+    let addresses: Vec<_> = config.url.split(',').map(str::trim).collect();
+    let mut told = false;
+    loop {
+        match options(config, name).await?.connect(addresses.clone()).await {
+            Ok(client) => return Ok(client),
+            Err(source) if is_final(source.kind()) => return Err(BusError::Connect { url: config.shown_url(), source }),
+            Err(error) if !told => {
+                info!(url = config.shown_url(), %error, "waiting for nats");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
     }
+}
+
+fn is_final(kind: async_nats::ConnectErrorKind) -> bool {
+    use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation, ServerParse, Tls};
+    matches!(kind, Authentication | AuthorizationViolation | ServerParse | Tls)
 }
 
 async fn options(config: &NatsConfig, name: &str) -> Result<async_nats::ConnectOptions, BusError> {
     let mut options = async_nats::ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
-        .retry_on_initial_connect()
         .reconnect_delay_callback(|attempts| Duration::from_millis((10 << attempts.min(6)).min(500)))
         .event_callback(|event| async move {
             match event {
