@@ -71,6 +71,35 @@ async fn sequences_hand_out_every_number_once() -> anyhow::Result<()> {
     .await
 }
 
+/// The sequence is moved on by a transaction of its own, in the middle of the one that creates the record.
+async fn number_records(options: Options) -> anyhow::Result<()> {
+    System::run(options, async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE draw; DEFINE SEQUENCE ticket BATCH 10 START 100"), PATIENCE).await?;
+        let create = "CREATE draw SET number = sequence::nextval('ticket') RETURN VALUE number";
+        for _ in 0..25 {
+            client.commit(Request::new(create), Duration::from_secs(10)).await?;
+        }
+        let many = "FOR $n IN 0..25 { CREATE draw SET number = sequence::nextval('ticket') }";
+        let position = client.commit(Request::new(many), Duration::from_secs(10)).await?.position;
+        let answer = system.equal_answers(&system.csps(), "SELECT VALUE number FROM draw", position).await?;
+        let distinct: BTreeSet<String> = answer[0].as_array().into_iter().flatten().map(ToString::to_string).collect();
+        anyhow::ensure!(distinct.len() == 50, "{answer:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_take_numbers_from_a_sequence() -> anyhow::Result<()> {
+    number_records(Options::peer()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_take_numbers_from_a_sequence_under_snapshot_isolation() -> anyhow::Result<()> {
+    number_records(Options { isolation: "snapshot", ..Options::peer() }).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn async_events_happen_once_on_all_copies() -> anyhow::Result<()> {
     System::run(Options::peer(), async |system| {

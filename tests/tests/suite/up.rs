@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use holdfast_tests::client::{Client, Request};
-use holdfast_tests::system::service_binary;
+use holdfast_tests::system::{free_ports, nats_server_binary, service_binary};
 use holdfast_tests::wait::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,9 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serves_until_it_is_told_to_stop() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let port = holdfast_tests::system::free_ports(1)?[0];
+    let port = free_ports(1)?[0];
     let mut child = Command::new(service_binary("holdfast")?)
-        .args(["up", "--csps", "3", "--nats-port", &port.to_string(), "--data"])
+        .args(["up", "--csps", "3", "--nats-port", &port.to_string(), "--nats-server"])
+        .arg(nats_server_binary()?)
+        .arg("--data")
         .arg(folder.path().join("data"))
         .current_dir(folder.path())
         .stdin(Stdio::null())
