@@ -17,7 +17,7 @@ impl Default for Own {
 
 fn sources(file: Option<&str>, variables: &[(&str, &str)]) -> (Sources, Option<PathBuf>) {
     let path = file.map(|text| {
-        let path = std::env::temp_dir().join(format!("holdfast-config-{}.toml", ulid::Ulid::new()));
+        let path = std::env::temp_dir().join(format!("holdfast-config-{}.toml", ulid::Ulid::generate()));
         std::fs::write(&path, text).unwrap();
         path
     });
