@@ -63,7 +63,7 @@ pub enum CliError {
     },
 
     /// The answer was an error.
-    #[error("{} ({}); {}", body(.0), .0.error.code, next_step(.0))]
+    #[error("{} ({}); {}{}", body(.0), .0.error.code, next_step(.0), detail(.0))]
     Refused(Box<ErrorReply>),
 
     /// A SurrealQL file cannot be cut into statements.
@@ -132,11 +132,17 @@ impl CliError {
 
 /// The group's own sentence, with the statement it is about.
 fn body(reply: &ErrorReply) -> String {
-    let message = reply.error.message.trim().trim_end_matches('.');
+    let first = reply.error.message.trim().lines().next().unwrap_or_default();
+    let message = first.trim_end_matches('.');
     match reply.error.statement {
         Some(statement) => format!("statement {}: {message}", statement + 1),
         None => message.to_owned(),
     }
+}
+
+/// What stands below the first line, such as the piece of SurrealQL that was not understood.
+fn detail(reply: &ErrorReply) -> String {
+    reply.error.message.trim().lines().skip(1).fold(String::new(), |text, line| text + "\n" + line)
 }
 
 /// What the user can do about it.
@@ -185,6 +191,13 @@ mod tests {
             assert!(sentence.starts_with(&format!("Something happened ({code}); ")), "{sentence}");
             assert!(!sentence.contains('\n') && sentence.len() > 50, "{sentence}");
         }
+    }
+
+    #[test]
+    fn a_picture_of_the_statement_stands_below_the_sentence() {
+        let reply = ErrorReply::new(None, ErrorCode::InvalidSql, "Parse error\n | SELEC 1\n | ^");
+        let text = CliError::Refused(Box::new(reply)).to_string();
+        assert!(text.starts_with("Parse error (invalid_sql); ") && text.ends_with("again\n | SELEC 1\n | ^"), "{text}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use clap::Parser;
 
 use arguments::{Command, CommandLine, ConfigCommand, CspCommand};
 use error::{CliError, Exit};
+use holdfast_schemas::Message as _;
 use output::Reader;
 
 /// Parses the command line, carries it out, and says in one sentence why not if it fails.
@@ -60,20 +61,21 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
     }
 }
 
-/// Errors go to standard error, as JSON too where JSON was asked for.
+/// Errors go to standard error: as a sentence, or where JSON was asked for as the error reply of the group, or one of the
+/// same shape.
 fn report(error: &CliError, json: bool) {
-    if json {
-        let code = match error {
-            CliError::Refused(reply) => reply.error.code.as_str(),
-            _ => match error.exit() {
+    let text = match error {
+        CliError::Refused(reply) if json => String::from_utf8_lossy(&reply.encode()).into_owned(),
+        _ if json => {
+            let code = match error.exit() {
                 Exit::Usage => "usage",
                 Exit::Unavailable => "unavailable",
                 Exit::Unknown => "outcome_unknown",
                 _ => "failed",
-            },
-        };
-        output::notice(&serde_json::json!({"error": {"code": code, "message": error.to_string()}}).to_string());
-    } else {
-        output::notice(&format!("holdfast: {error}"));
-    }
+            };
+            serde_json::json!({"error": {"code": code, "message": error.to_string()}}).to_string()
+        }
+        _ => format!("holdfast: {error}"),
+    };
+    output::notice(&text);
 }

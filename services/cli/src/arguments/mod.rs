@@ -161,12 +161,12 @@ pub struct VerifyOptions {
     #[command(flatten)]
     pub target: Target,
 
-    /// The position at which to compare [default: where the furthest copy is when asked]
+    /// Compare at this position, which an earlier `verify` printed [default: a new mark in the log]
     #[arg(long, value_name = "POSITION")]
     pub at: Option<u64>,
 
     /// How long to wait for the slowest copy's digest
-    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    #[arg(long, default_value_t = 65_000, value_name = "MS")]
     pub timeout_ms: u64,
 }
 

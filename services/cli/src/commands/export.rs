@@ -22,9 +22,12 @@ use crate::{
     arguments::transfer::ExportOptions,
     client::Client,
     error::CliError,
-    model::dump::{TableOutline, definitions_after, outline, quoted, record_key},
+    model::dump::{Record, TableOutline, definitions_after, outline, quoted, record_key},
     output::{self, Reader, table::grouped},
 };
+
+/// An edge can be walked from its beginning to itself; a record that only has fields called `in` and `out` cannot.
+const IS_EDGE: &str = "type::is_record(in) AND type::is_record(out) AND (<-?) CONTAINS in";
 
 /// Writes the database.
 ///
@@ -85,7 +88,9 @@ impl Export<'_> {
         loop {
             // The id travels as text in both directions, so that its type survives the way through JSON.
             let from = after.as_deref().map_or(name.clone(), |key| format!("{name}:{key}>.."));
-            let sql = format!("SELECT VALUE {{ id: <string> id, text: <string> $this }} FROM {from} LIMIT {limit}");
+            let sql = format!(
+                "SELECT VALUE {{ id: <string> id, text: <string> $this, edge: {IS_EDGE} }} FROM {from} LIMIT {limit}"
+            );
             let rows = match self.one(&sql).await {
                 Err(CliError::Refused(reply)) if limit > 1 && is_too_large(&reply) => {
                     limit = (limit / 4).max(1);
@@ -93,13 +98,17 @@ impl Export<'_> {
                 }
                 rows => rows?,
             };
-            let rows = rows.as_array().cloned().unwrap_or_default();
-            let texts: Vec<String> =
-                rows.iter().filter_map(|row| Some(row.get("text")?.as_str()?.to_owned())).collect();
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = last.get("id").and_then(Value::as_str).and_then(record_key);
-            self.file.line(&table.insert(&texts))?;
-            self.records += texts.len() as u64;
+            let records: Vec<Record> = serde_json::from_value(rows).map_err(|error| {
+                CliError::Machine(format!(
+                    "a page of {name} is not understood ({error}): use a `holdfast` of the same version as the services"
+                ))
+            })?;
+            let Some(last) = records.last() else { return Ok(()) };
+            after = record_key(&last.id);
+            for statement in table.inserts(&records) {
+                self.file.line(&statement)?;
+            }
+            self.records += records.len() as u64;
             self.bar.set_message(format!("{}: {} records so far", table.name, grouped(self.records)));
             self.bar.tick();
         }

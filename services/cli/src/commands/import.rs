@@ -4,12 +4,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use holdfast_schemas::{limits::MAX_REQUEST_BYTES, message::UpdateRequest};
+use holdfast_schemas::{
+    limits::MAX_REQUEST_BYTES,
+    message::{UpdateReply, UpdateRequest},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::update;
@@ -28,6 +32,10 @@ use crate::{
 
 /// Keeps a batch's share of the deadline small even if its statements are slow.
 const MOST_STATEMENTS: usize = 1_000;
+
+/// How long a batch is tried again while the group cannot take it: longer than any failover.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// JSON writes a byte of SurrealQL as two where it is a quote or a line end: a batch of half the limit always fits.
 const MOST_BYTES: usize = MAX_REQUEST_BYTES / 2 - 4096;
@@ -112,7 +120,7 @@ impl<'a> Import<'a> {
         let mut position = None;
         for (index, batch) in batches.iter().enumerate().skip(first) {
             self.save(index, Some(now_ms()))?;
-            match update::send(&self.client, &self.options.target.group, self.request(index, batch)).await {
+            match self.send(&self.request(index, batch), &bar).await {
                 Ok(reply) => position = Some(reply.position),
                 Err(error) => {
                     bar.abandon();
@@ -124,6 +132,20 @@ impl<'a> Import<'a> {
         }
         bar.finish_and_clear();
         Ok(position)
+    }
+
+    /// Sends one batch, again and again under the same id while the group is busy with a failure.
+    async fn send(&self, request: &UpdateRequest, bar: &ProgressBar) -> Result<UpdateReply, CliError> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match update::send(&self.client, &self.options.target.group, request.clone()).await {
+                Err(error) if matches!(error.exit(), Exit::Unavailable | Exit::Unknown) && Instant::now() < give_up => {
+                    bar.suspend(|| output::notice(&format!("trying again: {error}")));
+                    sleep(PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     fn request(&self, index: usize, batch: &Batch) -> UpdateRequest {

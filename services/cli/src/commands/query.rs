@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use holdfast_schemas::{
-    Message,
+    Message as _,
     limits::DEFAULT_DEADLINE_MS,
     message::{self, QueryReply, QueryRequest},
     subject,
 };
 
-use super::{source, update::tagged};
+use super::source;
 use crate::{
     arguments::request::{Consistency, QueryOptions},
     client::Client,
@@ -48,7 +48,7 @@ pub async fn run(options: &QueryOptions, reader: Reader) -> Result<(), CliError>
     let started = Instant::now();
     let reply = send(&client, &given.target.group, request).await?;
     if reader == Reader::Program {
-        return output::json(&tagged(&reply));
+        return output::message(&reply);
     }
     output::line(&results::human(&reply.results))?;
     output::notice(&format!(

@@ -1,8 +1,10 @@
 //! `holdfast status`: every copy of a group, and its log.
 
-use holdfast_schemas::message::{CspView, GroupStatusReply};
+use holdfast_schemas::{
+    message::{CspView, GroupStatusReply, Replication},
+    subject,
+};
 
-use super::update::tagged;
 use crate::{
     arguments::StatusOptions,
     client::Client,
@@ -21,7 +23,7 @@ pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError
     let client = Client::connect(options.target.nats.as_deref()).await?;
     let status = client.group_status(&options.target.group).await?;
     match reader {
-        Reader::Program => output::json(&tagged(&status)),
+        Reader::Program => output::message(&status),
         Reader::Person => output::line(&human(&status)),
     }
 }
@@ -45,7 +47,7 @@ fn head(status: &GroupStatusReply) -> String {
 
 fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
     let role = match (status.definition.replication, csp.primary) {
-        (holdfast_schemas::message::Replication::Peer, _) => "peer",
+        (Replication::Peer, _) => "peer",
         (_, true) => "primary",
         (_, false) => "subscriber",
     };
@@ -56,7 +58,7 @@ fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
         grouped(csp.applied),
         grouped(csp.lag),
         csp.node.clone().unwrap_or_else(|| "-".to_owned()),
-        csp.address.clone().unwrap_or_else(|| "-".to_owned()),
+        csp.address.clone().unwrap_or_else(|| subject::csp_all(&status.definition.name, &csp.csp)),
         csp.last_heartbeat_ms_ago.map_or_else(|| "never".to_owned(), |ms| format!("{} ms ago", grouped(ms))),
     ]
 }

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use holdfast_schemas::{
-    Message,
+    Message as _,
     limits::DEFAULT_DEADLINE_MS,
     message::{UpdateReply, UpdateRequest},
     subject,
 };
-use serde_json::Value;
 use ulid::Ulid;
 
 use super::source;
@@ -41,25 +40,44 @@ pub async fn run(options: &UpdateOptions, reader: Reader) -> Result<(), CliError
     print(&reply, started.elapsed(), reader)
 }
 
-/// Sends an update, under an id that the caller learns should the outcome stay unknown.
+/// Sends an update under an id. If no answer comes, asks once more under the same id: the group carries it out at most
+/// once and returns the first outcome.
 ///
 /// # Errors
-/// It was refused, could not be sent, or its outcome is not known.
+/// It was refused, could not be sent, or its outcome is still not known.
 pub async fn send(client: &Client, group: &str, mut request: UpdateRequest) -> Result<UpdateReply, CliError> {
     let id = request.id.get_or_insert_with(|| Ulid::generate().to_string()).clone();
     request.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let patience = Duration::from_millis(request.deadline_ms.unwrap_or(DEFAULT_DEADLINE_MS)) + MARGIN;
-    client.ask_once_heard(subject::update(group), &request, patience).await.map_err(|error| match error {
-        AskError::TimedOut(waited) => {
-            CliError::Unknown { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), id }
+    let mut waited = Duration::ZERO;
+    for repeated in [false, true] {
+        match client.ask_once_heard(subject::update(group), &request, patience).await {
+            Ok(reply) => return Ok(reply),
+            // A refusal of the repetition says nothing of the first attempt.
+            Err(AskError::Other(error)) if !repeated || is_outcome(&error) => return Err(error),
+            Err(AskError::Other(_)) => {}
+            Err(AskError::TimedOut(time)) => {
+                waited += time;
+                if !repeated {
+                    output::notice(&format!(
+                        "no answer within {} ms, asking again under the same id",
+                        time.as_millis()
+                    ));
+                }
+            }
         }
-        AskError::Other(error) => error,
-    })
+    }
+    Err(CliError::Unknown { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), id })
+}
+
+/// Whether the group said what became of the update, rather than that it could not look.
+fn is_outcome(error: &CliError) -> bool {
+    matches!(error, CliError::Refused(reply) if !reply.error.retryable)
 }
 
 fn print(reply: &UpdateReply, took: Duration, reader: Reader) -> Result<(), CliError> {
     if reader == Reader::Program {
-        return output::json(&tagged(reply));
+        return output::message(reply);
     }
     output::line(&results::human(&reply.results))?;
     let again = if reply.replayed == Some(true) { ", the first outcome of this id" } else { "" };
@@ -70,10 +88,4 @@ fn print(reply: &UpdateReply, took: Duration, reader: Reader) -> Result<(), CliE
         took.as_secs_f64() * 1000.0
     ));
     Ok(())
-}
-
-/// A message as it came over NATS, its type included.
-#[must_use]
-pub fn tagged<M: Message>(message: &M) -> Value {
-    serde_json::from_slice(&message.encode()).unwrap_or(Value::Null)
 }

@@ -1,13 +1,13 @@
 //! `holdfast verify`: do all copies hold the same content?
 //!
-//! Every copy is asked for a digest of everything that it holds, at one position of the log. Copies that were cut at the
-//! same position and differ are broken; nothing else may lead to different digests.
+//! A mark goes into the log, and every copy takes a digest of everything that it holds when it comes to it. Copies that
+//! differ at the same position are broken; nothing else may lead to different digests.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 use holdfast_schemas::{
-    message::{CspState, DigestReply, DigestRequest},
+    message::{CspState, CspView, DigestReply, DigestRequest},
     subject,
 };
 use serde_json::{Value, json};
@@ -32,16 +32,18 @@ pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError
     let client = Client::connect(options.target.nats.as_deref()).await?;
     let group = &options.target.group;
     let status = client.group_status(group).await?;
-    let furthest = status.csps.iter().map(|csp| csp.applied).max().unwrap_or_default();
-    let at = options.at.unwrap_or(furthest.max(status.log.last));
-    let copies = status.csps.iter().filter(|csp| csp.state != CspState::Removed).map(|csp| csp.csp.clone());
-    let patience = Duration::from_millis(options.timeout_ms);
-    let answers: Vec<Answer> = join_all(copies.map(|csp| async {
-        let request = DigestRequest { at: Some(at) };
-        let answer = client.ask(subject::csp_digest(group, &csp), &request, patience).await;
-        (csp, answer)
-    }))
-    .await;
+    let copies: Vec<&CspView> = status.csps.iter().filter(|csp| csp.state != CspState::Removed).collect();
+    let ask = Ask { client: &client, group, patience: Duration::from_millis(options.timeout_ms) };
+    let at = match options.at {
+        Some(at) => at,
+        None => ask.mark(&copies).await?,
+    };
+    let answers: Vec<Answer> = join_all(copies.iter().map(|csp| ask.digest(&csp.csp, Some(at))))
+        .await
+        .into_iter()
+        .zip(&copies)
+        .map(|(answer, csp)| (csp.csp.clone(), answer))
+        .collect();
     let verdict = judge(&answers);
     match reader {
         Reader::Program => output::json(&document(&answers, verdict.is_ok()))?,
@@ -52,6 +54,32 @@ pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError
             output::notice(&sentence);
         }
     })
+}
+
+struct Ask<'a> {
+    client: &'a Client,
+    group: &'a str,
+    patience: Duration,
+}
+
+impl Ask<'_> {
+    async fn digest(&self, csp: &str, at: Option<u64>) -> Result<DigestReply, CliError> {
+        self.client.ask(subject::csp_digest(self.group, csp), &DigestRequest { at }, self.patience).await
+    }
+
+    /// Has one copy put a mark into the log, at which all of them take a digest; returns where it stands.
+    async fn mark(&self, copies: &[&CspView]) -> Result<u64, CliError> {
+        let mut refusal = None;
+        for csp in copies.iter().filter(|csp| csp.state == CspState::Available) {
+            match self.digest(&csp.csp, None).await {
+                Ok(reply) => return Ok(reply.position),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            CliError::Unavailable("no copy is available: look at `holdfast status` and verify again".to_owned())
+        }))
+    }
 }
 
 /// The verdict: alike, different, or not known because somebody did not answer at that position.

@@ -113,6 +113,11 @@ impl Gatherer {
             Kind::Commit => Err(BatchError::Unpaired { word: "COMMIT", line }),
             Kind::Cancel if in_transaction => Err(BatchError::Cancelled { line }),
             Kind::Cancel => Err(BatchError::Unpaired { word: "CANCEL", line }),
+            Kind::Index if self.together.is_none() => {
+                self.close()?;
+                self.push(statement)?;
+                self.close()
+            }
             Kind::Use => self.switch(statement),
             Kind::Option => Ok(()),
             Kind::Let => {
@@ -120,7 +125,7 @@ impl Gatherer {
                 self.together.get_or_insert(Together::Variable);
                 Ok(())
             }
-            Kind::Ordinary => self.push(statement),
+            Kind::Index | Kind::Ordinary => self.push(statement),
         }
     }
 
@@ -212,6 +217,11 @@ mod tests {
         let found = batches("a; USE NS n DB d; b; USE DB e; c").unwrap();
         let places: Vec<_> = found.iter().map(|batch| (batch.ns.as_deref(), batch.db.as_deref())).collect();
         assert_eq!(places, [(None, None), (Some("n"), Some("d")), (Some("n"), Some("e"))]);
+    }
+
+    #[test]
+    fn an_index_is_built_from_what_is_committed() {
+        assert_eq!(sizes("a; define  INDEX i ON a FIELDS x; b; c; DEFINE INDEXES"), [1, 1, 3]);
     }
 
     #[test]

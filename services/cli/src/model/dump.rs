@@ -3,6 +3,7 @@
 //! The order matters. Records go in before fields, events, indexes and views are defined, so that reading them back
 //! computes, checks and triggers nothing a second time: tables are first defined bare, and fully once they are filled.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What `INFO FOR DB` says of a database, sorted into what goes before the records and what goes behind.
@@ -43,12 +44,28 @@ impl TableOutline {
         format!("DEFINE TABLE OVERWRITE {} TYPE {kind} SCHEMALESS PERMISSIONS NONE;", quoted(&self.name))
     }
 
-    /// One statement that writes these records.
+    /// The statements that write these records: edges are written as such, or nothing could be reached over them.
     #[must_use]
-    pub fn insert(&self, records: &[String]) -> String {
-        let relation = if self.is_relation() { "RELATION " } else { "" };
-        format!("INSERT {relation}[\n{}\n];", records.join(",\n"))
+    pub fn inserts(&self, records: &[Record]) -> Vec<String> {
+        let written = |edges: bool, words: &str| {
+            let texts: Vec<&str> =
+                records.iter().filter(|one| one.is_edge == edges).map(|one| one.text.as_str()).collect();
+            (!texts.is_empty()).then(|| format!("{words} [\n{}\n];", texts.join(",\n")))
+        };
+        [written(false, "INSERT"), written(true, "INSERT RELATION")].into_iter().flatten().collect()
     }
+}
+
+/// One record as SurrealQL text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub id: String,
+    /// All of it.
+    pub text: String,
+    /// Whether others are connected by it.
+    #[serde(rename = "edge")]
+    pub is_edge: bool,
 }
 
 /// Whether the words follow one another outside of quotes and brackets.
@@ -180,6 +197,14 @@ mod tests {
                 "DEFINE EVENT OVERWRITE e ON z THEN 1;"
             ]
         );
+    }
+
+    #[test]
+    fn edges_are_written_as_edges() {
+        let record = |id: &str, is_edge| super::Record { id: id.into(), text: format!("{{ id: {id} }}"), is_edge };
+        let statements =
+            table("DEFINE TABLE t").inserts(&[record("t:1", false), record("t:2", true), record("t:3", false)]);
+        assert_eq!(statements, ["INSERT [\n{ id: t:1 },\n{ id: t:3 }\n];", "INSERT RELATION [\n{ id: t:2 }\n];"]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Kind {
     Option,
     /// Names a value that later statements of the same request can use.
     Let,
+    /// Builds an index over the records that are there.
+    Index,
     /// Everything else.
     Ordinary,
 }
@@ -76,16 +78,24 @@ impl Cutter<'_> {
 }
 
 fn kind(text: &str) -> Kind {
-    let end = text.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(text.len());
-    match text.get(..end).unwrap_or_default().to_ascii_uppercase().as_str() {
+    let (first, rest) = next_word(text);
+    match first.as_str() {
         "BEGIN" => Kind::Begin,
         "COMMIT" => Kind::Commit,
         "CANCEL" => Kind::Cancel,
         "USE" => Kind::Use,
         "OPTION" => Kind::Option,
         "LET" => Kind::Let,
+        "DEFINE" if next_word(rest.trim_start()).0 == "INDEX" => Kind::Index,
         _ => Kind::Ordinary,
     }
+}
+
+/// The word at the beginning in capitals, and what follows it.
+fn next_word(text: &str) -> (String, &str) {
+    let end = text.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    (word.to_ascii_uppercase(), rest)
 }
 
 /// Namespace and database that a `USE` statement switches to; `None` keeps the one before.

@@ -5,6 +5,7 @@ pub mod table;
 
 use std::io::{IsTerminal, Write, stdout};
 
+use holdfast_schemas::Message;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -34,6 +35,14 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string(value)
         .map_err(|error| CliError::Machine(format!("the answer cannot be shown ({error}): report this message")))?;
     line(&text)
+}
+
+/// Prints a message as it stands on the wire.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn message<M: Message>(message: &M) -> Result<(), CliError> {
+    line(&String::from_utf8_lossy(&message.encode()))
 }
 
 /// Prints one line.

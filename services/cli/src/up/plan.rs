@@ -96,7 +96,15 @@ impl Planner<'_> {
     /// # Errors
     /// Its program is missing.
     pub fn service(&self, name: &str, stage: Stage) -> Result<ChildPlan, CliError> {
-        self.child(name, &format!("holdfast-{name}"), stage, Vec::new())
+        // Definitions and states are kept by as many servers as the log: it would be of no use without them.
+        let environment = match stage {
+            Stage::Management => {
+                let field = format!("HOLDFAST_{}__BUCKET_REPLICAS", name.to_ascii_uppercase());
+                vec![(field, self.options.log_replicas().to_string().into())]
+            }
+            _ => Vec::new(),
+        };
+        self.child(name, &format!("holdfast-{name}"), stage, environment)
     }
 
     /// One copy.
