@@ -6,6 +6,7 @@
 #![recursion_limit = "256"]
 
 pub mod applier;
+pub mod bench;
 pub mod committer;
 pub mod config;
 pub mod digest;
@@ -22,3 +23,5 @@ pub mod service;
 pub mod start_up;
 pub mod store;
 pub mod view;
+
+pub use holdfast_foundation::BoxError;
