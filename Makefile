@@ -37,6 +37,7 @@ verify: tools ## Check everything and change nothing: format, lints, schemas, co
 	$(BUILD)
 	$(BIN)/holdfast-schemas-generate --check
 	deploy/nats/check
+	deploy/nats/check-permissions $(BIN)
 	deploy/tools/run-tests
 
 fix: machine ## Mend what can be mended by machine: format, lints, schemas

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Command, CommandLine, ConfigCommand, CspCommand};
+use arguments::{Command, CommandLine, ConfigCommand, CspCommand, GroupCommand};
 use error::{CliError, Exit};
 use holdfast_schemas::Message as _;
 use output::Reader;
@@ -48,6 +48,8 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
     let reader = Reader::detect(line.common.json);
     match line.command {
         Command::Up(options) => up::run(&options, line.common.json).await,
+        Command::Group(GroupCommand::Define(options)) => commands::group::define(&options, reader).await,
+        Command::Group(GroupCommand::List(options)) => commands::group::list(&options, reader).await,
         Command::Csp(CspCommand::Stop(options)) => up::control::stop(&options).await,
         Command::Csp(CspCommand::Start(options)) => up::control::start(&options).await,
         Command::Update(options) => commands::update::run(&options, reader).await,

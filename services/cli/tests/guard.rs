@@ -1,31 +1,17 @@
 //! `holdfast guard` as a process: what it becomes ends with its parent, however that ends.
 
-use std::{
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+#[allow(dead_code, reason = "shared with the test of a whole system, which uses all of it")]
+mod support;
+
+use std::process::{Command, Stdio};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use support::{runs, until};
 
 const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
-
-/// A process that nobody waits for stays as a zombie; that counts as ended.
-fn runs(pid: i32) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = state.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
-    state.is_some_and(|state| state != 'Z')
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never came true: {what}");
-        std::thread::yield_now();
-    }
-}
 
 #[test]
 fn the_program_ends_when_its_parent_is_killed() {

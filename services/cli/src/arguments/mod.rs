@@ -3,6 +3,7 @@
 //! Each verb's options live in a file named after its subject; the commands that carry them out are in `commands/` and
 //! `up/`. Nothing here does anything: it only says what was asked.
 
+pub mod group;
 pub mod request;
 pub mod transfer;
 pub mod up;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use group::{DefineOptions, ListOptions};
 use request::{QueryOptions, UpdateOptions};
 use transfer::{ExportOptions, ImportOptions};
 use up::{CspOptions, GuardOptions, UpOptions};
@@ -63,12 +65,19 @@ pub struct CommonOptions {
     pub json: bool,
 }
 
-/// Where the group is to be found.
+/// Where NATS is to be found.
 #[derive(Debug, Clone, Args)]
-pub struct Target {
+pub struct BusAddress {
     /// Address of NATS, several separated by commas [default: [nats] of the configuration, else nats://127.0.0.1:4222]
     #[arg(long, value_name = "URL")]
     pub nats: Option<String>,
+}
+
+/// Where the group is to be found.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    #[command(flatten)]
+    pub bus: BusAddress,
 
     /// The redundancy group to speak to
     #[arg(long, env = "HOLDFAST_GROUP", default_value = "demo", value_name = "NAME")]
@@ -88,6 +97,10 @@ pub enum Command {
     /// administration, supervision, execution, csp-1, csp-2, ...
     #[command(verbatim_doc_comment)]
     Up(UpOptions),
+
+    /// Define groups, and list them
+    #[command(subcommand)]
+    Group(GroupCommand),
 
     /// Stop or start one copy of a system that `holdfast up` runs
     #[command(subcommand)]
@@ -140,6 +153,15 @@ pub enum CspCommand {
 
     /// Start a copy that was stopped; it catches up before it serves
     Start(CspOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Define a group: who holds its copies, who takes updates, what transactions are promised
+    Define(DefineOptions),
+
+    /// List all groups
+    List(ListOptions),
 }
 
 #[derive(Debug, Subcommand)]

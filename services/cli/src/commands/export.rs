@@ -34,7 +34,7 @@ const IS_EDGE: &str = "type::is_record(in) AND type::is_record(out) AND (<-?) CO
 /// # Errors
 /// A query or the file fails; the file is then incomplete.
 pub async fn run(options: &ExportOptions, reader: Reader) -> Result<(), CliError> {
-    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let client = Client::connect(options.target.bus.nats.as_deref()).await?;
     let mut export = Export {
         options,
         client,

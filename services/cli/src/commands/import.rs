@@ -48,7 +48,7 @@ pub async fn run(options: &ImportOptions, reader: Reader) -> Result<(), CliError
     let path = &options.file;
     let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;
     let batches = cut(options, &text)?;
-    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let client = Client::connect(options.target.bus.nats.as_deref()).await?;
     let ids_kept_ms = client.group_status(&options.target.group).await?.definition.ids_kept_ms;
     let mut import = Import::open(options, &text, client)?;
     let first = import.first(&batches, ids_kept_ms)?;

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod export;
+pub mod group;
 pub mod import;
 pub mod query;
 pub mod source;

@@ -44,7 +44,7 @@ pub async fn run(options: &QueryOptions, reader: Reader) -> Result<(), CliError>
     request.after = options.after;
     request.max_lag_ms = options.max_lag;
 
-    let client = Client::connect(given.target.nats.as_deref()).await?;
+    let client = Client::connect(given.target.bus.nats.as_deref()).await?;
     let started = Instant::now();
     let reply = send(&client, &given.target.group, request).await?;
     if reader == Reader::Program {

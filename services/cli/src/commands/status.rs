@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// Administration does not answer, or knows no such group.
 pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError> {
-    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let client = Client::connect(options.target.bus.nats.as_deref()).await?;
     let status = client.group_status(&options.target.group).await?;
     match reader {
         Reader::Program => output::message(&status),

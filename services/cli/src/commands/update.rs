@@ -34,7 +34,7 @@ pub async fn run(options: &UpdateOptions, reader: Reader) -> Result<(), CliError
     request.vars = source::variables(&given.variables);
     request.deadline_ms = given.deadline;
 
-    let client = Client::connect(given.target.nats.as_deref()).await?;
+    let client = Client::connect(given.target.bus.nats.as_deref()).await?;
     let started = Instant::now();
     let reply = send(&client, &given.target.group, request).await?;
     print(&reply, started.elapsed(), reader)

@@ -29,7 +29,7 @@ type Answer = (String, Result<DigestReply, CliError>);
 /// # Errors
 /// Copies differ, or one does not answer.
 pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError> {
-    let client = Client::connect(options.target.nats.as_deref()).await?;
+    let client = Client::connect(options.target.bus.nats.as_deref()).await?;
     let group = &options.target.group;
     let status = client.group_status(group).await?;
     let copies: Vec<&CspView> = status.csps.iter().filter(|csp| csp.state != CspState::Removed).collect();

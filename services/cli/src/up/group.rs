@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_schemas::{
+    ErrorCode,
     message::{CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupStatusReply},
     subject,
 };
@@ -39,7 +40,8 @@ pub async fn wait_for_jetstream(client: &Client) -> Result<(), CliError> {
 /// Administration refuses, most often because the group exists and is defined differently.
 pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) -> Result<GroupDefinition, CliError> {
     let request = GroupDefineRequest { definition: plan::definition(options) };
-    let reply: GroupDefineReply = client.ask(subject::admin("group", "define"), &request, PATIENCE).await?;
+    let reply: GroupDefineReply =
+        client.ask(subject::admin("group", "define"), &request, PATIENCE).await.map_err(with_way_out)?;
     let definition = reply.definition;
     let how = if reply.created { "defined" } else { "is defined already" };
     terminal.say(
@@ -54,6 +56,17 @@ pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) ->
         .to_lowercase(),
     );
     Ok(definition)
+}
+
+/// A group that exists and is defined differently is most often one of an earlier run with other options.
+fn with_way_out(error: CliError) -> CliError {
+    match error {
+        CliError::Refused(reply) if reply.error.code == ErrorCode::AlreadyExists => CliError::Machine(format!(
+            "{}: give the options that it was started with the first time, or choose another --group or --data",
+            reply.error.message.split(';').next().unwrap_or_default()
+        )),
+        other => other,
+    }
 }
 
 /// Waits until administration sees every copy available: only then will everybody route to it.
