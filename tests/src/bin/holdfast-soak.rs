@@ -15,18 +15,22 @@ struct Arguments {
     /// Kills, over all kinds of groups.
     #[arg(long, default_value_t = 1_500)]
     kills: usize,
-    /// Transactions that one CSP misses.
+    /// Transactions that one CSP misses; 0 leaves this part out.
     #[arg(long, default_value_t = 1_000_000)]
     missed: usize,
+    /// Only this kind of group: 1 peers, 2 with a primary, 3 in memory, 4 with three NATS servers.
+    #[arg(long)]
+    only: Option<usize>,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    for (at, options) in groups().into_iter().enumerate() {
+    let wanted = |at: usize| arguments.only.is_none_or(|only| only == at + 1);
+    for (at, options) in groups().into_iter().enumerate().filter(|(at, _)| wanted(*at)) {
         let seed = arguments.seed.wrapping_add(at as u64);
         let name = format!("{} {} {} servers", options.replication, options.storage, options.nats_servers);
-        eprintln!("{name}: to repeat, holdfast-soak --seed {} --kills {}", arguments.seed, arguments.kills);
+        eprintln!("{name}: to repeat, holdfast-soak --seed {} --kills {} --only {}", arguments.seed, arguments.kills, at + 1);
         let plan = Kills { seed, kills: arguments.kills / 4, clients: 12, keys: 64 };
         System::run(options, async |system| {
             plan.run(&system).await?;
@@ -36,6 +40,9 @@ async fn main() -> anyhow::Result<()> {
             system.all_alive()
         })
         .await?;
+    }
+    if arguments.missed == 0 {
+        return Ok(());
     }
     let away = Away { transactions: arguments.missed, bound: Duration::from_secs(1_800) };
     System::run(Options::peer(), async |system| {

@@ -52,6 +52,11 @@ impl Refusal {
         Self { code: "no_responders".into(), message, retryable: true, reply: Value::Null }
     }
 
+    /// Where the copy stood that refused; the end of time where it did not say.
+    pub fn position(&self) -> u64 {
+        self.reply["error"]["position"].as_u64().unwrap_or(u64::MAX)
+    }
+
     /// Whether the request may have happened in spite of the error.
     pub fn leaves_doubt(&self) -> bool {
         matches!(self.code.as_str(), "outcome_unknown" | "internal")
