@@ -16,5 +16,7 @@ pub fn engine_rows(seconds: u64) -> anyhow::Result<Vec<Row>> {
     anyhow::ensure!(output.status.success(), "the engine's bench ended with {}", output.status);
     let text = String::from_utf8(output.stdout)?;
     let lines = text.lines().filter(|line| line.starts_with('{'));
-    lines.map(|line| serde_json::from_str(line).with_context(|| format!("odd line of the engine's bench: {line}"))).collect()
+    lines
+        .map(|line| serde_json::from_str(line).with_context(|| format!("odd line of the engine's bench: {line}")))
+        .collect()
 }

@@ -56,7 +56,8 @@ pub fn compare(rows: &mut [Row]) {
 
 /// One client's update, end to end, as a multiple of plain embedded plus one JetStream publish: what it cannot go below.
 pub fn update_ratio_to_floor(rows: &[Row]) -> Option<f64> {
-    let p50 = |wanted: &dyn Fn(&Row) -> bool| rows.iter().find(|row| row.clients == 1 && wanted(row)).map(|row| row.p50_ms);
+    let p50 =
+        |wanted: &dyn Fn(&Row) -> bool| rows.iter().find(|row| row.clients == 1 && wanted(row)).map(|row| row.p50_ms);
     let plain = p50(&|row| row.is_plain() && row.operation() == "update")?;
     let publish = p50(&|row| row.operation() == "publish")?;
     let update = p50(&|row| row.case.starts_with("end to end") && row.operation() == "update")?;

@@ -32,7 +32,9 @@ pub fn print_table(mut rows: Vec<Row>, json: bool) -> anyhow::Result<()> {
         );
     }
     if let Some(ratio) = update_ratio_to_floor(&rows) {
-        println!("one client's update, end to end, takes {ratio:.2}x of (plain + one JetStream publish), by their medians");
+        println!(
+            "one client's update, end to end, takes {ratio:.2}x of (plain + one JetStream publish), by their medians"
+        );
     }
     println!("CPU is of all processes of the system; the load generator's own is listed beside it");
     Ok(())

@@ -30,7 +30,12 @@ async fn main() -> anyhow::Result<()> {
     for (at, options) in groups().into_iter().enumerate().filter(|(at, _)| wanted(*at)) {
         let seed = arguments.seed.wrapping_add(at as u64);
         let name = format!("{} {} {} servers", options.replication, options.storage, options.nats_servers);
-        eprintln!("{name}: to repeat, holdfast-soak --seed {} --kills {} --only {}", arguments.seed, arguments.kills, at + 1);
+        eprintln!(
+            "{name}: to repeat, holdfast-soak --seed {} --kills {} --only {}",
+            arguments.seed,
+            arguments.kills,
+            at + 1
+        );
         let plan = Kills { seed, kills: arguments.kills / 4, clients: 12, keys: 64 };
         System::run(options, async |system| {
             plan.run(&system).await?;

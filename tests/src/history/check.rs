@@ -49,11 +49,9 @@ pub fn check(history: &[Record]) -> Result<Summary, Violation> {
 fn shapes(history: &[Record]) -> Result<(), Violation> {
     match history.iter().find(|record| record.place().is_some() && record.observed.len() != record.operations.len()) {
         None => Ok(()),
-        Some(record) => Err(Violation::Shape {
-            id: record.id.clone(),
-            asked: record.operations.len(),
-            got: record.observed.len(),
-        }),
+        Some(record) => {
+            Err(Violation::Shape { id: record.id.clone(), asked: record.operations.len(), got: record.observed.len() })
+        }
     }
 }
 
@@ -61,11 +59,9 @@ fn distinct_places(ordered: &[(Place, &Record)]) -> Result<(), Violation> {
     let updates: Vec<_> = ordered.iter().filter(|(_, record)| matches!(record.kind, Kind::Update(_))).collect();
     match updates.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         None => Ok(()),
-        Some(pair) => Err(Violation::SamePlace {
-            first: pair[0].1.id.clone(),
-            second: pair[1].1.id.clone(),
-            place: pair[0].0,
-        }),
+        Some(pair) => {
+            Err(Violation::SamePlace { first: pair[0].1.id.clone(), second: pair[1].1.id.clone(), place: pair[0].0 })
+        }
     }
 }
 

@@ -113,7 +113,9 @@ impl Recorder {
                 let kind = Kind::Query { position: reply.position, consistency };
                 self.record(&request, invoked_ns, operations, kind, Some(reply))
             }
-            Outcome::Refused(refusal) if consistency == Consistency::Any && refusal.position() < self.defined => Ok(None),
+            Outcome::Refused(refusal) if consistency == Consistency::Any && refusal.position() < self.defined => {
+                Ok(None)
+            }
             other => anyhow::bail!("{operations:?} with {consistency:?}: {other}"),
         }
     }

@@ -40,8 +40,7 @@ pub(super) fn history(seed: u64, length: usize) -> Vec<Record> {
         told: vec![0; CLIENTS],
         history: Vec::new(),
     };
-    let mut workloads: Vec<Workload> =
-        (0..CLIENTS).map(|client| Workload::new(seed, client, CLIENTS, KEYS)).collect();
+    let mut workloads: Vec<Workload> = (0..CLIENTS).map(|client| Workload::new(seed, client, CLIENTS, KEYS)).collect();
     let mut open: Vec<Option<Open>> = (0..CLIENTS).map(|_| None).collect();
     while simulation.history.len() < length {
         simulation.now_ns += 1;

@@ -200,9 +200,13 @@ fn an_unknown_request_may_be_there_once_and_never_twice() {
         let operations = vec![Operation::ReadList { list: "l0".into() }];
         record("read", 10, kind, operations, vec![Observation::List(observed)])
     };
-    let known = record("known", 2, Kind::Update(Place { position: 5, index: 0 }), vec![append(1)], vec![
-        Observation::List(Vec::new()),
-    ]);
+    let known = record(
+        "known",
+        2,
+        Kind::Update(Place { position: 5, index: 0 }),
+        vec![append(1)],
+        vec![Observation::List(Vec::new())],
+    );
     let unknown = record("unknown", 3, Kind::Unknown, vec![append(2)], Vec::new());
     for (seen, right) in [(vec![1], true), (vec![1, 2], true), (vec![1, 2, 2], false), (vec![2, 1], false)] {
         let verdict = check(&[known.clone(), unknown.clone(), read(seen.clone())]);

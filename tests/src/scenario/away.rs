@@ -27,12 +27,17 @@ impl Away {
         let client = system.client();
         let table = if empty { "missed_empty" } else { "missed" };
         client.commit(Request::new(format!("DEFINE TABLE {table}")), self.bound).await?;
+        let before = system.log_state().await?.last_sequence;
         let position = create_many(&client, table, self.transactions).await?;
+        let entries = position - before;
         let began = Instant::now();
         system.start_process(csp)?;
         let what = format!("{csp} to be available with everything up to {position}");
-        system.until_within(&what, self.bound, |status| status.available(csp) && status.applied(csp) >= position).await?;
-        eprintln!("{csp} caught up {} transactions in {:.1?}", self.transactions, began.elapsed());
+        system
+            .until_within(&what, self.bound, |status| status.available(csp) && status.applied(csp) >= position)
+            .await?;
+        let took = began.elapsed();
+        eprintln!("{csp} started and caught up {} transactions in {entries} entries in {took:.1?}", self.transactions);
         let count = format!("SELECT VALUE count FROM (SELECT count() FROM {table} GROUP ALL)");
         let answer = system.equal_answers(&system.csps(), &count, position).await?;
         anyhow::ensure!(answer[0][0].as_u64() == Some(self.transactions as u64), "{answer:?}");

@@ -21,7 +21,8 @@ impl Counter {
     pub async fn run(self, client: &Client) -> anyhow::Result<()> {
         let setup = "DEFINE TABLE IF NOT EXISTS counter; UPSERT counter:one SET number = 0";
         client.commit(Request::new(setup), PATIENCE).await?;
-        let tasks: Vec<_> = (0..self.clients).map(|_| tokio::spawn(increment(client.clone(), self.increments))).collect();
+        let tasks: Vec<_> =
+            (0..self.clients).map(|_| tokio::spawn(increment(client.clone(), self.increments))).collect();
         let mut seen = BTreeSet::new();
         for task in tasks {
             for number in task.await?? {

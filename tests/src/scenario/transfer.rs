@@ -47,7 +47,8 @@ impl Transfer {
         for _ in 0..self.transfers {
             let from = random.random_range(0..self.accounts);
             let to = (from + random.random_range(1..self.accounts)) % self.accounts;
-            let mut request = Request::new(transfer(from, to, random.random_range(1..=40))).deadline(Duration::from_secs(20));
+            let mut request =
+                Request::new(transfer(from, to, random.random_range(1..=40))).deadline(Duration::from_secs(20));
             loop {
                 match client.settle(&request, PATIENCE).await {
                     Outcome::Done(_) => committed += 1,
@@ -65,7 +66,12 @@ impl Transfer {
     }
 
     /// Looks at any copy, again and again.
-    async fn watch(self, client: Client, position: u64, end: tokio::sync::watch::Receiver<bool>) -> anyhow::Result<u64> {
+    async fn watch(
+        self,
+        client: Client,
+        position: u64,
+        end: tokio::sync::watch::Receiver<bool>,
+    ) -> anyhow::Result<u64> {
         let mut looks = 0;
         while !*end.borrow() {
             self.look(&client, Request::new(SUM).after(position)).await?;

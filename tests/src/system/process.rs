@@ -103,7 +103,8 @@ impl Process {
     /// Sends a signal to the whole process group.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let running = self.running.as_ref().with_context(|| format!("{} is not running", self.specification.name))?;
-        killpg(group(&running.child), signal).with_context(|| format!("{} does not take {signal}", self.specification.name))
+        killpg(group(&running.child), signal)
+            .with_context(|| format!("{} does not take {signal}", self.specification.name))
     }
 
     /// How it ended, if it has.

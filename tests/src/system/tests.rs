@@ -59,7 +59,8 @@ async fn a_killed_nats_server_comes_back_on_its_port_with_its_data() -> anyhow::
     let mut context = async_nats::jetstream::new(client.nats().clone());
     // A request that was written to the connection of the killed server is never answered.
     context.set_timeout(Duration::from_secs(1));
-    let config = async_nats::jetstream::stream::Config { name: "S".into(), subjects: vec!["s".into()], ..Default::default() };
+    let config =
+        async_nats::jetstream::stream::Config { name: "S".into(), subjects: vec!["s".into()], ..Default::default() };
     until("JetStream", BOUND, async || context.create_stream(config.clone()).await).await?;
     context.publish("s", "kept".into()).await?.await?;
     assert!(process.id().is_some_and(|id| cpu_time(id).is_some()));

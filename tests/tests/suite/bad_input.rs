@@ -46,7 +46,11 @@ fn cases() -> Vec<Case> {
         update("a negative deadline", r#"{"sql":"RETURN 1","deadline_ms":-1}"#, "invalid_request"),
         update("an id that is too long", long_id, "invalid_request"),
         update("an empty id", r#"{"sql":"RETURN 1","id":""}"#, "invalid_request"),
-        update("the name of a wrong type", r#"{"type":"io.holdfast.execution.v1.query_request","sql":"RETURN 1"}"#, "invalid_request"),
+        update(
+            "the name of a wrong type",
+            r#"{"type":"io.holdfast.execution.v1.query_request","sql":"RETURN 1"}"#,
+            "invalid_request",
+        ),
         update("deep JSON", nested(500), "invalid_request"),
         update("very deep JSON", nested(100_000), "invalid_request"),
         update("a large body", large, "request_too_large"),

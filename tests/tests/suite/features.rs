@@ -27,13 +27,17 @@ async fn changefeeds_show_the_same_changes_on_all_copies() -> anyhow::Result<()>
     System::run(Options::peer(), async |system| {
         let (client, csps) = (system.client(), system.csps());
         client.commit(Request::new("DEFINE TABLE reading CHANGEFEED 1h"), PATIENCE).await?;
-        let position = spread(&client, &csps, 60, |number| format!("CREATE reading:{number} SET value = {number}")).await?;
+        let position =
+            spread(&client, &csps, 60, |number| format!("CREATE reading:{number} SET value = {number}")).await?;
         let show = "SHOW CHANGES FOR TABLE reading SINCE 0 LIMIT 1000";
         let answer = system.equal_answers(&csps, show, position).await?;
         let changes = answer[0].as_array().cloned().unwrap_or_default();
         let stamps: Vec<u64> = changes.iter().filter_map(|change| change["versionstamp"].as_u64()).collect();
         let created = answer[0].to_string().matches("\"value\"").count();
-        anyhow::ensure!(created >= 60 && stamps.is_sorted() && stamps.len() == changes.len(), "{created} changes, stamps {stamps:?}");
+        anyhow::ensure!(
+            created >= 60 && stamps.is_sorted() && stamps.len() == changes.len(),
+            "{created} changes, stamps {stamps:?}"
+        );
         // A poller that goes on from a stamp that it has seen misses nothing that comes later.
         let seen = stamps.last().copied().unwrap_or(0) + 1;
         let position = spread(&client, &csps, 30, |number| format!("UPDATE reading:{number} SET value = -1")).await?;
@@ -122,7 +126,12 @@ async fn async_events_happen_once_on_all_copies() -> anyhow::Result<()> {
         let answer = system.equal_answers(&csps, "SELECT VALUE of FROM effect ORDER BY of", reply.position).await?;
         let effects = answer[0].as_array().cloned().unwrap_or_default();
         let distinct: BTreeSet<String> = effects.iter().map(ToString::to_string).collect();
-        anyhow::ensure!(effects.len() == 60 && distinct.len() == 60, "{} effects, {} distinct", effects.len(), distinct.len());
+        anyhow::ensure!(
+            effects.len() == 60 && distinct.len() == 60,
+            "{} effects, {} distinct",
+            effects.len(),
+            distinct.len()
+        );
         system.equal_digests(&csps).await?;
         Ok(())
     })
@@ -147,7 +156,10 @@ async fn indexes_built_on_existing_records_are_complete_on_all_copies() -> anyho
             Ok::<_, anyhow::Error>(reply.position)
         })
         .await?;
-        for sql in ["SELECT VALUE id FROM item WHERE number = 1234", "SELECT VALUE id FROM item WHERE number > 1990 ORDER BY id"] {
+        for sql in [
+            "SELECT VALUE id FROM item WHERE number = 1234",
+            "SELECT VALUE id FROM item WHERE number > 1990 ORDER BY id",
+        ] {
             let answer = system.equal_answers(&csps, sql, position).await?;
             anyhow::ensure!(answer[0].as_array().is_some_and(|rows| !rows.is_empty()), "{sql}: {answer:?}");
         }

@@ -38,7 +38,9 @@ async fn serves_until_it_is_told_to_stop() -> anyhow::Result<()> {
 
 async fn use_it(port: u16, child: &mut std::process::Child) -> anyhow::Result<()> {
     let lines = child.stdout.take().map(BufReader::new);
-    std::thread::spawn(move || lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok).for_each(|line| eprintln!("up: {line}")));
+    std::thread::spawn(move || {
+        lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok).for_each(|line| eprintln!("up: {line}"))
+    });
     let urls = [format!("nats://127.0.0.1:{port}")];
     let client = until("NATS to listen", PATIENCE, async || Client::connect(&urls, "demo").await).await?;
     until("the group demo to serve", PATIENCE, async || {
