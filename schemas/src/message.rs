@@ -52,13 +52,7 @@ mod rules {
         common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)
     }
 
-    fn common(
-        id: Option<&str>,
-        ns: &str,
-        db: &str,
-        sql: &str,
-        deadline_ms: Option<u64>,
-    ) -> Result<(), DecodeError> {
+    fn common(id: Option<&str>, ns: &str, db: &str, sql: &str, deadline_ms: Option<u64>) -> Result<(), DecodeError> {
         if let Some(id) = id {
             self::id(id)?;
         }

@@ -38,7 +38,10 @@ fn each_way_to_be_wrong_is_told_apart() {
     assert!(matches!(update(r#"{"sql":"#), Err(DecodeError::NotJson { .. })));
     assert!(matches!(update(""), Err(DecodeError::NotJson { .. })));
     assert!(matches!(update(r#"{"sql":"RETURN 1"} x"#), Err(DecodeError::NotJson { .. })));
-    assert!(matches!(update(r#"{"type":"io.holdfast.execution.v1.query_request"}"#), Err(DecodeError::WrongType { .. })));
+    assert!(matches!(
+        update(r#"{"type":"io.holdfast.execution.v1.query_request"}"#),
+        Err(DecodeError::WrongType { .. })
+    ));
     assert!(matches!(update(r#"{"sql":1}"#), Err(DecodeError::Invalid { .. })));
     assert!(matches!(update(r#"{}"#), Err(DecodeError::Invalid { .. })));
     assert!(matches!(update(r#"[]"#), Err(DecodeError::Invalid { .. })));

@@ -16,7 +16,11 @@ fn folder(name: &str) -> PathBuf {
 fn files(folder: &Path, found: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, found) } else { found.insert(path); }
+        if path.is_dir() {
+            files(&path, found)
+        } else {
+            found.insert(path);
+        }
     }
 }
 
@@ -42,7 +46,10 @@ fn a_schema_says_its_type_in_title_path_and_member() {
         for object in objects {
             assert_eq!(object["properties"]["type"]["const"], contract.type_name);
         }
-        assert_eq!(contract.schema_path().replace('/', "."), format!("{}.json", &contract.type_name["io.holdfast.".len()..]));
+        assert_eq!(
+            contract.schema_path().replace('/', "."),
+            format!("{}.json", &contract.type_name["io.holdfast.".len()..])
+        );
     }
 }
 

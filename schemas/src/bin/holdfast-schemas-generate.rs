@@ -27,7 +27,8 @@ fn main() -> ExitCode {
 }
 
 fn is_current(folder: &Path, contract: &Contract) -> bool {
-    std::fs::read_to_string(folder.join(contract.schema_path())).is_ok_and(|text| text == contract::schema_text(contract))
+    std::fs::read_to_string(folder.join(contract.schema_path()))
+        .is_ok_and(|text| text == contract::schema_text(contract))
 }
 
 fn report(stale: &[Contract]) -> ExitCode {

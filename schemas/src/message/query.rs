@@ -78,10 +78,9 @@ impl QueryRequest {
 
     fn check_freshness(&self) -> Result<(), DecodeError> {
         match (self.consistency, self.after, self.max_lag_ms) {
-            (Consistency::Session, None, _) => Err(DecodeError::refused(
-                "after",
-                "is missing: with \"session\" send the position of an earlier reply",
-            )),
+            (Consistency::Session, None, _) => {
+                Err(DecodeError::refused("after", "is missing: with \"session\" send the position of an earlier reply"))
+            }
             (Consistency::Any | Consistency::Strong, Some(_), _) => {
                 Err(DecodeError::refused("after", "goes with \"session\" only: set `consistency`, or leave it out"))
             }

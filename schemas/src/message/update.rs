@@ -35,7 +35,14 @@ pub struct UpdateRequest {
 impl UpdateRequest {
     /// A request with these statements and nothing else.
     pub fn new(sql: impl Into<String>) -> Self {
-        Self { id: None, ns: default_database(), db: default_database(), sql: sql.into(), vars: None, deadline_ms: None }
+        Self {
+            id: None,
+            ns: default_database(),
+            db: default_database(),
+            sql: sql.into(),
+            vars: None,
+            deadline_ms: None,
+        }
     }
 }
 

@@ -31,8 +31,10 @@ pub struct OutOfRange {
 impl AdministrationConfig {
     /// Refuses settings out of range.
     pub fn check(&self) -> Result<(), OutOfRange> {
-        let ranges =
-            [("status_timeout_ms", self.status_timeout_ms, 10, 60_000), ("bucket_replicas", self.bucket_replicas as u64, 1, 5)];
+        let ranges = [
+            ("status_timeout_ms", self.status_timeout_ms, 10, 60_000),
+            ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
+        ];
         match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             Some((field, value, least, most)) => Err(OutOfRange { field, value, least, most }),
             None => Ok(()),

@@ -72,7 +72,8 @@ impl Definitions {
     pub async fn read(&self) -> Result<Snapshot, DefinitionsError> {
         let bucket = self.ensure().await?;
         let last_sequence = bucket.stream.get_info().await.map_err(unreachable)?.state.last_sequence;
-        let mut names: Vec<String> = bucket.keys().await.map_err(unreachable)?.try_collect().await.map_err(unreachable)?;
+        let mut names: Vec<String> =
+            bucket.keys().await.map_err(unreachable)?.try_collect().await.map_err(unreachable)?;
         names.sort();
         let mut groups = Vec::with_capacity(names.len());
         for name in names {
@@ -126,7 +127,8 @@ fn write_error(error: jetstream::context::PublishError) -> DefinitionsError {
 /// Whether a publish failed because the expected sequence was not the last one. There are two codes for it, and the client
 /// library knows one of them.
 pub fn lost_race(error: &jetstream::context::PublishError) -> bool {
-    let code = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code);
+    let code =
+        error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code);
     error.kind() == jetstream::context::PublishErrorKind::WrongLastSequence
         || code == Some(StreamErrorCode::STREAM_WRONG_LAST_SEQUENCE)
         || code == Some(StreamErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)

@@ -40,7 +40,8 @@ async fn unknown(definitions: &Definitions, group: &str) -> String {
 async fn witness(bus: &Bus, group: &str, csp: &str, bound: Duration) -> Witness {
     let question = StatusRequest::default();
     let asked = bus.request::<StatusRequest, StatusReply>(subject::csp_status(group, csp), &question, bound);
-    let (answer, supervised) = tokio::join!(asked, tokio::time::timeout(bound, supervised(bus.jetstream(), group, csp)));
+    let (answer, supervised) =
+        tokio::join!(asked, tokio::time::timeout(bound, supervised(bus.jetstream(), group, csp)));
     Witness { answer: answer.ok(), supervised: supervised.ok().flatten() }
 }
 
@@ -53,7 +54,8 @@ async fn supervised(jetstream: &jetstream::Context, group: &str, csp: &str) -> O
 
 async fn log_status(jetstream: &jetstream::Context, definition: &GroupDefinition, bound: Duration) -> LogView {
     let stream = subject::log_stream(&definition.name);
-    let info = tokio::time::timeout(bound, async { jetstream.get_stream_no_info(stream).await.ok()?.get_info().await.ok() });
+    let info =
+        tokio::time::timeout(bound, async { jetstream.get_stream_no_info(stream).await.ok()?.get_info().await.ok() });
     match info.await.ok().flatten() {
         Some(info) => LogView {
             first: info.state.first_sequence,

@@ -7,11 +7,9 @@ use crate::gather;
 use async_nats::Message as NatsMessage;
 use holdfast_foundation::bus::Bus;
 use holdfast_foundation::clock::Clock;
-use holdfast_schemas::message::{
-    GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest,
-};
-use holdfast_schemas::message::ErrorReply;
 use holdfast_schemas::Message;
+use holdfast_schemas::message::ErrorReply;
+use holdfast_schemas::message::{GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -62,7 +62,12 @@ async fn serve(
         definitions,
         Arc::clone(&ctx.clock),
     ));
-    let intake = Intake { router, forwarder: Arc::clone(&forwarder), waiting: Arc::clone(&waiting), clock: Arc::clone(&ctx.clock) };
+    let intake = Intake {
+        router,
+        forwarder: Arc::clone(&forwarder),
+        waiting: Arc::clone(&waiting),
+        clock: Arc::clone(&ctx.clock),
+    };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
     for (kind, subject) in [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))] {

@@ -132,8 +132,9 @@ impl Sources {
     /// Those of this process: the file named by `HOLDFAST_CONFIG`, or `holdfast.toml` here if there is one.
     #[must_use]
     pub fn of_process() -> Self {
-        let environment: HashMap<_, _> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let environment: HashMap<_, _> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         let here = PathBuf::from("holdfast.toml");
         let file = environment.get("HOLDFAST_CONFIG").map(PathBuf::from).or_else(|| here.exists().then_some(here));
         Self { file, environment }
@@ -151,8 +152,12 @@ const HIDDEN: &str = "***";
 ///
 /// # Errors
 /// See [`ConfigError`].
-pub fn load<T: Serialize + DeserializeOwned + Default>(service: &str, sources: &Sources) -> Result<Loaded<T>, ConfigError> {
-    let defaults = |section: &str, source: config::ConfigError| ConfigError::Defaults { section: section.to_owned(), source };
+pub fn load<T: Serialize + DeserializeOwned + Default>(
+    service: &str,
+    sources: &Sources,
+) -> Result<Loaded<T>, ConfigError> {
+    let defaults =
+        |section: &str, source: config::ConfigError| ConfigError::Defaults { section: section.to_owned(), source };
     let mut builder = config::Config::builder()
         .add_source(config::Config::try_from(&Common::default()).map_err(|source| defaults("common", source))?);
     let own = HashMap::from([(service, T::default())]);
@@ -169,10 +174,16 @@ pub fn load<T: Serialize + DeserializeOwned + Default>(service: &str, sources: &
         .ignore_empty(true)
         .source(Some(variables));
     let merged = builder.add_source(environment).build()?;
-    let common = Common { nats: section(&merged, "nats")?, telemetry: section(&merged, "telemetry")?, lifecycle: section(&merged, "lifecycle")? };
+    let common = Common {
+        nats: section(&merged, "nats")?,
+        telemetry: section(&merged, "telemetry")?,
+        lifecycle: section(&merged, "lifecycle")?,
+    };
     let own = match section(&merged, service) {
         // A section whose defaults are all empty leaves no trace in the layers.
-        Err(config::ConfigError::NotFound(_) | config::ConfigError::At { .. }) if !has_section(&merged, service) => T::default(),
+        Err(config::ConfigError::NotFound(_) | config::ConfigError::At { .. }) if !has_section(&merged, service) => {
+            T::default()
+        }
         section => section?,
     };
     let printable = printable(&common, service, &own)?;

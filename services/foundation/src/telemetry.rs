@@ -36,7 +36,8 @@ const QUIETER: [&str; 4] = ["async_nats=warn", "surrealdb=warn", "surrealkv=warn
 /// Starts logging. A second call in one process changes nothing.
 pub fn init(config: &TelemetryConfig) {
     let mut filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    for directive in QUIETER.iter().filter(|_| !config.log.contains('=')).filter_map(|directive| directive.parse().ok()) {
+    for directive in QUIETER.iter().filter(|_| !config.log.contains('=')).filter_map(|directive| directive.parse().ok())
+    {
         filter = filter.add_directive(directive);
     }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);

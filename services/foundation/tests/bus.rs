@@ -117,7 +117,8 @@ async fn a_log_stream_is_made_once() {
 async fn a_stream_that_could_lose_entries_is_refused_and_left_alone() {
     let server = NatsServer::start(&[]);
     let bus = bus(&server).await;
-    let unsafe_settings: [(&str, fn(&mut Config)); 6] = [
+    type Weaken = fn(&mut Config);
+    let unsafe_settings: [(&str, Weaken); 6] = [
         ("memory", |config| config.storage = StorageType::Memory),
         ("age", |config| config.max_age = Duration::from_secs(3600)),
         ("delete", |config| config.deny_delete = false),

@@ -180,7 +180,11 @@ impl Applier {
         }
     }
 
-    async fn commit(&mut self, answers: &mut Vec<crate::log::Resolved>, others_wrote: &mut bool) -> Result<(), ApplyError> {
+    async fn commit(
+        &mut self,
+        answers: &mut Vec<crate::log::Resolved>,
+        others_wrote: &mut bool,
+    ) -> Result<(), ApplyError> {
         if self.buffer.messages() == 0 {
             return Ok(());
         }
@@ -222,9 +226,12 @@ fn concerns_memory(key: &[u8]) -> bool {
 }
 
 fn mark_of(applied: &Applied) -> Option<String> {
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     match &applied.outcome {
-        Outcome::Control { control: Control::Mark { id }, .. } if applied.log_time_ms + MARK_FRESH_MS > now_ms => Some(id.clone()),
+        Outcome::Control { control: Control::Mark { id }, .. } if applied.log_time_ms + MARK_FRESH_MS > now_ms => {
+            Some(id.clone())
+        }
         _ => None,
     }
 }

@@ -67,7 +67,8 @@ impl ReplicationConfig {
     /// # Errors
     /// See [`ConfigError`].
     pub fn complete(mut self) -> Result<Self, ConfigError> {
-        let host = || hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"));
+        let host =
+            || hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"));
         if self.csp.is_empty() {
             self.csp = host();
         }
@@ -77,7 +78,9 @@ impl ReplicationConfig {
         name::validate(NameKind::Group, &self.group)?;
         name::validate(NameKind::Csp, &self.csp)?;
         name::validate(NameKind::Node, &self.node)?;
-        let range = |field, value, within: bool, range| if within { Ok(()) } else { Err(ConfigError::Range { field, value, range }) };
+        let range = |field, value, within: bool, range| {
+            if within { Ok(()) } else { Err(ConfigError::Range { field, value, range }) }
+        };
         range("memory_mb", self.memory_mb, (64..=1 << 20).contains(&self.memory_mb), "64 to 1048576")?;
         range("in_flight_max", self.in_flight_max as u64, (1..=64).contains(&self.in_flight_max), "1 to 64")?;
         range("stall_ms", self.stall_ms, (50..=60_000).contains(&self.stall_ms), "50 to 60000")?;

@@ -82,7 +82,12 @@ impl Digests {
     pub async fn wait(&self, is_it: impl Fn(&str, Position) -> bool, deadline: Instant) -> Option<Digest> {
         let mut changes = self.count.subscribe();
         loop {
-            let found = self.taken.lock().iter().find(|(mark, digest)| is_it(mark, digest.position)).map(|(_, digest)| digest.clone());
+            let found = self
+                .taken
+                .lock()
+                .iter()
+                .find(|(mark, digest)| is_it(mark, digest.position))
+                .map(|(_, digest)| digest.clone());
             if found.is_some() {
                 return found;
             }

@@ -3,7 +3,9 @@
 
 /// A fault was asked for without the second variable, or is not known.
 #[derive(Debug, thiserror::Error)]
-#[error("HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts` exists")]
+#[error(
+    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts` exists"
+)]
 pub struct FaultRefused(String);
 
 /// Whether certification is to be broken on purpose.

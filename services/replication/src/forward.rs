@@ -45,7 +45,13 @@ pub struct Forward {
 impl Forward {
     /// For a CSP of `group`.
     #[must_use]
-    pub fn new(client: async_nats::Client, group: String, gateway: Arc<Gateway>, view: Arc<AppliedView>, message_max_bytes: usize) -> Self {
+    pub fn new(
+        client: async_nats::Client,
+        group: String,
+        gateway: Arc<Gateway>,
+        view: Arc<AppliedView>,
+        message_max_bytes: usize,
+    ) -> Self {
         Self { client, group, gateway, view, message_max_bytes }
     }
 
@@ -69,7 +75,9 @@ impl Forward {
                 if self.view.reached(position, deadline).await {
                     Ok(Committed { position, index })
                 } else {
-                    Err(CommitFailure::OutcomeUnknown("it is committed, and this copy has not applied it yet".to_owned()))
+                    Err(CommitFailure::OutcomeUnknown(
+                        "it is committed, and this copy has not applied it yet".to_owned(),
+                    ))
                 }
             }
             Ok(Outcome::Conflict { position }) => Err(CommitFailure::Conflict { position }),

@@ -71,7 +71,14 @@ pub struct Member {
 impl Member {
     /// A CSP that has just started.
     #[must_use]
-    pub fn new(identity: Identity, client: async_nats::Client, gateway: Arc<Gateway>, shared: Shared, copy: Copy, forward: Arc<Forward>) -> Self {
+    pub fn new(
+        identity: Identity,
+        client: async_nats::Client,
+        gateway: Arc<Gateway>,
+        shared: Shared,
+        copy: Copy,
+        forward: Arc<Forward>,
+    ) -> Self {
         Self {
             identity,
             client,

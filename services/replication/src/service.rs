@@ -65,14 +65,21 @@ struct Started {
 }
 
 impl Started {
-    fn new(config: &ReplicationConfig, started_at_ms: u64, copy: Copy, restored: Restored, ctx: &Context) -> Result<Self, BoxError> {
+    fn new(
+        config: &ReplicationConfig,
+        started_at_ms: u64,
+        copy: Copy,
+        restored: Restored,
+        ctx: &Context,
+    ) -> Result<Self, BoxError> {
         let client = ctx.bus.client().clone();
         let known = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
         let origin = Origin { csp: config.csp.clone(), incarnation: (started_at_ms * 1_000).max(known + 1) };
         let (gateway, queue) = Gateway::new(origin);
         let gateway = Arc::new(gateway);
         let (applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway));
-        let message_max_bytes = limits::LOG_MESSAGE_MAX_BYTES.min(client.server_info().max_payload.saturating_sub(MESSAGE_OVERHEAD_BYTES));
+        let message_max_bytes =
+            limits::LOG_MESSAGE_MAX_BYTES.min(client.server_info().max_payload.saturating_sub(MESSAGE_OVERHEAD_BYTES));
         let options = PublisherOptions {
             subject: subject::log(&config.group),
             storage_version: STORAGE_VERSION,
@@ -83,7 +90,8 @@ impl Started {
         };
         let view = Arc::clone(&shared.view);
         let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);
-        let forward = Arc::new(Forward::new(client.clone(), config.group.clone(), Arc::clone(&gateway), view, message_max_bytes));
+        let forward =
+            Arc::new(Forward::new(client.clone(), config.group.clone(), Arc::clone(&gateway), view, message_max_bytes));
         let identity = Identity {
             group: config.group.clone(),
             csp: config.csp.clone(),
@@ -99,7 +107,8 @@ impl Started {
         let Self { member, applier, publisher } = self;
         let context = ctx.bus.jetstream().clone();
         let next = member.shared.view.position() + 1;
-        let subscription = Subscription::open(&context, &member.client, &subject::log_stream(&config.group), next).await?;
+        let subscription =
+            Subscription::open(&context, &member.client, &subject::log_stream(&config.group), next).await?;
         let target = subscription.end();
         let mut tasks = JoinSet::new();
         tasks.spawn(heartbeat::send(Arc::clone(&member)));
@@ -163,13 +172,15 @@ async fn apply_for_ever(
     loop {
         let cause = match next.take() {
             Some(subscription) => applier.run(subscription).await,
-            None => match Subscription::open(&context, &member.client, &stream, member.shared.view.position() + 1).await {
-                Ok(subscription) => {
-                    next = Some(subscription);
-                    continue;
+            None => {
+                match Subscription::open(&context, &member.client, &stream, member.shared.view.position() + 1).await {
+                    Ok(subscription) => {
+                        next = Some(subscription);
+                        continue;
+                    }
+                    Err(cause) => ApplyError::from(cause),
                 }
-                Err(cause) => ApplyError::from(cause),
-            },
+            }
         };
         if !cause.is_transient() {
             let (csp, position) = (&member.identity.csp, member.shared.view.position());

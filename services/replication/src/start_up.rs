@@ -127,7 +127,10 @@ async fn goes_first(member: &Member, context: &jetstream::Context) -> bool {
 }
 
 fn may_write(member: &Member) -> bool {
-    member.shared.view.with(|view| view.replication == Replication::Peer || view.primary.as_deref() == Some(&member.identity.csp))
+    member
+        .shared
+        .view
+        .with(|view| view.replication == Replication::Peer || view.primary.as_deref() == Some(&member.identity.csp))
 }
 
 /// Whether the copy holds a SurrealDB with a database in it: its storage version, and a definition below a namespace.
@@ -136,7 +139,8 @@ async fn has_default_database(member: &Member) -> bool {
     let version = snapshot.get(b"!v").await;
     let definitions = snapshot.page(b"/*", b"/+").await;
     snapshot.close().await;
-    matches!(version, Ok(Some(_))) && definitions.is_ok_and(|page| page.iter().any(|(key, _)| key.get(6..9) == Some(b"!db")))
+    matches!(version, Ok(Some(_)))
+        && definitions.is_ok_and(|page| page.iter().any(|(key, _)| key.get(6..9) == Some(b"!db")))
 }
 
 /// SurrealDB, told of what other copies wrote.

@@ -62,7 +62,9 @@ pub enum SettingError {
         most: u64,
     },
     /// Silence would be measured too rarely to tell a CSP's from our own.
-    #[error("supervision.tick_ms is {tick_ms}: it must be at most a sixth of the {silence_ms} ms that make a CSP suspect")]
+    #[error(
+        "supervision.tick_ms is {tick_ms}: it must be at most a sixth of the {silence_ms} ms that make a CSP suspect"
+    )]
     TooSlow {
         /// The value.
         tick_ms: u64,

@@ -5,9 +5,9 @@
 //! supervisors one writes, and that one publishes the event.
 
 use crate::model::table;
+use async_nats::Client;
 use async_nats::jetstream::kv::{Entry, Operation, Store};
 use async_nats::jetstream::{self, kv};
-use async_nats::Client;
 use bytes::Bytes;
 use holdfast_schemas::message::CspState;
 use holdfast_schemas::message::CspStateChange;
@@ -60,7 +60,11 @@ impl Recorder {
                 self.waiting.push_back(change);
             }
             if let Err(error) = self.write_waiting().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, waiting = self.waiting.len(), "not written yet");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    waiting = self.waiting.len(),
+                    "not written yet"
+                );
                 self.keep_newest();
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

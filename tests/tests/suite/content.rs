@@ -137,3 +137,8 @@ async fn of_any_kind_is_the_same_on_primary_and_subscribers() -> anyhow::Result<
 async fn of_any_kind_is_the_same_in_memory() -> anyhow::Result<()> {
     compare(Options { storage: "mem", ..Options::peer() }).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_any_kind_is_the_same_under_snapshot_isolation() -> anyhow::Result<()> {
+    compare(Options { isolation: "snapshot", ..Options::peer() }).await
+}

@@ -62,7 +62,9 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: 
 /// The state of a CSP that does not answer. Supervision may not have noticed yet: what it last heard is then no longer true.
 fn silent_state(supervised: Option<CspState>) -> CspState {
     match supervised {
-        Some(state @ (CspState::Unavailable | CspState::Maintenance | CspState::Quarantined | CspState::Removed)) => state,
+        Some(state @ (CspState::Unavailable | CspState::Maintenance | CspState::Quarantined | CspState::Removed)) => {
+            state
+        }
         Some(_) => CspState::Suspect,
         None => CspState::Unavailable,
     }

@@ -145,9 +145,8 @@ fn glance_at_query(body: &[u8]) -> Option<Request> {
 }
 
 fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {
-    let name_fits = |name: &str| {
-        (1..=limits::MAX_DATABASE_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control)
-    };
+    let name_fits =
+        |name: &str| (1..=limits::MAX_DATABASE_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
     id.is_none_or(id_fits) && name_fits(ns) && name_fits(db)
 }
 

@@ -104,11 +104,7 @@ fn for_strong(roster: &Roster, now_ms: u64) -> Result<CspIndex, NoRoute> {
 }
 
 /// The available CSP with the least load plus surcharge; `None` from `surcharge` excludes it. Of equals the first in turn.
-fn cheapest(
-    roster: &Roster,
-    now_ms: u64,
-    surcharge: impl Fn(CspIndex, &Member) -> Option<f64>,
-) -> Option<CspIndex> {
+fn cheapest(roster: &Roster, now_ms: u64, surcharge: impl Fn(CspIndex, &Member) -> Option<f64>) -> Option<CspIndex> {
     let mut best: Option<(f64, CspIndex)> = None;
     for (index, member) in roster.candidates(now_ms) {
         let Some(extra) = surcharge(index, member) else {

@@ -200,8 +200,7 @@ fn heartbeat() -> impl Strategy<Value = (usize, Report, u64)> {
         |(csp, state, applied, ahead, epoch, primary, outstanding, wait_ms)| {
             let primary = ["a", "b", "c"].get(primary).map(|name| (*name).to_owned());
             let log_end = applied + ahead;
-            let report =
-                Report { incarnation: "i".to_owned(), state, applied, log_end, epoch, primary, outstanding };
+            let report = Report { incarnation: "i".to_owned(), state, applied, log_end, epoch, primary, outstanding };
             (csp, report, wait_ms)
         },
     )
@@ -220,7 +219,13 @@ fn case() -> impl Strategy<Value = Case> {
     let replication = prop_oneof![Just(Replication::Primary), Just(Replication::Peer)];
     let heartbeats = prop::collection::vec(heartbeat(), 0..20);
     (replication, heartbeats, 0u64..1_000, prop::collection::vec(0usize..3, 0..30), need()).prop_map(
-        |(replication, heartbeats, wait_ms, forwarded, need)| Case { replication, heartbeats, wait_ms, forwarded, need },
+        |(replication, heartbeats, wait_ms, forwarded, need)| Case {
+            replication,
+            heartbeats,
+            wait_ms,
+            forwarded,
+            need,
+        },
     )
 }
 

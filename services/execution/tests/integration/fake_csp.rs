@@ -34,8 +34,7 @@ impl FakeCsp {
         let client = server.connect().await;
         let appearance = Arc::new(Mutex::new(appearance));
         let mut tasks = tokio::task::JoinSet::new();
-        for (verb, subject) in
-            [("update", subject::csp_update(group, csp)), ("query", subject::csp_query(group, csp))]
+        for (verb, subject) in [("update", subject::csp_update(group, csp)), ("query", subject::csp_query(group, csp))]
         {
             let requests = client.subscribe(subject).await.unwrap();
             tasks.spawn(echo(client.clone(), requests, csp, verb));
@@ -56,12 +55,7 @@ impl FakeCsp {
     }
 }
 
-async fn beat(
-    client: async_nats::Client,
-    group: &'static str,
-    csp: &'static str,
-    appearance: Arc<Mutex<Appearance>>,
-) {
+async fn beat(client: async_nats::Client, group: &'static str, csp: &'static str, appearance: Arc<Mutex<Appearance>>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     loop {
         ticks.tick().await;

@@ -92,7 +92,8 @@ async fn an_unknown_group_is_said_with_the_groups_that_there_are() {
 #[tokio::test]
 async fn a_group_can_be_used_as_soon_as_it_is_defined() {
     let scene = Scene::start(&["a"], "primary").await;
-    let _csp = FakeCsp::start(&scene.server, "new", "n", Appearance { primary: Some("n"), ..Appearance::default() }).await;
+    let _csp =
+        FakeCsp::start(&scene.server, "new", "n", Appearance { primary: Some("n"), ..Appearance::default() }).await;
     scene.define("new", &["n"], "primary").await;
     let answer = scene.ask_group("new", "update", r#"{"sql":"s"}"#).await;
     assert_eq!(answer["csp"], "n", "{answer}");

@@ -35,7 +35,11 @@ pub enum LogStreamError {
 ///
 /// # Errors
 /// See [`LogStreamError`].
-pub async fn ensure(jetstream: &jetstream::Context, group: &str, replicas: usize) -> Result<stream::Stream, LogStreamError> {
+pub async fn ensure(
+    jetstream: &jetstream::Context,
+    group: &str,
+    replicas: usize,
+) -> Result<stream::Stream, LogStreamError> {
     let wanted = configuration(group, replicas);
     let name = wanted.name.clone();
     let stream = jetstream
@@ -71,12 +75,18 @@ fn weakness(config: &stream::Config, group: &str, replicas: usize) -> Option<&'s
         (config.retention == stream::RetentionPolicy::Limits, "it deletes what was read"),
         (config.discard == stream::DiscardPolicy::New, "it drops old entries when it is full"),
         (config.max_age.is_zero(), "its entries expire"),
-        (config.max_messages <= 0 && config.max_bytes <= 0 && config.max_messages_per_subject <= 0, "it has a size limit"),
+        (
+            config.max_messages <= 0 && config.max_bytes <= 0 && config.max_messages_per_subject <= 0,
+            "it has a size limit",
+        ),
         (config.subjects == [subject::log(group)], "it holds other subjects"),
         (!config.allow_message_ttl, "its entries may say when they expire"),
         (config.deny_delete, "single entries can be deleted"),
         (!config.allow_rollup, "an entry may replace those before it"),
-        (config.mirror.is_none() && config.sources.as_ref().is_none_or(Vec::is_empty), "it takes entries from other streams"),
+        (
+            config.mirror.is_none() && config.sources.as_ref().is_none_or(Vec::is_empty),
+            "it takes entries from other streams",
+        ),
         (config.subject_transform.is_none(), "it changes subjects"),
         (!config.no_ack, "it acknowledges nothing"),
         (config.persist_mode != Some(stream::PersistenceMode::Async), "it acknowledges before it has stored"),

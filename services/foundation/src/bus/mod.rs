@@ -99,7 +99,12 @@ impl Bus {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn request<Q: Message, R: Message>(&self, subject: String, question: &Q, timeout: Duration) -> Result<R, RequestError> {
+    pub async fn request<Q: Message, R: Message>(
+        &self,
+        subject: String,
+        question: &Q,
+        timeout: Duration,
+    ) -> Result<R, RequestError> {
         let request = async_nats::Request::new().payload(question.encode().into()).timeout(Some(timeout));
         let answer = self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
             async_nats::RequestErrorKind::NoResponders => RequestError::NoResponders,
@@ -121,7 +126,9 @@ async fn connect(config: &NatsConfig, name: &str) -> Result<async_nats::Client, 
     loop {
         match options(config, name).await?.connect(addresses.clone()).await {
             Ok(client) => return Ok(client),
-            Err(source) if is_final(source.kind()) => return Err(BusError::Connect { url: config.shown_url(), source }),
+            Err(source) if is_final(source.kind()) => {
+                return Err(BusError::Connect { url: config.shown_url(), source });
+            }
             Err(error) if !told => {
                 info!(url = config.shown_url(), %error, "waiting for nats");
                 told = true;

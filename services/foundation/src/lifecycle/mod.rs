@@ -28,7 +28,8 @@ pub fn run<F>(name: &'static str, grace: Duration, service: impl FnOnce(Shutdown
 where
     F: Future<Output = Result<(), BoxError>> + Send,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()
+    {
         Ok(runtime) => runtime,
         Err(cause) => {
             eprintln!("holdfast-{name}: the runtime cannot be started: {cause}");
@@ -52,7 +53,8 @@ where
 
 /// Ends when the process must, whether the service has finished or not.
 async fn watch(name: &'static str, shutdown: &Shutdown, grace: Duration) -> ExitCode {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         error!(service = name, "signals cannot be received");
         return ExitCode::FAILURE;
     };

@@ -57,9 +57,17 @@ impl Group {
             members.push(member);
             gateways.push((gateway, bus));
         }
-        let (Some(first), Some((gateway, bus))) = (members.first(), gateways.first()) else { return Err("no copy was started".into()) };
+        let (Some(first), Some((gateway, bus))) = (members.first(), gateways.first()) else {
+            return Err("no copy was started".into());
+        };
         let view = Arc::clone(&first.shared.view);
-        let forward = Forward::new(bus.client().clone(), GROUP.to_owned(), Arc::clone(gateway), Arc::clone(&view), limits::LOG_MESSAGE_MAX_BYTES);
+        let forward = Forward::new(
+            bus.client().clone(),
+            GROUP.to_owned(),
+            Arc::clone(gateway),
+            Arc::clone(&view),
+            limits::LOG_MESSAGE_MAX_BYTES,
+        );
         let committer = Committer::new(Arc::clone(gateway), view, Arc::new(forward));
         let engine = Box::new(Engine::new(first.copy.clone(), Arc::new(committer)));
         let database = Database::open(OpenOptions { engine, node_id: [1; 16] }).await?;
@@ -113,7 +121,8 @@ async fn define(context: &jetstream::Context) -> Result<(), BoxError> {
 
 async fn start_member(folder: &Path, name: &str, bus: &Bus) -> Result<(Member, Arc<Gateway>), BoxError> {
     let defaults = ReplicationConfig::default();
-    let options = CopyOptions { kind: StorageKind::SurrealKv, path: folder.join(name), memory_bytes: defaults.memory_mb << 20 };
+    let options =
+        CopyOptions { kind: StorageKind::SurrealKv, path: folder.join(name), memory_bytes: defaults.memory_mb << 20 };
     let copy = Copy::open(&options).await?;
     let (context, client) = (bus.jetstream(), bus.client());
     let stream = subject::log_stream(GROUP);

@@ -20,11 +20,7 @@ impl Batch {
     pub fn decode(body: Bytes, base: u64) -> Result<Self, EntryError> {
         if body.len() > TRANSACTION_MAX_BYTES {
             let limit = TRANSACTION_MAX_BYTES as u64;
-            return Err(EntryError::TooLarge {
-                what: "body",
-                value: body.len() as u64,
-                limit,
-            });
+            return Err(EntryError::TooLarge { what: "body", value: body.len() as u64, limit });
         }
         let mut outlines = Vec::new();
         let mut reader = Reader::new(&body);
@@ -36,11 +32,7 @@ impl Batch {
             }
             if outlines.len() >= TRANSACTIONS_MAX {
                 let limit = TRANSACTIONS_MAX as u64;
-                return Err(EntryError::TooLarge {
-                    what: "transactions",
-                    value: limit + 1,
-                    limit,
-                });
+                return Err(EntryError::TooLarge { what: "transactions", value: limit + 1, limit });
             }
             outlines.push(outline);
         }
@@ -59,16 +51,12 @@ impl Batch {
 
     /// The transaction at an index.
     pub fn get(&self, index: usize) -> Option<Transaction<'_>> {
-        self.outlines
-            .get(index)
-            .map(|outline| Transaction::new(&self.body, outline))
+        self.outlines.get(index).map(|outline| Transaction::new(&self.body, outline))
     }
 
     /// All transactions in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Transaction<'_>> {
-        self.outlines
-            .iter()
-            .map(|outline| Transaction::new(&self.body, outline))
+        self.outlines.iter().map(|outline| Transaction::new(&self.body, outline))
     }
 
     /// The body that the views look into: `body().slice_ref(key)` keeps a key without copying it.

@@ -70,9 +70,7 @@ impl Control {
         }
         match serde_json::from_slice(payload) {
             Ok(control) => Ok(Some(control)),
-            Err(error) => Err(EntryError::UnknownControl {
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(EntryError::UnknownControl { reason: error.to_string() }),
         }
     }
 }

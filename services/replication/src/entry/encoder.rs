@@ -104,9 +104,7 @@ impl BatchEncoder {
     /// consecutive numbers, to be published in this order with nothing of the same CSP in between. Empties the encoder.
     pub fn finish(&mut self, header: &EntryHeader<'_>, message_max_bytes: usize) -> Result<Vec<Bytes>, EntryError> {
         if header.csp.is_empty() || header.csp.len() > CSP_NAME_MAX_BYTES {
-            return Err(EntryError::Text {
-                what: "name of the CSP",
-            });
+            return Err(EntryError::Text { what: "name of the CSP" });
         }
         let slice = message_max_bytes.clamp(1, BODY_MAX_BYTES);
         let parts = self.body.len().div_ceil(slice).max(1);
@@ -237,9 +235,5 @@ impl BatchEncoder {
 }
 
 fn too_large(what: &'static str, value: usize, limit: usize) -> EntryError {
-    EntryError::TooLarge {
-        what,
-        value: value as u64,
-        limit: limit as u64,
-    }
+    EntryError::TooLarge { what, value: value as u64, limit: limit as u64 }
 }

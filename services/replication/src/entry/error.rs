@@ -87,9 +87,6 @@ impl EntryError {
     ///
     /// Every other error is a function of bytes whose checksum is right, thus the same on every copy: the message is void.
     pub fn is_unreadable(&self) -> bool {
-        matches!(
-            self,
-            Self::Checksum { .. } | Self::UnknownFormat { .. } | Self::UnknownControl { .. }
-        )
+        matches!(self, Self::Checksum { .. } | Self::UnknownFormat { .. } | Self::UnknownControl { .. })
     }
 }

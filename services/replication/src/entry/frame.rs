@@ -37,10 +37,7 @@ impl Entry {
         let mut reader = Reader::new(&payload);
         let [magic, version] = reader.array(HEADER)?;
         if magic != MAGIC {
-            return Err(EntryError::Value {
-                what: "magic",
-                value: u64::from(magic),
-            });
+            return Err(EntryError::Value { what: "magic", value: u64::from(magic) });
         }
         if version != VERSION {
             return Err(EntryError::UnknownFormat { version, flags: 0 });
@@ -155,14 +152,7 @@ pub(super) fn seal(header: &EntryHeader<'_>, number: u64, part: u32, parts: u32,
     let mut message = Vec::with_capacity(content.len() + 160);
     message.extend_from_slice(&[MAGIC, VERSION, 0, 0, 0, 0, u8::from(packed.is_some())]);
     message.extend_from_slice(&header.storage_version.to_le_bytes());
-    let numbers = [
-        header.epoch,
-        header.incarnation,
-        number,
-        header.base,
-        u64::from(part),
-        u64::from(parts),
-    ];
+    let numbers = [header.epoch, header.incarnation, number, header.base, u64::from(part), u64::from(parts)];
     numbers.into_iter().for_each(|value| put_varint(&mut message, value));
     message.extend_from_slice(&header.base_chain);
     message.push(header.csp.len() as u8);
@@ -176,44 +166,29 @@ pub(super) fn seal(header: &EntryHeader<'_>, number: u64, part: u32, parts: u32,
 
 fn verify(expected: u32, checked: &[u8]) -> Result<(), EntryError> {
     let found = crc32fast::hash(checked);
-    if found == expected {
-        Ok(())
-    } else {
-        Err(EntryError::Checksum { expected, found })
-    }
+    if found == expected { Ok(()) } else { Err(EntryError::Checksum { expected, found }) }
 }
 
 fn check_parts(part: u64, parts: u64) -> Result<(u32, u32), EntryError> {
     match (u32::try_from(part), u32::try_from(parts)) {
-        (_, Ok(parts)) if parts > PARTS_MAX => Err(EntryError::TooLarge {
-            what: "parts",
-            value: u64::from(parts),
-            limit: u64::from(PARTS_MAX),
-        }),
+        (_, Ok(parts)) if parts > PARTS_MAX => {
+            Err(EntryError::TooLarge { what: "parts", value: u64::from(parts), limit: u64::from(PARTS_MAX) })
+        }
         (Ok(part), Ok(parts)) if part < parts => Ok((part, parts)),
-        _ => Err(EntryError::Value {
-            what: "part",
-            value: part,
-        }),
+        _ => Err(EntryError::Value { what: "part", value: part }),
     }
 }
 
 fn read_name(reader: &mut Reader<'_>) -> Result<Span, EntryError> {
     let length = usize::from(reader.u8(HEADER)?);
     if length > CSP_NAME_MAX_BYTES {
-        return Err(EntryError::TooLarge {
-            what: "name",
-            value: length as u64,
-            limit: CSP_NAME_MAX_BYTES as u64,
-        });
+        return Err(EntryError::TooLarge { what: "name", value: length as u64, limit: CSP_NAME_MAX_BYTES as u64 });
     }
     let mut ahead = reader.clone();
     let span = reader.span(length, HEADER)?;
     match std::str::from_utf8(ahead.take(length, HEADER)?) {
         Ok(name) if !name.is_empty() => Ok(span),
-        _ => Err(EntryError::Text {
-            what: "name of the CSP",
-        }),
+        _ => Err(EntryError::Text { what: "name of the CSP" }),
     }
 }
 
@@ -221,10 +196,6 @@ fn read_body_length(reader: &mut Reader<'_>) -> Result<u32, EntryError> {
     let length = reader.varint(HEADER)?;
     match u32::try_from(length) {
         Ok(short) if short as usize <= BODY_MAX_BYTES => Ok(short),
-        _ => Err(EntryError::TooLarge {
-            what: "body",
-            value: length,
-            limit: BODY_MAX_BYTES as u64,
-        }),
+        _ => Err(EntryError::TooLarge { what: "body", value: length, limit: BODY_MAX_BYTES as u64 }),
     }
 }

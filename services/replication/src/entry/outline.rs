@@ -24,19 +24,12 @@ impl Outline {
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, EntryError> {
         let flags = reader.u8("transaction")?;
         if flags & !flags::KNOWN != 0 {
-            return Err(EntryError::Value {
-                what: "transaction flags",
-                value: u64::from(flags),
-            });
+            return Err(EntryError::Value { what: "transaction flags", value: u64::from(flags) });
         }
         let has = |flag: u8| flags & flag != 0;
         let local = reader.varint("transaction")?;
         let snapshot = reader.varint("transaction")?;
-        let id = if has(flags::ID) {
-            read_id(reader)?
-        } else {
-            Span::default()
-        };
+        let id = if has(flags::ID) { read_id(reader)? } else { Span::default() };
         let results = if has(flags::RESULTS) {
             let length = reader.length("results")?;
             reader.span(length, "results")?
@@ -47,28 +40,14 @@ impl Outline {
         let locked = read_section(reader, has(flags::LOCKED), "locked keys", check_keys)?;
         let reads = read_section(reader, has(flags::READS), "read keys", check_keys)?;
         let ranges = read_section(reader, has(flags::RANGES), "read ranges", check_ranges)?;
-        Ok(Self {
-            flags,
-            local,
-            snapshot,
-            id,
-            results,
-            writes,
-            locked,
-            reads,
-            ranges,
-        })
+        Ok(Self { flags, local, snapshot, id, results, writes, locked, reads, ranges })
     }
 }
 
 fn read_id(reader: &mut Reader<'_>) -> Result<Span, EntryError> {
     let length = usize::from(reader.u8("id")?);
     if length > ID_MAX_BYTES {
-        return Err(EntryError::TooLarge {
-            what: "id",
-            value: length as u64,
-            limit: ID_MAX_BYTES as u64,
-        });
+        return Err(EntryError::TooLarge { what: "id", value: length as u64, limit: ID_MAX_BYTES as u64 });
     }
     let mut ahead = reader.clone();
     let span = reader.span(length, "id")?;

@@ -75,11 +75,7 @@ impl<'a> Transaction<'a> {
     /// The client's id.
     pub fn id(&self) -> Option<&'a str> {
         let id = self.outline.id.of(self.body);
-        if self.has(flags::ID) {
-            std::str::from_utf8(id).ok()
-        } else {
-            None
-        }
+        if self.has(flags::ID) { std::str::from_utf8(id).ok() } else { None }
     }
 
     /// What the client is told.
@@ -116,11 +112,7 @@ impl<'a> Iterator for Writes<'a> {
     type Item = Write<'a>;
 
     fn next(&mut self) -> Option<Write<'a>> {
-        if self.0.is_empty() {
-            None
-        } else {
-            read_write(&mut self.0).ok()
-        }
+        if self.0.is_empty() { None } else { read_write(&mut self.0).ok() }
     }
 }
 
@@ -132,11 +124,7 @@ impl<'a> Iterator for Keys<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        if self.0.is_empty() {
-            None
-        } else {
-            self.0.prefixed("key").ok()
-        }
+        if self.0.is_empty() { None } else { self.0.prefixed("key").ok() }
     }
 }
 
@@ -148,11 +136,7 @@ impl<'a> Iterator for Ranges<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        if self.0.is_empty() {
-            None
-        } else {
-            read_range(&mut self.0).ok()
-        }
+        if self.0.is_empty() { None } else { read_range(&mut self.0).ok() }
     }
 }
 
@@ -163,11 +147,7 @@ pub(super) fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, Entry
     let kind = head & ((1 << kind::BITS) - 1);
     let set = kind == kind::SET || kind == kind::SET_STAMPED;
     let value = if set { Some(reader.prefixed("value")?) } else { None };
-    Ok(Write {
-        key,
-        value,
-        stamped: kind >= kind::DELETE_STAMPED,
-    })
+    Ok(Write { key, value, stamped: kind >= kind::DELETE_STAMPED })
 }
 
 pub(super) fn read_range<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), EntryError> {

@@ -95,11 +95,7 @@ impl<'a> Reader<'a> {
         self.take(length, what)?;
         match (u32::try_from(start), u32::try_from(self.at)) {
             (Ok(start), Ok(end)) => Ok(Span { start, end }),
-            _ => Err(EntryError::TooLarge {
-                what,
-                value: self.at as u64,
-                limit: u64::from(u32::MAX),
-            }),
+            _ => Err(EntryError::TooLarge { what, value: self.at as u64, limit: u64::from(u32::MAX) }),
         }
     }
 }

@@ -53,6 +53,12 @@ impl Gateway {
         self.ledger.lock().in_flight()
     }
 
+    /// The entry that has been on its way for longest.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.ledger.lock().oldest()
+    }
+
     /// The number of the next message.
     #[must_use]
     pub fn next_number(&self) -> u64 {

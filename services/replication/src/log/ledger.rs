@@ -42,6 +42,12 @@ impl<T> Ledger<T> {
         self.waiting.len()
     }
 
+    /// The number of the entry that has been on its way for longest.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.waiting.keys().next().copied()
+    }
+
     /// A message with this number came out of the log: gives what waited for lower ones, which are lost.
     pub fn lost_below(&mut self, number: u64) -> Vec<T> {
         let still_waiting = self.waiting.split_off(&number);

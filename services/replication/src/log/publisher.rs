@@ -79,20 +79,27 @@ impl Publisher {
     /// The next submission; sends empty entries while what is on its way gives no news.
     async fn next(&mut self) -> Option<Submission> {
         loop {
+            let oldest = self.gateway.oldest();
             tokio::select! {
                 submission = self.queue.recv() => return submission,
-                () = tokio::time::sleep(self.options.stall), if self.gateway.in_flight() > 0 => self.send_behind().await,
+                () = tokio::time::sleep(self.options.stall), if oldest.is_some() => self.probe(oldest).await,
             }
         }
     }
 
     async fn wait_for_room(&mut self) {
         while self.gateway.in_flight() >= self.options.in_flight_max {
-            if tokio::time::timeout(self.options.stall, self.gateway.progress()).await.is_err()
-                && self.gateway.in_flight() > 0
-            {
-                self.send_behind().await;
+            let oldest = self.gateway.oldest();
+            if tokio::time::timeout(self.options.stall, self.gateway.progress()).await.is_err() {
+                self.probe(oldest).await;
             }
+        }
+    }
+
+    /// Sends an empty entry behind those on their way, if the oldest of them is still the one that it was.
+    async fn probe(&mut self, oldest: Option<u64>) {
+        if oldest.is_some() && self.gateway.oldest() == oldest {
+            self.send_behind().await;
         }
     }
 

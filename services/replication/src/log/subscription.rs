@@ -60,7 +60,12 @@ impl Subscription {
     ///
     /// # Errors
     /// See [`LogError`].
-    pub async fn open(context: &jetstream::Context, client: &async_nats::Client, stream: &str, next: Position) -> Result<Self, LogError> {
+    pub async fn open(
+        context: &jetstream::Context,
+        client: &async_nats::Client,
+        stream: &str,
+        next: Position,
+    ) -> Result<Self, LogError> {
         let unavailable = |source: async_nats::Error| LogError::Unavailable { stream: stream.to_owned(), source };
         let mut log = context.get_stream(stream).await.map_err(|error| unavailable(error.into()))?;
         let state = log.info().await.map_err(|error| unavailable(error.into()))?.state.clone();

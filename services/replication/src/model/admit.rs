@@ -20,10 +20,7 @@ impl Certifier {
     fn void_reason(&self, entry: &Entry) -> Option<(VoidReason, bool)> {
         if entry.base() < self.state.horizon {
             Some((VoidReason::BaseTooOld, false))
-        } else if self
-            .origins
-            .is_superseded(entry.csp(), entry.incarnation(), entry.number())
-        {
+        } else if self.origins.is_superseded(entry.csp(), entry.incarnation(), entry.number()) {
             Some((VoidReason::Superseded, false))
         } else if self.has_other_log(entry) {
             Some((VoidReason::OtherLog, false))
@@ -58,11 +55,7 @@ impl Certifier {
             return Judged::void(Some(entry), reason, true);
         }
         match self.assembler.take(&entry, message.position) {
-            Assembled::Collected => Judged {
-                entry: Some(entry),
-                outcome: Outcome::Collected,
-                record: None,
-            },
+            Assembled::Collected => Judged { entry: Some(entry), outcome: Outcome::Collected, record: None },
             Assembled::Void(reason) => Judged::void(Some(entry), reason, true),
             Assembled::Complete { body, first_position } => match Batch::decode(body, entry.base()) {
                 Err(_) => Judged::void(Some(entry), VoidReason::Malformed, true),
@@ -75,11 +68,7 @@ impl Certifier {
     }
 
     pub(super) fn register(&mut self, entry: &Entry, position: Position) {
-        let state = OriginState {
-            incarnation: entry.incarnation(),
-            number: entry.number(),
-            position,
-        };
+        let state = OriginState { incarnation: entry.incarnation(), number: entry.number(), position };
         self.origins.register(entry.csp(), state);
     }
 
@@ -87,30 +76,14 @@ impl Certifier {
         let decisions: Vec<Decision> = (0_u32..)
             .zip(batch.iter())
             .map(|(index, transaction)| {
-                let verdict = self.judge(
-                    transaction,
-                    Place {
-                        position: message.position,
-                        index,
-                    },
-                );
+                let verdict = self.judge(transaction, Place { position: message.position, index });
                 let stamped = verdict.is_accepted() && transaction.stamped();
-                Decision {
-                    verdict,
-                    stamp: stamped.then(|| self.next_stamp(message.timestamp_us)),
-                }
+                Decision { verdict, stamp: stamped.then(|| self.next_stamp(message.timestamp_us)) }
             })
             .collect();
-        let refused = decisions
-            .iter()
-            .enumerate()
-            .filter(|(_, decision)| !decision.verdict.is_accepted());
+        let refused = decisions.iter().enumerate().filter(|(_, decision)| !decision.verdict.is_accepted());
         let record = Record::of_refused(refused.map(|(index, _)| index));
-        Judged {
-            entry: Some(entry),
-            outcome: Outcome::Batch(AppliedBatch::new(batch, decisions)),
-            record,
-        }
+        Judged { entry: Some(entry), outcome: Outcome::Batch(AppliedBatch::new(batch, decisions)), record }
     }
 
     fn next_stamp(&mut self, timestamp_us: u64) -> u64 {

@@ -47,12 +47,10 @@ impl Assembler {
         if entry.part() == 0 {
             self.give_up(entry.csp());
             if entry.is_last_part() {
-                return entry
-                    .body()
-                    .map_or(Assembled::Void(VoidReason::Malformed), |body| Assembled::Complete {
-                        body,
-                        first_position: position,
-                    });
+                return entry.body().map_or(Assembled::Void(VoidReason::Malformed), |body| Assembled::Complete {
+                    body,
+                    first_position: position,
+                });
             }
             self.0.insert(entry.csp().into(), Pending::start(entry, position));
             return Assembled::Collected;
@@ -92,12 +90,10 @@ impl Pending {
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), VoidReason> {
-        let expected = self
-            .parts
-            .first()
-            .is_some_and(|first| first.parts() == entry.parts() && first.base() == entry.base())
-            && self.parts.len() == entry.part() as usize
-            && (self.incarnation, self.next_number) == (entry.incarnation(), entry.number());
+        let expected =
+            self.parts.first().is_some_and(|first| first.parts() == entry.parts() && first.base() == entry.base())
+                && self.parts.len() == entry.part() as usize
+                && (self.incarnation, self.next_number) == (entry.incarnation(), entry.number());
         if !expected {
             return Err(VoidReason::Incomplete);
         }
@@ -118,9 +114,6 @@ impl Pending {
                 Err(_) => return Assembled::Void(VoidReason::Malformed),
             }
         }
-        Assembled::Complete {
-            body: body.freeze(),
-            first_position: self.first_position,
-        }
+        Assembled::Complete { body: body.freeze(), first_position: self.first_position }
     }
 }

@@ -115,14 +115,7 @@ impl Certifier {
         self.seal(position, chain);
         debug_assert_eq!(self.validate(), Ok(()));
         let Judged { entry, outcome, record } = judged;
-        Ok(Applied {
-            position,
-            log_time_ms: self.state.log_time_ms,
-            entry,
-            outcome,
-            record,
-            expired_ids,
-        })
+        Ok(Applied { position, log_time_ms: self.state.log_time_ms, entry, outcome, record, expired_ids })
     }
 
     /// Checks that this copy may go on with a message. Changes nothing. An inner error makes the message void.
@@ -130,21 +123,16 @@ impl Certifier {
         let position = message.position;
         let expected = self.state.position + 1;
         if position != expected {
-            return Err(Broken::Sequence {
-                expected,
-                found: position,
-            });
+            return Err(Broken::Sequence { expected, found: position });
         }
         let decoded = Message::decode(message.payload.clone());
         match &decoded {
-            Err(source) if source.is_unreadable() && !(audited && is_checksum(source)) => Err(Broken::Unreadable {
-                position,
-                source: source.clone(),
-            }),
-            Ok(Message::Entry(entry)) if !audited && self.has_other_log(entry) => Err(Broken::OtherLog {
-                position,
-                base: entry.base(),
-            }),
+            Err(source) if source.is_unreadable() && !(audited && is_checksum(source)) => {
+                Err(Broken::Unreadable { position, source: source.clone() })
+            }
+            Ok(Message::Entry(entry)) if !audited && self.has_other_log(entry) => {
+                Err(Broken::OtherLog { position, base: entry.base() })
+            }
             Ok(Message::Entry(entry)) if entry.storage_version() > self.storage_version && self.counts(entry) => {
                 let (ours, theirs) = (self.storage_version, entry.storage_version());
                 Err(Broken::StorageVersion { position, ours, theirs })
@@ -155,12 +143,7 @@ impl Certifier {
 
     fn take_control(&mut self, control: Control) -> Judged {
         let effective = match &control {
-            Control::Define {
-                replication,
-                isolation,
-                ids_kept_ms,
-                ..
-            } => {
+            Control::Define { replication, isolation, ids_kept_ms, .. } => {
                 self.state.replication = *replication;
                 self.state.isolation = *isolation;
                 self.state.ids_kept_ms = *ids_kept_ms;
@@ -174,17 +157,11 @@ impl Certifier {
             Control::Epoch { .. } => false,
             Control::Mark { .. } => true,
         };
-        Judged {
-            entry: None,
-            outcome: Outcome::Control { control, effective },
-            record: None,
-        }
+        Judged { entry: None, outcome: Outcome::Control { control, effective }, record: None }
     }
 
     fn expire_ids(&mut self) -> Vec<Position> {
-        let expired = self
-            .ids
-            .expire(self.state.log_time_ms, self.state.ids_kept_ms, self.limits.ids_max);
+        let expired = self.ids.expire(self.state.log_time_ms, self.state.ids_kept_ms, self.limits.ids_max);
         self.state.ids_horizon = expired.last().copied().unwrap_or(self.state.ids_horizon);
         expired
     }
@@ -208,32 +185,14 @@ impl Certifier {
         let state = &self.state;
         let checks = [
             (state.horizon <= state.position, "horizon <= applied"),
-            (
-                self.window.horizon() == state.horizon(),
-                "the window begins at the horizon",
-            ),
-            (
-                self.window.last_position() == state.position,
-                "the window ends at the applied position",
-            ),
-            (
-                self.window.chain_at(state.position) == Some(state.chain),
-                "the window ends with the chain",
-            ),
-            (
-                state.horizon_log_time_ms <= state.log_time_ms,
-                "log time does not go back",
-            ),
-            (
-                self.ids.last_position().is_none_or(|last| last <= state.position),
-                "ids are of the past",
-            ),
+            (self.window.horizon() == state.horizon(), "the window begins at the horizon"),
+            (self.window.last_position() == state.position, "the window ends at the applied position"),
+            (self.window.chain_at(state.position) == Some(state.chain), "the window ends with the chain"),
+            (state.horizon_log_time_ms <= state.log_time_ms, "log time does not go back"),
+            (self.ids.last_position().is_none_or(|last| last <= state.position), "ids are of the past"),
             (state.ids_horizon <= state.position, "ids expire in the past"),
         ];
-        checks
-            .iter()
-            .find(|(holds, _)| !holds)
-            .map_or(Ok(()), |(_, rule)| Err(rule))
+        checks.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(rule))
     }
 }
 
@@ -256,10 +215,6 @@ fn is_checksum(error: &EntryError) -> bool {
 
 impl Judged {
     pub(super) fn void(entry: Option<Entry>, reason: VoidReason, registered: bool) -> Self {
-        Self {
-            entry,
-            outcome: Outcome::Void(reason),
-            record: Some(Record::Void { registered }),
-        }
+        Self { entry, outcome: Outcome::Void(reason), record: Some(Record::Void { registered }) }
     }
 }

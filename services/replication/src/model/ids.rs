@@ -33,11 +33,7 @@ pub(crate) struct IdTable {
 
 impl IdTable {
     pub(crate) fn new() -> Self {
-        Self {
-            places: HashedMap::new(),
-            hashes: VecDeque::new(),
-            positions: VecDeque::new(),
-        }
+        Self { places: HashedMap::new(), hashes: VecDeque::new(), positions: VecDeque::new() }
     }
 
     /// The accepted transaction that had this id.
@@ -52,11 +48,7 @@ impl IdTable {
         self.hashes.push_back(hash);
         match self.positions.back_mut() {
             Some(last) if last.position == place.position => last.count += 1,
-            _ => self.positions.push_back(Remembered {
-                position: place.position,
-                log_time_ms,
-                count: 1,
-            }),
+            _ => self.positions.push_back(Remembered { position: place.position, log_time_ms, count: 1 }),
         }
     }
 
@@ -78,8 +70,7 @@ impl IdTable {
     fn forget(&mut self, gone: Remembered) {
         for _ in 0..gone.count {
             if let Some(hash) = self.hashes.pop_front() {
-                self.places
-                    .remove_if(hash, |place| unpack(place).position == gone.position);
+                self.places.remove_if(hash, |place| unpack(place).position == gone.position);
             }
         }
     }
@@ -104,8 +95,5 @@ fn pack(place: Place) -> u64 {
 }
 
 fn unpack(packed: u64) -> Place {
-    Place {
-        position: packed >> 16,
-        index: (packed & 0xffff) as u32,
-    }
+    Place { position: packed >> 16, index: (packed & 0xffff) as u32 }
 }

@@ -31,63 +31,38 @@ impl Certifier {
             return Verdict::Duplicate(first);
         }
         if transaction.snapshot() < self.state.horizon {
-            return Verdict::TooOld {
-                horizon: self.state.horizon,
-            };
+            return Verdict::TooOld { horizon: self.state.horizon };
         }
         let serializable = self.state.isolation == Isolation::Serializable;
         if serializable && !transaction.serializable() {
             return Verdict::ReadsUnknown;
         }
         self.hashes.clear();
-        self.hashes
-            .extend(transaction.writes().map(|write| hash_key(write.key)));
+        self.hashes.extend(transaction.writes().map(|write| hash_key(write.key)));
         let conflict = self.written(transaction).or_else(|| self.locked(transaction));
-        let conflict = if serializable {
-            conflict.or_else(|| self.read(transaction))
-        } else {
-            conflict
-        };
+        let conflict = if serializable { conflict.or_else(|| self.read(transaction)) } else { conflict };
         conflict.unwrap_or(Verdict::Accepted)
     }
 
     fn written(&self, transaction: Transaction<'_>) -> Option<Verdict> {
-        let mut keys = transaction
-            .writes()
-            .zip(&self.hashes)
-            .filter(|(write, _)| !write.stamped);
+        let mut keys = transaction.writes().zip(&self.hashes).filter(|(write, _)| !write.stamped);
         let position = keys.find_map(|(_, &hash)| self.window.written_after(hash, transaction.snapshot()))?;
-        Some(Verdict::Conflict {
-            position,
-            cause: Cause::Written,
-        })
+        Some(Verdict::Conflict { position, cause: Cause::Written })
     }
 
     fn locked(&self, transaction: Transaction<'_>) -> Option<Verdict> {
         let after = |key| self.window.written_after(hash_key(key), transaction.snapshot());
         let position = transaction.locked().find_map(after)?;
-        Some(Verdict::Conflict {
-            position,
-            cause: Cause::Locked,
-        })
+        Some(Verdict::Conflict { position, cause: Cause::Locked })
     }
 
     fn read(&self, transaction: Transaction<'_>) -> Option<Verdict> {
         let snapshot = transaction.snapshot();
-        if let Some(position) = transaction
-            .reads()
-            .find_map(|key| self.window.written_after(hash_key(key), snapshot))
-        {
-            return Some(Verdict::Conflict {
-                position,
-                cause: Cause::Read,
-            });
+        if let Some(position) = transaction.reads().find_map(|key| self.window.written_after(hash_key(key), snapshot)) {
+            return Some(Verdict::Conflict { position, cause: Cause::Read });
         }
         let after = |(begin, end)| self.window.range_written_after(begin, end, snapshot);
         let position = transaction.ranges().find_map(after)?;
-        Some(Verdict::Conflict {
-            position,
-            cause: Cause::Range,
-        })
+        Some(Verdict::Conflict { position, cause: Cause::Range })
     }
 }

@@ -53,16 +53,11 @@ pub(crate) struct HashedMap<K, V> {
 
 impl<K: Hashed, V: Copy> HashedMap<K, V> {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..1 << SHARD_BITS).map(|_| HashMap::default()).collect(),
-        }
+        Self { shards: (0..1 << SHARD_BITS).map(|_| HashMap::default()).collect() }
     }
 
     pub(crate) fn get(&self, key: K) -> Option<V> {
-        self.shards
-            .get(shard_of(key))
-            .and_then(|shard| shard.get(&key))
-            .copied()
+        self.shards.get(shard_of(key)).and_then(|shard| shard.get(&key)).copied()
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {

@@ -41,9 +41,7 @@ impl Origins {
 
     /// True if an entry with this number must not count any more.
     pub(crate) fn is_superseded(&self, csp: &str, incarnation: u64, number: u64) -> bool {
-        self.0
-            .get(csp)
-            .is_some_and(|known| (incarnation, number) <= (known.incarnation, known.number))
+        self.0.get(csp).is_some_and(|known| (incarnation, number) <= (known.incarnation, known.number))
     }
 
     pub(crate) fn register(&mut self, csp: &str, state: OriginState) {

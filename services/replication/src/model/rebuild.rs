@@ -62,16 +62,10 @@ impl Rebuild {
         let position = message.position;
         let expected = self.position + 1;
         if position != expected {
-            return Err(Broken::Sequence {
-                expected,
-                found: position,
-            });
+            return Err(Broken::Sequence { expected, found: position });
         }
         if position > self.certifier.state.position {
-            return Err(Broken::Replay {
-                position,
-                reason: "the message is behind the stored position",
-            });
+            return Err(Broken::Replay { position, reason: "the message is behind the stored position" });
         }
         if record != Some(&Record::Void { registered: false }) {
             self.replay_message(&message, record)?;
@@ -88,26 +82,15 @@ impl Rebuild {
         let state = &self.certifier.state;
         let position = self.position;
         if position != state.position {
-            return Err(Broken::Replay {
-                position,
-                reason: "messages are missing",
-            });
+            return Err(Broken::Replay { position, reason: "messages are missing" });
         }
         if self.chain != state.chain {
-            return Err(Broken::Replay {
-                position,
-                reason: "the chain differs",
-            });
+            return Err(Broken::Replay { position, reason: "the chain differs" });
         }
         if self.log_time_ms != state.log_time_ms {
-            return Err(Broken::Replay {
-                position,
-                reason: "log time differs",
-            });
+            return Err(Broken::Replay { position, reason: "log time differs" });
         }
-        self.certifier
-            .validate()
-            .map_err(|reason| Broken::Replay { position, reason })?;
+        self.certifier.validate().map_err(|reason| Broken::Replay { position, reason })?;
         Ok(self.certifier)
     }
 
@@ -137,19 +120,14 @@ impl Rebuild {
             }
             // Parts of an entry that began at or below the horizon: it can never be completed.
             Assembled::Collected | Assembled::Void(_) if !entry.is_last_part() => Ok(()),
-            _ => Err(Broken::Replay {
-                position,
-                reason: "an entry that counted cannot be put together",
-            }),
+            _ => Err(Broken::Replay { position, reason: "an entry that counted cannot be put together" }),
         }
     }
 }
 
 fn replay_writes(certifier: &mut Certifier, batch: &Batch, record: Option<&Record>) {
-    let accepted = batch
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !record.is_some_and(|record| record.is_refused(*index)));
+    let accepted =
+        batch.iter().enumerate().filter(|(index, _)| !record.is_some_and(|record| record.is_refused(*index)));
     for write in accepted.flat_map(|(_, transaction)| transaction.writes()) {
         certifier.window.write(hash_key(write.key), write.key);
     }

@@ -66,11 +66,7 @@ impl Runs {
         self.open_weight += keys + 1;
         if self.open_weight >= RUN_WEIGHT {
             self.open_weight = 0;
-            self.complete.push_back(Run {
-                first: self.open_first,
-                last: position,
-                sorted: OnceLock::new(),
-            });
+            self.complete.push_back(Run { first: self.open_first, last: position, sorted: OnceLock::new() });
         }
     }
 

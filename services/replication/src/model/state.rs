@@ -75,11 +75,7 @@ impl AppliedState {
     }
 
     pub(super) fn horizon(&self) -> Horizon {
-        Horizon {
-            position: self.horizon,
-            chain: self.horizon_chain,
-            log_time_ms: self.horizon_log_time_ms,
-        }
+        Horizon { position: self.horizon, chain: self.horizon_chain, log_time_ms: self.horizon_log_time_ms }
     }
 
     /// The bytes to store.
@@ -101,9 +97,7 @@ impl AppliedState {
             self.horizon,
             self.horizon_log_time_ms,
         ];
-        numbers
-            .into_iter()
-            .for_each(|number| wire::put_varint(&mut bytes, number));
+        numbers.into_iter().for_each(|number| wire::put_varint(&mut bytes, number));
         wire::put_prefixed(&mut bytes, self.primary.as_deref().unwrap_or_default().as_bytes());
         bytes
     }
@@ -121,22 +115,11 @@ impl AppliedState {
     fn read(reader: &mut wire::Reader<'_>) -> Result<Self, EntryError> {
         let flags = reader.u8(STATE)?;
         if flags > 3 {
-            return Err(EntryError::Value {
-                what: STATE,
-                value: u64::from(flags),
-            });
+            return Err(EntryError::Value { what: STATE, value: u64::from(flags) });
         }
         let state = Self {
-            replication: if flags & 1 == 0 {
-                Replication::Primary
-            } else {
-                Replication::Peer
-            },
-            isolation: if flags & 2 == 0 {
-                Isolation::Serializable
-            } else {
-                Isolation::Snapshot
-            },
+            replication: if flags & 1 == 0 { Replication::Primary } else { Replication::Peer },
+            isolation: if flags & 2 == 0 { Isolation::Serializable } else { Isolation::Snapshot },
             chain: Chain::from_bytes(reader.array(STATE)?),
             horizon_chain: Chain::from_bytes(reader.array(STATE)?),
             position: reader.varint(STATE)?,

@@ -151,23 +151,12 @@ impl Window {
             None => (self.open_first_write, self.open_writes),
         };
         let from = (first_write - self.forgotten_writes) as usize;
-        let ends = self
-            .written
-            .range(from..from + writes as usize)
-            .map(|written| written.end);
-        ends.scan(0, move |start, end| {
-            Some(KeyPlace {
-                position,
-                start: std::mem::replace(start, end),
-                end,
-            })
-        })
+        let ends = self.written.range(from..from + writes as usize).map(|written| written.end);
+        ends.scan(0, move |start, end| Some(KeyPlace { position, start: std::mem::replace(start, end), end }))
     }
 
     fn key(&self, place: KeyPlace) -> &[u8] {
-        let keys = self
-            .sealed(place.position)
-            .map_or(self.open_keys.as_slice(), |sealed| &sealed.keys);
+        let keys = self.sealed(place.position).map_or(self.open_keys.as_slice(), |sealed| &sealed.keys);
         keys.get(place.start as usize..place.end as usize).unwrap_or_default()
     }
 
@@ -182,10 +171,7 @@ impl Window {
         self.last_written.insert(hash, position);
         self.open_keys.extend_from_slice(key);
         // An entry is at most `TRANSACTION_MAX_BYTES`.
-        self.written.push_back(Written {
-            hash,
-            end: self.open_keys.len() as u32,
-        });
+        self.written.push_back(Written { hash, end: self.open_keys.len() as u32 });
         self.open_writes += 1;
     }
 
@@ -205,13 +191,8 @@ impl Window {
     /// Ends the position that is being applied.
     pub(crate) fn seal(&mut self, chain: Chain, log_time_ms: u64) {
         let keys: Box<[u8]> = self.open_keys.as_slice().into();
-        let sealed = Remembered {
-            chain,
-            log_time_ms,
-            keys,
-            first_write: self.open_first_write,
-            writes: self.open_writes,
-        };
+        let sealed =
+            Remembered { chain, log_time_ms, keys, first_write: self.open_first_write, writes: self.open_writes };
         self.cost_bytes += sealed.cost_bytes();
         self.positions.push_back(sealed);
         self.runs.seal(self.last_position(), self.open_writes as usize);
@@ -254,11 +235,7 @@ impl Window {
         }
         self.forgotten_writes += u64::from(first.writes);
         self.runs.forget_up_to(position);
-        self.horizon = Horizon {
-            position,
-            chain: first.chain,
-            log_time_ms: first.log_time_ms,
-        };
+        self.horizon = Horizon { position, chain: first.chain, log_time_ms: first.log_time_ms };
         true
     }
 }

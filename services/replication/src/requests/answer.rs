@@ -94,12 +94,16 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
         StatementError::TransactionStatement(_) => reply(ErrorCode::TransactionStatement, error.to_string()),
         StatementError::Unsupported(_) => reply(ErrorCode::Unsupported, error.to_string()),
         StatementError::ReadOnly => reply(ErrorCode::ReadOnly, error.to_string()),
-        StatementError::Statement { index, message } => reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index),
+        StatementError::Statement { index, message } => {
+            reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index)
+        }
         StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
         StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, error.to_string()),
         StatementError::Deadline => reply(ErrorCode::DeadlineExceeded, format!("{error}: nothing was written")),
         StatementError::ShuttingDown => reply(ErrorCode::ShuttingDown, error.to_string()),
-        StatementError::OutcomeUnknown(_) => reply(ErrorCode::OutcomeUnknown, format!("{error}: ask again with the same id")),
+        StatementError::OutcomeUnknown(_) => {
+            reply(ErrorCode::OutcomeUnknown, format!("{error}: ask again with the same id"))
+        }
         StatementError::Failed(message) => reply(ErrorCode::Internal, message.clone()),
     }
 }

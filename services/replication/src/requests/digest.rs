@@ -37,11 +37,13 @@ pub async fn digest(member: Arc<Member>, asked: Asked) {
     };
     match taken {
         Some(taken) => {
-            let reply = DigestReply { position: taken.position, keys: taken.keys, digest: format!("{:032x}", taken.hash) };
+            let reply =
+                DigestReply { position: taken.position, keys: taken.keys, digest: format!("{:032x}", taken.hash) };
             asked.answer(&member, reply.encode()).await;
         }
         None => {
-            let message = "no digest was taken there in time: ask one copy without a position, and the others for its position";
+            let message =
+                "no digest was taken there in time: ask one copy without a position, and the others for its position";
             answer_error(&asked, &member, ErrorReply::new(None, ErrorCode::NotFound, message)).await;
         }
     }

@@ -39,7 +39,11 @@ async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Inst
         return Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::PositionNotReached, message));
     }
     let Some(database) = member.database.get() else {
-        return Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::Unavailable, "the copy is not open yet: ask again"));
+        return Err(ErrorReply::new(
+            Some(id.to_owned()),
+            ErrorCode::Unavailable,
+            "the copy is not open yet: ask again",
+        ));
     };
     let request = Request::new(None);
     let call = Call {
@@ -67,7 +71,9 @@ async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant)
             Some(max_lag_ms) => {
                 let lag_ms = member.freshness.lag_ms(view.position(), Instant::now());
                 lag_ms <= max_lag_ms
-                    || view.reached(member.freshness.log_end(), deadline.min(Instant::now() + Duration::from_secs(60))).await
+                    || view
+                        .reached(member.freshness.log_end(), deadline.min(Instant::now() + Duration::from_secs(60)))
+                        .await
             }
         },
     }

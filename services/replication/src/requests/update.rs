@@ -63,7 +63,8 @@ async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
     let attempt = asked.header(header::ATTEMPT).and_then(|attempt| attempt.parse::<u32>().ok()).unwrap_or(1);
     let Some(reply) = asked.reply.clone().filter(|_| attempt <= HANDED_ON_MAX) else {
         let message = format!("this CSP is not the primary, {primary} is: send the request again");
-        return answer_error(&asked, member, ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message)).await;
+        return answer_error(&asked, member, ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message))
+            .await;
     };
     let mut headers: HeaderMap = asked.headers.clone();
     headers.insert(header::ATTEMPT, (attempt + 1).to_string().as_str());
@@ -112,7 +113,8 @@ impl Update<'_> {
                     continue;
                 }
             }
-            if self.asked_before && barrier(self.member, self.deadline).await
+            if self.asked_before
+                && barrier(self.member, self.deadline).await
                 && let Some(first) = self.first_outcome().await
             {
                 return Ok(first);
@@ -122,7 +124,8 @@ impl Update<'_> {
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
-        let database = self.member.database.get().ok_or_else(|| StatementError::Failed("the copy is not open yet".to_owned()))?;
+        let database =
+            self.member.database.get().ok_or_else(|| StatementError::Failed("the copy is not open yet".to_owned()))?;
         let call = Call {
             ns: self.request.ns.clone(),
             db: self.request.db.clone(),

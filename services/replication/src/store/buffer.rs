@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use holdfast_storage::{Copy, CopyError, is_changefeed_placeholder, place_stamp, reserved};
+use holdfast_storage::{Copy, CopyError, KeyWrite, is_changefeed_placeholder, place_stamp, reserved};
 
 use super::kept_ids::{KeptId, KeptIds};
 use crate::model::{Applied, AppliedBatch, AppliedState, Outcome, Position};
@@ -54,14 +54,23 @@ impl ApplyBuffer {
 
     /// The keys that the gathered transactions write.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.batches.iter().flat_map(|batch| batch.accepted()).flat_map(|(_, transaction, _)| transaction.writes()).map(|write| write.key)
+        self.batches
+            .iter()
+            .flat_map(|batch| batch.accepted())
+            .flat_map(|(_, transaction, _)| transaction.writes())
+            .map(|write| write.key)
     }
 
     /// Writes everything, with the state after the last message, and empties the buffer.
     ///
     /// # Errors
     /// When the copy cannot be written; nothing was applied then, and the CSP must stop.
-    pub async fn write(&mut self, copy: &Copy, state: &AppliedState, refusals: &mut BTreeSet<Position>) -> Result<(), CopyError> {
+    pub async fn write(
+        &mut self,
+        copy: &Copy,
+        state: &AppliedState,
+        refusals: &mut BTreeSet<Position>,
+    ) -> Result<(), CopyError> {
         while let Some(first) = refusals.first().copied().filter(|first| *first <= state.horizon) {
             refusals.remove(&first);
             self.own.push((reserved::at(reserved::VERDICTS, first), None));
@@ -79,7 +88,7 @@ impl ApplyBuffer {
 
 impl ApplyBuffer {
     /// Everything in the order in which it is to be written: data, then what we keep ourselves, then the state.
-    fn writes<'a>(&'a self, applied: &'a [u8]) -> Vec<(Cow<'a, [u8]>, Option<&'a [u8]>)> {
+    fn writes<'a>(&'a self, applied: &'a [u8]) -> Vec<KeyWrite<'a>> {
         let mut writes = Vec::with_capacity(256);
         for batch in &self.batches {
             for (_, transaction, stamp) in batch.accepted() {

@@ -31,17 +31,11 @@ fn a_dead_process_is_unavailable_at_no_responders() {
     let mut detector = detector();
     detector.heartbeat(CspState::Available, 0);
     let effects = ticks(&mut detector, 100, 800);
-    assert_eq!(
-        effects,
-        [changed(CspState::Suspect, "heartbeats missed"), Effect::AskStatus { question: 1 }]
-    );
+    assert_eq!(effects, [changed(CspState::Suspect, "heartbeats missed"), Effect::AskStatus { question: 1 }]);
     let effects = detector.status(1, StatusOutcome::NoResponders, 801);
     assert_eq!(effects, [changed(CspState::Unavailable, "heartbeats missed and no responders")]);
     assert_eq!(ticks(&mut detector, 900, 5_000), []);
-    assert_eq!(
-        detector.heartbeat(CspState::CatchingUp, 5_050),
-        [changed(CspState::CatchingUp, "heartbeat received")]
-    );
+    assert_eq!(detector.heartbeat(CspState::CatchingUp, 5_050), [changed(CspState::CatchingUp, "heartbeat received")]);
 }
 
 #[test]

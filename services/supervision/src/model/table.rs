@@ -80,10 +80,7 @@ pub const TABLE: [Row; 20] = {
 
 /// What follows from `signal`; the table is total, so there is always a row.
 pub fn next(from: Belief, signal: Signal) -> Row {
-    TABLE
-        .into_iter()
-        .find(|row| row.from == from && row.on == signal)
-        .unwrap_or(row(from, signal, from, ""))
+    TABLE.into_iter().find(|row| row.from == from && row.on == signal).unwrap_or(row(from, signal, from, ""))
 }
 
 /// Whether a decided state is written over the one that is written. Supervisors tick at different moments: the suspicion of

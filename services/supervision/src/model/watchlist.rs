@@ -3,8 +3,8 @@
 //! Definitions say who is watched. A CSP that leaves the definitions is forgotten; one that stays keeps what is known of it.
 
 use super::detector::{Detector, Effect, Policy, StatusOutcome};
-use holdfast_schemas::message::CspState;
 use super::table::Belief;
+use holdfast_schemas::message::CspState;
 use std::collections::BTreeMap;
 
 /// The cause of a state that is said again.
@@ -64,10 +64,7 @@ impl Watchlist {
 
     /// Time passes for everybody.
     pub fn tick(&mut self, connected: bool, now_ms: u64) -> Vec<Task> {
-        self.detectors
-            .iter_mut()
-            .flat_map(|(key, detector)| tasks(key, detector.tick(connected, now_ms)))
-            .collect()
+        self.detectors.iter_mut().flat_map(|(key, detector)| tasks(key, detector.tick(connected, now_ms))).collect()
     }
 
     /// Says again what those report who report. What somebody else wrote by mistake, and did not live to correct, is put right

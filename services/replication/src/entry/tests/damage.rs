@@ -44,10 +44,7 @@ fn apply(bytes: &[u8], damages: &[Damage]) -> Vec<u8> {
 
 /// Goes through all that was decoded: no view may panic.
 fn read_all(batch: &Batch) -> usize {
-    batch
-        .iter()
-        .map(|transaction| format!("{:?}", Owned::of(transaction)).len())
-        .sum()
+    batch.iter().map(|transaction| format!("{:?}", Owned::of(transaction)).len()).sum()
 }
 
 fn with_right_checksum(mut bytes: Vec<u8>) -> Bytes {
@@ -120,9 +117,6 @@ fn every_cut_is_an_error() {
     for length in 1..message.len() {
         let cut = with_right_checksum(message[..length].to_vec());
         let opened = Entry::decode(cut).and_then(|entry| Batch::decode(entry.body()?, u64::MAX));
-        assert!(
-            matches!(opened, Err(EntryError::Truncated { .. } | EntryError::Checksum { .. })),
-            "cut at {length}"
-        );
+        assert!(matches!(opened, Err(EntryError::Truncated { .. } | EntryError::Checksum { .. })), "cut at {length}");
     }
 }

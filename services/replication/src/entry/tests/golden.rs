@@ -28,28 +28,15 @@ fn all_fields() -> Vec<Owned> {
 }
 
 fn large() -> Vec<Owned> {
-    let writes = (0..60_u32).map(|n| {
-        (
-            format!("/*table*row{n:04}").into_bytes(),
-            Some(vec![n as u8; 40]),
-            false,
-        )
-    });
-    vec![Owned {
-        writes: writes.collect(),
-        ..blank()
-    }]
+    let writes = (0..60_u32).map(|n| (format!("/*table*row{n:04}").into_bytes(), Some(vec![n as u8; 40]), false));
+    vec![Owned { writes: writes.collect(), ..blank() }]
 }
 
 #[test]
 fn version_1_plain() {
     let message: &[u8] = include_bytes!("../../../fixtures/entry/v1/plain.bin");
     check(&[message], &all_fields());
-    assert_eq!(
-        seal(&all_fields(), 1 << 20),
-        [message],
-        "plain bodies are also encoded as they were"
-    );
+    assert_eq!(seal(&all_fields(), 1 << 20), [message], "plain bodies are also encoded as they were");
 }
 
 #[test]
@@ -72,16 +59,7 @@ fn check(messages: &[&'static [u8]], expected: &[Owned]) {
     let decoded: Vec<Owned> = open(&messages).unwrap().iter().map(Owned::of).collect();
     assert_eq!(decoded, expected);
     let outside = crate::entry::Entry::decode(messages[0].clone()).unwrap();
-    assert_eq!(
-        (outside.csp(), outside.number(), outside.base()),
-        (HEADER.csp, HEADER.number, HEADER.base)
-    );
-    assert_eq!(
-        (outside.epoch(), outside.incarnation()),
-        (HEADER.epoch, HEADER.incarnation)
-    );
-    assert_eq!(
-        (outside.storage_version(), outside.base_chain()),
-        (HEADER.storage_version, HEADER.base_chain)
-    );
+    assert_eq!((outside.csp(), outside.number(), outside.base()), (HEADER.csp, HEADER.number, HEADER.base));
+    assert_eq!((outside.epoch(), outside.incarnation()), (HEADER.epoch, HEADER.incarnation));
+    assert_eq!((outside.storage_version(), outside.base_chain()), (HEADER.storage_version, HEADER.base_chain));
 }

@@ -11,25 +11,10 @@ fn a_refused_transaction_leaves_the_batch_as_it_was() {
     let mut encoder = BatchEncoder::new();
     blank().push_to(&mut encoder).unwrap();
     let before = encoder.length();
-    let too_long = Owned {
-        id: Some("i".repeat(129)),
-        ..blank()
-    };
-    assert!(matches!(
-        too_long.push_to(&mut encoder),
-        Err(EntryError::TooLarge { what: "id", .. })
-    ));
-    let huge = Owned {
-        writes: vec![(Vec::new(), Some(vec![0; TRANSACTION_MAX_BYTES]), false)],
-        ..blank()
-    };
-    assert!(matches!(
-        huge.push_to(&mut encoder),
-        Err(EntryError::TooLarge {
-            what: "transaction",
-            ..
-        })
-    ));
+    let too_long = Owned { id: Some("i".repeat(129)), ..blank() };
+    assert!(matches!(too_long.push_to(&mut encoder), Err(EntryError::TooLarge { what: "id", .. })));
+    let huge = Owned { writes: vec![(Vec::new(), Some(vec![0; TRANSACTION_MAX_BYTES]), false)], ..blank() };
+    assert!(matches!(huge.push_to(&mut encoder), Err(EntryError::TooLarge { what: "transaction", .. })));
     assert_eq!((encoder.length(), encoder.transactions()), (before, 1));
 }
 
@@ -39,39 +24,18 @@ fn the_number_of_transactions_is_bounded() {
     for _ in 0..TRANSACTIONS_MAX {
         blank().push_to(&mut encoder).unwrap();
     }
-    assert!(matches!(
-        blank().push_to(&mut encoder),
-        Err(EntryError::TooLarge {
-            what: "transactions",
-            ..
-        })
-    ));
-    let body = Entry::decode(encoder.finish(&HEADER, 8 << 20).unwrap()[0].clone())
-        .unwrap()
-        .body()
-        .unwrap();
+    assert!(matches!(blank().push_to(&mut encoder), Err(EntryError::TooLarge { what: "transactions", .. })));
+    let body = Entry::decode(encoder.finish(&HEADER, 8 << 20).unwrap()[0].clone()).unwrap().body().unwrap();
     assert_eq!(Batch::decode(body.clone(), u64::MAX).unwrap().len(), TRANSACTIONS_MAX);
     let one_more = [&body[..], &body[..body.len() / TRANSACTIONS_MAX]].concat();
-    assert!(matches!(
-        Batch::decode(one_more.into(), u64::MAX),
-        Err(EntryError::TooLarge {
-            what: "transactions",
-            ..
-        })
-    ));
+    assert!(matches!(Batch::decode(one_more.into(), u64::MAX), Err(EntryError::TooLarge { what: "transactions", .. })));
 }
 
 #[test]
 fn a_snapshot_ahead_of_the_base_is_malformed() {
-    let body = Entry::decode(seal(&[Owned { snapshot: 9, ..blank() }], 1_000)[0].clone())
-        .unwrap()
-        .body()
-        .unwrap();
+    let body = Entry::decode(seal(&[Owned { snapshot: 9, ..blank() }], 1_000)[0].clone()).unwrap().body().unwrap();
     assert!(Batch::decode(body.clone(), 9).is_ok());
-    assert_eq!(
-        Batch::decode(body, 8),
-        Err(EntryError::SnapshotAfterBase { snapshot: 9, base: 8 })
-    );
+    assert_eq!(Batch::decode(body, 8), Err(EntryError::SnapshotAfterBase { snapshot: 9, base: 8 }));
 }
 
 #[test]
@@ -86,22 +50,12 @@ fn names_are_bounded() {
 #[test]
 fn a_stated_length_is_checked_before_memory_is_taken() {
     // A compressed body of one byte that claims to be large.
-    let message = seal(
-        &[Owned {
-            writes: vec![(vec![1; 2_000], None, false)],
-            ..blank()
-        }],
-        1 << 20,
-    )[0]
-    .clone();
+    let message = seal(&[Owned { writes: vec![(vec![1; 2_000], None, false)], ..blank() }], 1 << 20)[0].clone();
     let entry = Entry::decode(message.clone()).unwrap();
     let stated = entry.body_length() as u64;
     let mut prefix = Vec::new();
     put_varint(&mut prefix, stated);
-    let at = message
-        .windows(prefix.len())
-        .position(|window| window == prefix)
-        .unwrap();
+    let at = message.windows(prefix.len()).position(|window| window == prefix).unwrap();
     let forge = |length: u64| {
         let mut forged = message[..at].to_vec();
         put_varint(&mut forged, length);
@@ -117,22 +71,8 @@ fn a_stated_length_is_checked_before_memory_is_taken() {
 #[test]
 fn the_largest_transaction_fits_in_parts() {
     let value = TRANSACTION_MAX_BYTES - 100;
-    let large = Owned {
-        writes: vec![(b"key".to_vec(), Some(vec![1; value]), false)],
-        ..blank()
-    };
+    let large = Owned { writes: vec![(b"key".to_vec(), Some(vec![1; value]), false)], ..blank() };
     let messages = seal(std::slice::from_ref(&large), 512 << 10);
     assert_eq!(messages.len(), 128);
-    assert_eq!(
-        open(&messages)
-            .unwrap()
-            .get(0)
-            .unwrap()
-            .writes()
-            .next()
-            .unwrap()
-            .value
-            .map(<[u8]>::len),
-        Some(value)
-    );
+    assert_eq!(open(&messages).unwrap().get(0).unwrap().writes().next().unwrap().value.map(<[u8]>::len), Some(value));
 }

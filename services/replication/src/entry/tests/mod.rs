@@ -36,23 +36,16 @@ impl Owned {
             id: self.id.as_deref(),
             results: self.results.as_deref(),
         };
-        let writes = self.writes.iter().map(|(key, value, stamped)| Write {
-            key,
-            value: value.as_deref(),
-            stamped: *stamped,
-        });
-        let ranges = self
-            .ranges
-            .iter()
-            .map(|(begin, end)| (begin.as_slice(), end.as_slice()));
+        let writes =
+            self.writes.iter().map(|(key, value, stamped)| Write { key, value: value.as_deref(), stamped: *stamped });
+        let ranges = self.ranges.iter().map(|(begin, end)| (begin.as_slice(), end.as_slice()));
         let [locked, reads] = [&self.locked, &self.reads].map(|keys| keys.iter().map(Vec::as_slice));
         encoder.push(&head, writes, locked, reads, ranges)
     }
 
     pub fn of(transaction: Transaction<'_>) -> Self {
-        let writes = transaction
-            .writes()
-            .map(|write| (write.key.to_vec(), write.value.map(<[u8]>::to_vec), write.stamped));
+        let writes =
+            transaction.writes().map(|write| (write.key.to_vec(), write.value.map(<[u8]>::to_vec), write.stamped));
         Self {
             local: transaction.local(),
             snapshot: transaction.snapshot(),
@@ -63,10 +56,7 @@ impl Owned {
             writes: writes.collect(),
             locked: transaction.locked().map(<[u8]>::to_vec).collect(),
             reads: transaction.reads().map(<[u8]>::to_vec).collect(),
-            ranges: transaction
-                .ranges()
-                .map(|(begin, end)| (begin.to_vec(), end.to_vec()))
-                .collect(),
+            ranges: transaction.ranges().map(|(begin, end)| (begin.to_vec(), end.to_vec())).collect(),
         }
     }
 }
@@ -107,21 +97,11 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 
 pub(super) fn transaction() -> impl Strategy<Value = Owned> {
     let head = (any::<u64>(), any::<u64>(), any::<bool>(), any::<bool>());
-    let text = (
-        proptest::option::of("[a-zA-Z0-9é]{1,40}"),
-        proptest::option::of(vec(any::<u8>(), 0..60)),
-    );
-    let writes = vec(
-        (
-            key(),
-            proptest::option::of(vec(any::<u8>(), 0..200)),
-            proptest::bool::weighted(0.1),
-        ),
-        0..6,
-    );
+    let text = (proptest::option::of("[a-zA-Z0-9é]{1,40}"), proptest::option::of(vec(any::<u8>(), 0..60)));
+    let writes = vec((key(), proptest::option::of(vec(any::<u8>(), 0..200)), proptest::bool::weighted(0.1)), 0..6);
     let reads = (vec(key(), 0..3), vec(key(), 0..3), vec((key(), key()), 0..3));
-    (head, text, writes, reads).prop_map(
-        |((local, snapshot, stamped, serializable), (id, results), writes, reads)| Owned {
+    (head, text, writes, reads).prop_map(|((local, snapshot, stamped, serializable), (id, results), writes, reads)| {
+        Owned {
             local,
             snapshot,
             stamped: stamped || writes.iter().any(|write| write.2),
@@ -132,6 +112,6 @@ pub(super) fn transaction() -> impl Strategy<Value = Owned> {
             locked: reads.0,
             reads: reads.1,
             ranges: reads.2,
-        },
-    )
+        }
+    })
 }

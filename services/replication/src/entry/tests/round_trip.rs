@@ -28,15 +28,9 @@ proptest! {
 fn the_outside_comes_back_as_it_was() {
     let entry = Entry::decode(seal(&[], 1_000)[0].clone()).unwrap();
     assert_eq!(entry.csp(), HEADER.csp);
-    assert_eq!(
-        (entry.epoch(), entry.incarnation(), entry.number()),
-        (HEADER.epoch, HEADER.incarnation, HEADER.number)
-    );
+    assert_eq!((entry.epoch(), entry.incarnation(), entry.number()), (HEADER.epoch, HEADER.incarnation, HEADER.number));
     assert_eq!((entry.base(), entry.base_chain()), (HEADER.base, HEADER.base_chain));
-    assert_eq!(
-        (entry.storage_version(), entry.body_length()),
-        (HEADER.storage_version, 0)
-    );
+    assert_eq!((entry.storage_version(), entry.body_length()), (HEADER.storage_version, 0));
 }
 
 #[test]
@@ -46,22 +40,14 @@ fn bodies_are_packed_when_that_pays() {
         ..Owned::of(open(&seal(&[blank()], 1_000)).unwrap().get(0).unwrap())
     };
     let repeated = seal(&[with_value(vec![7; 4_000])], 1 << 20);
-    assert!(
-        repeated[0].len() < 400,
-        "repeated bytes take {} bytes",
-        repeated[0].len()
-    );
+    assert!(repeated[0].len() < 400, "repeated bytes take {} bytes", repeated[0].len());
     let mut noise = 1_u32;
     let random = (0..4_000).map(|_| {
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (noise >> 24) as u8
     });
     let random = seal(&[with_value(random.collect())], 1 << 20);
-    assert!(
-        (4_000..4_200).contains(&random[0].len()),
-        "noise takes {} bytes",
-        random[0].len()
-    );
+    assert!((4_000..4_200).contains(&random[0].len()), "noise takes {} bytes", random[0].len());
 }
 
 #[test]
@@ -87,11 +73,9 @@ fn control_messages_are_told_apart() {
     for foreign in ["", "hello", "{", "{}", r#"{"kind":5}"#, r#"{"name":"define"}"#] {
         assert!(matches!(decode(foreign), Ok(Message::Foreign)), "{foreign}");
     }
-    for unknown in [
-        r#"{"kind":"merge"}"#,
-        r#"{"kind":"epoch","epoch":2}"#,
-        r#"{"kind":"epoch","epoch":-1,"primary":"a"}"#,
-    ] {
+    for unknown in
+        [r#"{"kind":"merge"}"#, r#"{"kind":"epoch","epoch":2}"#, r#"{"kind":"epoch","epoch":-1,"primary":"a"}"#]
+    {
         assert!(decode(unknown).is_err_and(|error| error.is_unreadable()), "{unknown}");
     }
 }

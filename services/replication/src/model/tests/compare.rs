@@ -22,25 +22,12 @@ pub(super) fn difference(log: &Log, sabotage: Sabotage) -> Option<String> {
             Err(broken) => return Some(format!("position {}: {broken}", message.position)),
         };
         let state = certifier.state();
-        let ours = (
-            state.log_time_ms,
-            state.stamp,
-            state.epoch,
-            state.primary.clone(),
-            state.horizon,
-        );
-        let theirs = (
-            reference.log_time_ms,
-            reference.stamp,
-            reference.epoch,
-            reference.primary.clone(),
-            reference.horizon,
-        );
+        let ours = (state.log_time_ms, state.stamp, state.epoch, state.primary.clone(), state.horizon);
+        let theirs =
+            (reference.log_time_ms, reference.stamp, reference.epoch, reference.primary.clone(), reference.horizon);
         if seen != expected || ours != theirs {
             let position = message.position;
-            return Some(format!(
-                "position {position}: {seen:?} but should be {expected:?}; {ours:?}, {theirs:?}"
-            ));
+            return Some(format!("position {position}: {seen:?} but should be {expected:?}; {ours:?}, {theirs:?}"));
         }
         certifier.validate().unwrap();
     }

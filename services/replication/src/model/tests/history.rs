@@ -87,13 +87,8 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
-        let mut play = Self {
-            log: Log::default(),
-            processes: Vec::new(),
-            under_way: Vec::new(),
-            incarnations: 0,
-            now_ms: 10_000,
-        };
+        let mut play =
+            Self { log: Log::default(), processes: Vec::new(), under_way: Vec::new(), incarnations: 0, now_ms: 10_000 };
         play.define(true, true, 2_000);
         CSPS.iter().for_each(|csp| play.start(csp));
         play
@@ -101,27 +96,13 @@ impl Play {
 
     fn start(&mut self, csp: &'static str) {
         self.incarnations += 1;
-        self.processes.push(Process {
-            csp,
-            incarnation: self.incarnations,
-            number: 0,
-            applied: 0,
-        });
+        self.processes.push(Process { csp, incarnation: self.incarnations, number: 0, applied: 0 });
     }
 
     fn define(&mut self, peer: bool, serializable: bool, ids_kept_ms: u64) {
         let replication = if peer { Replication::Peer } else { Replication::Primary };
-        let isolation = if serializable {
-            Isolation::Serializable
-        } else {
-            Isolation::Snapshot
-        };
-        self.append(control(Control::Define {
-            group: "g".to_owned(),
-            replication,
-            isolation,
-            ids_kept_ms,
-        }));
+        let isolation = if serializable { Isolation::Serializable } else { Isolation::Snapshot };
+        self.append(control(Control::Define { group: "g".to_owned(), replication, isolation, ids_kept_ms }));
     }
 
     fn append(&mut self, letter: Letter) {
@@ -130,12 +111,7 @@ impl Play {
 
     fn act(&mut self, action: &Action) {
         match action {
-            Action::Seal {
-                process,
-                reads_on,
-                drafts,
-                split,
-            } => self.seal(*process, *reads_on, drafts, *split),
+            Action::Seal { process, reads_on, drafts, split } => self.seal(*process, *reads_on, drafts, *split),
             Action::Arrive { which, again, after_ms } => self.arrive(*which, *again, *after_ms),
             Action::Lose { which } if !self.under_way.is_empty() => {
                 self.under_way.remove(which % self.under_way.len());
@@ -146,27 +122,14 @@ impl Play {
                 self.processes.retain(|process| *zombie || process.csp != csp);
                 self.start(csp);
             }
-            Action::Define {
-                peer,
-                serializable,
-                ids_kept_ms,
-            } => self.define(*peer, *serializable, *ids_kept_ms),
+            Action::Define { peer, serializable, ids_kept_ms } => self.define(*peer, *serializable, *ids_kept_ms),
             Action::Epoch { rise, primary } => {
                 let epoch = (self.log.epoch_at(self.log.end()) + rise).saturating_sub(1);
-                self.append(control(Control::Epoch {
-                    epoch,
-                    primary: CSPS[primary % CSPS.len()].to_owned(),
-                }));
+                self.append(control(Control::Epoch { epoch, primary: CSPS[primary % CSPS.len()].to_owned() }));
             }
             Action::Mark => self.append(control(Control::Mark { id: "mark".to_owned() })),
-            Action::Foreign => self.append(Letter {
-                payload: b"hello".as_slice().into(),
-                sent: Sent::Foreign,
-            }),
-            Action::Damaged => self.append(Letter {
-                payload: [0xB7].as_slice().into(),
-                sent: Sent::Damaged,
-            }),
+            Action::Foreign => self.append(Letter { payload: b"hello".as_slice().into(), sent: Sent::Foreign }),
+            Action::Damaged => self.append(Letter { payload: [0xB7].as_slice().into(), sent: Sent::Damaged }),
         }
     }
 
@@ -199,49 +162,29 @@ impl Play {
             return;
         }
         // Mostly in order, or entries of many parts would never be complete.
-        let which = if which.is_multiple_of(4) {
-            which % self.under_way.len()
-        } else {
-            0
-        };
+        let which = if which.is_multiple_of(4) { which % self.under_way.len() } else { 0 };
         let letter = self.under_way[which].clone();
         if !again {
             self.under_way.remove(which);
         }
         // Now and then the clock of the log's leader goes back.
-        self.now_ms = if after_ms == 13 {
-            self.now_ms - 500
-        } else {
-            self.now_ms + after_ms
-        };
+        self.now_ms = if after_ms == 13 { self.now_ms - 500 } else { self.now_ms + after_ms };
         self.append(letter);
     }
 }
 
 impl Draft {
     fn at(&self, base: u64) -> Meant {
-        let snapshot = if self.ahead {
-            base + 1
-        } else {
-            base.saturating_sub(u64::from(self.lag))
-        };
+        let snapshot = if self.ahead { base + 1 } else { base.saturating_sub(u64::from(self.lag)) };
         Meant {
             snapshot,
             stamped: self.stamped || self.writes.iter().any(|write| write.1),
             serializable: self.serializable,
             id: self.id.map(|id| format!("id-{id}")),
-            writes: self
-                .writes
-                .iter()
-                .map(|(key, stamped)| (key_of(*key), *stamped))
-                .collect(),
+            writes: self.writes.iter().map(|(key, stamped)| (key_of(*key), *stamped)).collect(),
             locked: self.locked.iter().copied().map(key_of).collect(),
             reads: self.reads.iter().copied().map(key_of).collect(),
-            ranges: self
-                .ranges
-                .iter()
-                .map(|(begin, end)| (key_of(*begin), key_of(*end)))
-                .collect(),
+            ranges: self.ranges.iter().map(|(begin, end)| (key_of(*begin), key_of(*end))).collect(),
         }
     }
 }
@@ -261,52 +204,20 @@ fn draft() -> impl Strategy<Value = Draft> {
     let flags = (proptest::bool::weighted(0.95), proptest::bool::weighted(0.01));
     let id = proptest::option::weighted(0.4, 0_u8..14);
     let writes = vec((0_u8..24, proptest::bool::weighted(0.1)), 0..4);
-    let dependencies = (
-        vec(0_u8..24, 0..2),
-        vec(0_u8..24, 0..2),
-        vec((0_u8..24, 0_u8..24), 0..2),
-    );
+    let dependencies = (vec(0_u8..24, 0..2), vec(0_u8..24, 0..2), vec((0_u8..24, 0_u8..24), 0..2));
     (head, flags, id, writes, dependencies).prop_map(|((lag, stamped), (serializable, ahead), id, writes, rest)| {
-        Draft {
-            lag,
-            stamped,
-            serializable,
-            ahead,
-            id,
-            writes,
-            locked: rest.0,
-            reads: rest.1,
-            ranges: rest.2,
-        }
+        Draft { lag, stamped, serializable, ahead, id, writes, locked: rest.0, reads: rest.1, ranges: rest.2 }
     })
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let seal = (
-        any::<usize>(),
-        0_u64..12,
-        vec(draft(), 0..4),
-        proptest::bool::weighted(0.3),
-    )
-        .prop_map(|(process, reads_on, drafts, split)| Action::Seal {
-            process,
-            reads_on,
-            drafts,
-            split,
-        });
+    let seal = (any::<usize>(), 0_u64..12, vec(draft(), 0..4), proptest::bool::weighted(0.3))
+        .prop_map(|(process, reads_on, drafts, split)| Action::Seal { process, reads_on, drafts, split });
     let after_ms = prop_oneof![10 => 0_u64..100, 1 => Just(13), 1 => 1_000_u64..5_000];
     let arrive = (any::<usize>(), proptest::bool::weighted(0.1), after_ms)
         .prop_map(|(which, again, after_ms)| Action::Arrive { which, again, after_ms });
-    let define = (
-        proptest::bool::weighted(0.8),
-        proptest::bool::weighted(0.7),
-        0_u64..3_000,
-    )
-        .prop_map(|(peer, serializable, ids_kept_ms)| Action::Define {
-            peer,
-            serializable,
-            ids_kept_ms,
-        });
+    let define = (proptest::bool::weighted(0.8), proptest::bool::weighted(0.7), 0_u64..3_000)
+        .prop_map(|(peer, serializable, ids_kept_ms)| Action::Define { peer, serializable, ids_kept_ms });
     prop_oneof![
         40 => seal,
         80 => arrive,

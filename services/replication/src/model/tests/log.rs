@@ -63,32 +63,20 @@ impl Log {
 
     pub fn append(&mut self, timestamp_us: u64, letter: Letter) {
         self.chains.push(self.chain_at(self.end()).next(&letter.payload));
-        let message = LogMessage {
-            position: self.end() + 1,
-            timestamp_us,
-            payload: letter.payload,
-        };
+        let message = LogMessage { position: self.end() + 1, timestamp_us, payload: letter.payload };
         self.messages.push((message, letter.sent));
     }
 
     pub fn chain_at(&self, position: u64) -> Chain {
-        if position == 0 {
-            Chain::default()
-        } else {
-            self.chains[position as usize - 1]
-        }
+        if position == 0 { Chain::default() } else { self.chains[position as usize - 1] }
     }
 
     /// The epoch that a copy knows at a position.
     pub fn epoch_at(&self, position: u64) -> u64 {
-        let epochs = self
-            .messages
-            .iter()
-            .take(position as usize)
-            .map(|(_, sent)| match sent {
-                Sent::Control(Control::Epoch { epoch, .. }) => *epoch,
-                _ => 0,
-            });
+        let epochs = self.messages.iter().take(position as usize).map(|(_, sent)| match sent {
+            Sent::Control(Control::Epoch { epoch, .. }) => *epoch,
+            _ => 0,
+        });
         epochs.max().unwrap_or(0)
     }
 
@@ -118,16 +106,9 @@ pub(in crate::model) fn seal(
             id: meant.id.as_deref(),
             results: None,
         };
-        let writes = meant.writes.iter().map(|(key, stamped)| Write {
-            key,
-            value: Some(b"v"),
-            stamped: *stamped,
-        });
+        let writes = meant.writes.iter().map(|(key, stamped)| Write { key, value: Some(b"v"), stamped: *stamped });
         let [locked, reads] = [&meant.locked, &meant.reads].map(|keys| keys.iter().map(Vec::as_slice));
-        let ranges = meant
-            .ranges
-            .iter()
-            .map(|(begin, end)| (begin.as_slice(), end.as_slice()));
+        let ranges = meant.ranges.iter().map(|(begin, end)| (begin.as_slice(), end.as_slice()));
         encoder.push(&head, writes, locked, reads, ranges).unwrap();
     }
     let header = EntryHeader {
@@ -143,23 +124,12 @@ pub(in crate::model) fn seal(
     let parts = messages.len() as u32;
     let transactions = Rc::new(transactions);
     let letter = |(part, payload)| {
-        let outside = Outside {
-            number: outside.number + u64::from(part),
-            part,
-            parts,
-            ..outside.clone()
-        };
-        Letter {
-            payload,
-            sent: Sent::Entry(outside, Rc::clone(&transactions)),
-        }
+        let outside = Outside { number: outside.number + u64::from(part), part, parts, ..outside.clone() };
+        Letter { payload, sent: Sent::Entry(outside, Rc::clone(&transactions)) }
     };
     (0..).zip(messages).map(letter).collect()
 }
 
 pub(in crate::model) fn control(control: Control) -> Letter {
-    Letter {
-        payload: serde_json::to_vec(&control).unwrap().into(),
-        sent: Sent::Control(control),
-    }
+    Letter { payload: serde_json::to_vec(&control).unwrap().into(), sent: Sent::Control(control) }
 }

@@ -20,21 +20,15 @@ impl Stored {
     /// `tidy` says whether records and ids that are not needed any more are deleted at once, or left for later.
     fn store(&mut self, applied: &Applied, state: &AppliedState, tidy: bool) {
         self.state = state.encode();
-        self.records
-            .extend(applied.record.iter().map(|record| (applied.position, record.encode())));
+        self.records.extend(applied.record.iter().map(|record| (applied.position, record.encode())));
         if let Outcome::Batch(batch) = &applied.outcome {
             for (index, transaction, _) in batch.accepted() {
-                let place = Place {
-                    position: applied.position,
-                    index,
-                };
-                self.ids
-                    .extend(transaction.id().map(|id| (place, id.to_owned(), applied.log_time_ms)));
+                let place = Place { position: applied.position, index };
+                self.ids.extend(transaction.id().map(|id| (place, id.to_owned(), applied.log_time_ms)));
             }
         }
         if tidy {
-            self.ids
-                .retain(|(place, ..)| !applied.expired_ids.contains(&place.position));
+            self.ids.retain(|(place, ..)| !applied.expired_ids.contains(&place.position));
             self.records.retain(|(position, _)| *position > state.horizon);
         }
     }

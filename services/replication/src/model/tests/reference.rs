@@ -95,11 +95,7 @@ impl Reference {
 
     pub fn apply(&mut self, timestamp_us: u64, sent: &Sent) -> Seen {
         let time_ms = timestamp_us / 1_000;
-        self.log_time_ms = if self.is(Sabotage::LogTime) {
-            time_ms
-        } else {
-            self.log_time_ms.max(time_ms)
-        };
+        self.log_time_ms = if self.is(Sabotage::LogTime) { time_ms } else { self.log_time_ms.max(time_ms) };
         self.expire_ids();
         let position = self.facts.len() as u64 + 1;
         self.facts.push(Fact {
@@ -112,9 +108,7 @@ impl Reference {
         let seen = match sent {
             Sent::Foreign => Seen::Void(VoidReason::Foreign),
             Sent::Damaged => Seen::Void(VoidReason::Malformed),
-            Sent::Control(control) => Seen::Control {
-                effective: self.control(control),
-            },
+            Sent::Control(control) => Seen::Control { effective: self.control(control) },
             Sent::Entry(outside, transactions) => self.entry(position, timestamp_us, outside, transactions),
         };
         self.move_horizon();
@@ -131,12 +125,7 @@ impl Reference {
 
     fn control(&mut self, control: &Control) -> bool {
         match control {
-            Control::Define {
-                replication,
-                isolation,
-                ids_kept_ms,
-                ..
-            } => {
+            Control::Define { replication, isolation, ids_kept_ms, .. } => {
                 (self.replication, self.isolation, self.ids_kept_ms) = (*replication, *isolation, *ids_kept_ms);
                 true
             }
@@ -175,10 +164,7 @@ impl Reference {
         }
         self.now().first_part = first_part;
         Seen::Batch(
-            (0..)
-                .zip(transactions)
-                .map(|(index, meant)| self.judge(position, index, timestamp_us, meant))
-                .collect(),
+            (0..).zip(transactions).map(|(index, meant)| self.judge(position, index, timestamp_us, meant)).collect(),
         )
     }
 
@@ -195,12 +181,9 @@ impl Reference {
 
     /// Where the first part of this entry is, if all parts up to this one came one after the other.
     fn first_part(&self, position: u64, outside: &Outside) -> Option<u64> {
-        let mut sender = (1..position).rev().filter(|&earlier| {
-            self.fact(earlier)
-                .registered
-                .as_ref()
-                .is_some_and(|known| known.csp == outside.csp)
-        });
+        let mut sender = (1..position)
+            .rev()
+            .filter(|&earlier| self.fact(earlier).registered.as_ref().is_some_and(|known| known.csp == outside.csp));
         let mut first = position;
         for back in 1..=outside.part {
             first = sender.next()?;
@@ -223,12 +206,7 @@ impl Reference {
         if let Some(id) = &meant.id
             && (verdict.is_accepted() || self.is(Sabotage::IdsOfRefused) && !matches!(verdict, Verdict::Duplicate(_)))
         {
-            self.ids.push(KnownId {
-                id: id.clone(),
-                place,
-                log_time_ms: self.log_time_ms,
-                gone: false,
-            });
+            self.ids.push(KnownId { id: id.clone(), place, log_time_ms: self.log_time_ms, gone: false });
         }
         if !verdict.is_accepted() {
             return (verdict, None);
@@ -237,11 +215,7 @@ impl Reference {
         if !meant.stamped {
             return (verdict, None);
         }
-        self.stamp = if self.is(Sabotage::Stamps) {
-            timestamp_us
-        } else {
-            timestamp_us.max(self.stamp + 1)
-        };
+        self.stamp = if self.is(Sabotage::Stamps) { timestamp_us } else { timestamp_us.max(self.stamp + 1) };
         (verdict, Some(self.stamp))
     }
 
@@ -258,10 +232,7 @@ impl Reference {
             return Verdict::ReadsUnknown;
         }
         let mut dependencies: Vec<Dependency<'_>> = Vec::new();
-        let conflicting = meant
-            .writes
-            .iter()
-            .filter(|(_, stamped)| !stamped || self.is(Sabotage::StampedKeys));
+        let conflicting = meant.writes.iter().filter(|(_, stamped)| !stamped || self.is(Sabotage::StampedKeys));
         if !self.is(Sabotage::BlindWrites) {
             dependencies.extend(conflicting.map(|(key, _)| (Cause::Written, key.as_slice(), None)));
         }
@@ -285,11 +256,7 @@ impl Reference {
 
     /// The last position after the snapshot that wrote this key or a key of this range.
     fn last_written(&self, position: u64, snapshot: u64, begin: &[u8], end: Option<&[u8]>) -> Option<u64> {
-        let last = if self.is(Sabotage::SameEntry) {
-            position - 1
-        } else {
-            position
-        };
+        let last = if self.is(Sabotage::SameEntry) { position - 1 } else { position };
         let is_meant = |key: &[u8]| match end {
             None => key == begin,
             Some(end) => key >= begin && key < end,
@@ -305,24 +272,12 @@ impl Reference {
         let expires = !self.is(Sabotage::IdExpiry);
         // An id goes with all that are older, also if they are not too old by themselves.
         let too_old = |known: &KnownId| expires && now_ms.saturating_sub(known.log_time_ms) > kept_ms;
-        let up_to = self
-            .ids
-            .iter()
-            .filter(|known| too_old(known))
-            .map(|known| known.place.position)
-            .max()
-            .unwrap_or(0);
-        self.ids
-            .iter_mut()
-            .filter(|known| known.place.position <= up_to)
-            .for_each(|known| known.gone = true);
+        let up_to = self.ids.iter().filter(|known| too_old(known)).map(|known| known.place.position).max().unwrap_or(0);
+        self.ids.iter_mut().filter(|known| known.place.position <= up_to).for_each(|known| known.gone = true);
         while self.ids.iter().filter(|known| !known.gone).count() as u64 > SMALL.ids_max && !self.is(Sabotage::IdCount)
         {
             let oldest = self.ids.iter().find(|known| !known.gone).unwrap().place.position;
-            self.ids
-                .iter_mut()
-                .filter(|known| known.place.position == oldest)
-                .for_each(|known| known.gone = true);
+            self.ids.iter_mut().filter(|known| known.place.position == oldest).for_each(|known| known.gone = true);
         }
     }
 
@@ -340,16 +295,9 @@ impl Reference {
 
     fn is_over_limit(&self) -> bool {
         let window = &self.facts[self.horizon as usize..];
-        let keys = || {
-            window
-                .iter()
-                .flat_map(|fact| &fact.accepted)
-                .flat_map(|meant| &meant.writes)
-        };
+        let keys = || window.iter().flat_map(|fact| &fact.accepted).flat_map(|meant| &meant.writes);
         let cost = window.len() * 64 + keys().count() * 32 + keys().map(|(key, _)| key.len()).sum::<usize>();
-        let age_ms = window
-            .first()
-            .map_or(0, |oldest| self.log_time_ms.saturating_sub(oldest.log_time_ms));
+        let age_ms = window.first().map_or(0, |oldest| self.log_time_ms.saturating_sub(oldest.log_time_ms));
         cost as u64 > SMALL.window_bytes_max
             || window.len() as u64 > SMALL.window_positions_max
             || age_ms > SMALL.window_age_ms_max

@@ -20,18 +20,9 @@ const NAMES: [&str; 2] = ["a", "b"];
 
 impl Bench {
     fn new(replication: Replication) -> Self {
-        let mut bench = Self {
-            log: Log::default(),
-            certifier: Certifier::new(STORAGE_VERSION),
-            numbers: [0; 2],
-        };
+        let mut bench = Self { log: Log::default(), certifier: Certifier::new(STORAGE_VERSION), numbers: [0; 2] };
         let isolation = Isolation::Serializable;
-        bench.append(control(Control::Define {
-            group: "g".to_owned(),
-            replication,
-            isolation,
-            ids_kept_ms: 60_000,
-        }));
+        bench.append(control(Control::Define { group: "g".to_owned(), replication, isolation, ids_kept_ms: 60_000 }));
         bench
     }
 
@@ -48,15 +39,7 @@ impl Bench {
     fn outside(&mut self, sender: usize, base: u64) -> Outside {
         self.numbers[sender] += 1;
         let (csp, number, epoch) = (NAMES[sender], self.numbers[sender], self.log.epoch_at(base));
-        Outside {
-            csp,
-            incarnation: 1,
-            number,
-            epoch,
-            base,
-            part: 0,
-            parts: 1,
-        }
+        Outside { csp, incarnation: 1, number, epoch, base, part: 0, parts: 1 }
     }
 
     fn letter(&mut self, sender: usize, base: u64, transactions: Vec<Meant>) -> Letter {
@@ -81,32 +64,18 @@ impl Bench {
 
 fn writes(snapshot: u64, keys: &[&str]) -> Meant {
     let writes = keys.iter().map(|key| (key.as_bytes().to_vec(), false)).collect();
-    Meant {
-        snapshot,
-        serializable: true,
-        writes,
-        ..Meant::default()
-    }
+    Meant { snapshot, serializable: true, writes, ..Meant::default() }
 }
 
 fn with_id(id: &str, meant: Meant) -> Meant {
-    Meant {
-        id: Some(id.to_owned()),
-        ..meant
-    }
+    Meant { id: Some(id.to_owned()), ..meant }
 }
 
 #[test]
 fn the_first_committer_wins_also_without_reading() {
     let mut bench = Bench::new(Replication::Peer);
     assert_eq!(bench.one(0, writes(1, &["x"])), Verdict::Accepted);
-    assert_eq!(
-        bench.one(1, writes(1, &["x"])),
-        Verdict::Conflict {
-            position: 2,
-            cause: Cause::Written
-        }
-    );
+    assert_eq!(bench.one(1, writes(1, &["x"])), Verdict::Conflict { position: 2, cause: Cause::Written });
     assert_eq!(bench.one(1, writes(2, &["x"])), Verdict::Accepted);
 }
 
@@ -114,16 +83,9 @@ fn the_first_committer_wins_also_without_reading() {
 fn what_is_before_in_the_same_entry_counts_as_after_the_snapshot() {
     let mut bench = Bench::new(Replication::Peer);
     let both = vec![writes(1, &["x"]), writes(1, &["x", "y"]), writes(1, &["y"])];
-    let conflict = Verdict::Conflict {
-        position: 2,
-        cause: Cause::Written,
-    };
+    let conflict = Verdict::Conflict { position: 2, cause: Cause::Written };
     let expected = [Verdict::Accepted, conflict, Verdict::Accepted].map(|verdict| (verdict, None));
-    assert_eq!(
-        bench.entry(0, both),
-        Seen::Batch(expected.to_vec()),
-        "a refused transaction wrote nothing"
-    );
+    assert_eq!(bench.entry(0, both), Seen::Batch(expected.to_vec()), "a refused transaction wrote nothing");
 }
 
 #[test]
@@ -134,123 +96,40 @@ fn what_was_locked_read_or_scanned_must_not_change() {
     let key = || vec![b"m".to_vec()];
     let range = |begin: &str, end: &str| vec![(begin.as_bytes().to_vec(), end.as_bytes().to_vec())];
     let conflict = |cause| Verdict::Conflict { position: 2, cause };
-    assert_eq!(
-        bench.one(
-            1,
-            Meant {
-                locked: key(),
-                ..base()
-            }
-        ),
-        conflict(Cause::Locked)
-    );
+    assert_eq!(bench.one(1, Meant { locked: key(), ..base() }), conflict(Cause::Locked));
     assert_eq!(bench.one(1, Meant { reads: key(), ..base() }), conflict(Cause::Read));
-    assert_eq!(
-        bench.one(
-            1,
-            Meant {
-                ranges: range("a", "n"),
-                ..base()
-            }
-        ),
-        conflict(Cause::Range)
-    );
-    assert_eq!(
-        bench.one(
-            1,
-            Meant {
-                ranges: range("m", "m\0"),
-                ..base()
-            }
-        ),
-        conflict(Cause::Range)
-    );
-    assert_eq!(
-        bench.one(
-            1,
-            Meant {
-                ranges: range("a", "m"),
-                ..base()
-            }
-        ),
-        Verdict::Accepted,
-        "the end is not in it"
-    );
+    assert_eq!(bench.one(1, Meant { ranges: range("a", "n"), ..base() }), conflict(Cause::Range));
+    assert_eq!(bench.one(1, Meant { ranges: range("m", "m\0"), ..base() }), conflict(Cause::Range));
+    assert_eq!(bench.one(1, Meant { ranges: range("a", "m"), ..base() }), Verdict::Accepted, "the end is not in it");
 }
 
 #[test]
 fn a_snapshot_group_certifies_writes_and_locks_only() {
     let mut bench = Bench::new(Replication::Peer);
     let isolation = Isolation::Snapshot;
-    let define = Control::Define {
-        group: "g".to_owned(),
-        replication: Replication::Peer,
-        isolation,
-        ids_kept_ms: 0,
-    };
+    let define = Control::Define { group: "g".to_owned(), replication: Replication::Peer, isolation, ids_kept_ms: 0 };
     bench.append(control(define));
     bench.one(0, writes(2, &["m"]));
-    let reads = Meant {
-        reads: vec![b"m".to_vec()],
-        serializable: false,
-        ..writes(2, &["other"])
-    };
+    let reads = Meant { reads: vec![b"m".to_vec()], serializable: false, ..writes(2, &["other"]) };
     assert_eq!(bench.one(1, reads), Verdict::Accepted);
-    let locks = Meant {
-        locked: vec![b"m".to_vec()],
-        ..writes(2, &["third"])
-    };
-    assert_eq!(
-        bench.one(1, locks),
-        Verdict::Conflict {
-            position: 3,
-            cause: Cause::Locked
-        }
-    );
+    let locks = Meant { locked: vec![b"m".to_vec()], ..writes(2, &["third"]) };
+    assert_eq!(bench.one(1, locks), Verdict::Conflict { position: 3, cause: Cause::Locked });
 }
 
 #[test]
 fn reads_that_were_not_captured_are_not_serializable() {
     let mut bench = Bench::new(Replication::Peer);
-    assert_eq!(
-        bench.one(
-            0,
-            Meant {
-                serializable: false,
-                ..writes(1, &["x"])
-            }
-        ),
-        Verdict::ReadsUnknown
-    );
+    assert_eq!(bench.one(0, Meant { serializable: false, ..writes(1, &["x"]) }), Verdict::ReadsUnknown);
 }
 
 #[test]
 fn stamped_keys_do_not_conflict_and_stamps_rise() {
     let mut bench = Bench::new(Replication::Peer);
-    let stamped = || Meant {
-        stamped: true,
-        writes: vec![(b"#ffff".to_vec(), true)],
-        ..writes(1, &[])
-    };
-    let expected = [
-        (Verdict::Accepted, Some(2_000_000)),
-        (Verdict::Accepted, Some(2_000_001)),
-    ];
-    assert_eq!(
-        bench.entry(0, vec![stamped(), stamped()]),
-        Seen::Batch(expected.to_vec())
-    );
-    let scans = Meant {
-        ranges: vec![(b"#".to_vec(), b"$".to_vec())],
-        ..writes(1, &["x"])
-    };
-    assert_eq!(
-        bench.one(1, scans),
-        Verdict::Conflict {
-            position: 2,
-            cause: Cause::Range
-        }
-    );
+    let stamped = || Meant { stamped: true, writes: vec![(b"#ffff".to_vec(), true)], ..writes(1, &[]) };
+    let expected = [(Verdict::Accepted, Some(2_000_000)), (Verdict::Accepted, Some(2_000_001))];
+    assert_eq!(bench.entry(0, vec![stamped(), stamped()]), Seen::Batch(expected.to_vec()));
+    let scans = Meant { ranges: vec![(b"#".to_vec(), b"$".to_vec())], ..writes(1, &["x"]) };
+    assert_eq!(bench.one(1, scans), Verdict::Conflict { position: 2, cause: Cause::Range });
 }
 
 #[test]
@@ -258,26 +137,14 @@ fn a_repeated_id_gets_the_place_of_the_first() {
     let mut bench = Bench::new(Replication::Peer);
     bench.entry(0, vec![writes(1, &["x"]), with_id("one", writes(1, &["y"]))]);
     let first = Verdict::Duplicate(Place { position: 2, index: 1 });
-    assert_eq!(
-        bench.one(1, with_id("one", writes(1, &["y"]))),
-        first,
-        "not a conflict with itself"
-    );
+    assert_eq!(bench.one(1, with_id("one", writes(1, &["y"]))), first, "not a conflict with itself");
     assert_eq!(bench.certifier.find_id("one"), Some(Place { position: 2, index: 1 }));
     bench.one(1, with_id("two", writes(1, &["x"])));
-    assert_eq!(
-        bench.certifier.find_id("two"),
-        None,
-        "a refused transaction may be tried again with its id"
-    );
+    assert_eq!(bench.certifier.find_id("two"), None, "a refused transaction may be tried again with its id");
     let late = bench.letter(0, 4, vec![with_id("one", writes(4, &["y"]))]);
     let applied = bench.append_at(62_001, late);
     assert_eq!(applied.expired_ids, [2]);
-    assert_eq!(
-        Seen::of(&applied),
-        Seen::Batch(vec![(Verdict::Accepted, None)]),
-        "ids are forgotten after their time"
-    );
+    assert_eq!(Seen::of(&applied), Seen::Batch(vec![(Verdict::Accepted, None)]), "ids are forgotten after their time");
 }
 
 #[test]
@@ -285,12 +152,7 @@ fn only_the_primary_of_the_epoch_writes() {
     let mut bench = Bench::new(Replication::Primary);
     let not_primary = Verdict::Void(VoidReason::NotPrimary);
     assert_eq!(bench.one(0, writes(1, &["x"])), not_primary, "there is no primary yet");
-    let epoch = |epoch, primary: &str| {
-        control(Control::Epoch {
-            epoch,
-            primary: primary.to_owned(),
-        })
-    };
+    let epoch = |epoch, primary: &str| control(Control::Epoch { epoch, primary: primary.to_owned() });
     bench.append(epoch(2, "a"));
     assert_eq!(bench.one(0, writes(3, &["x"])), Verdict::Accepted);
     assert_eq!(bench.one(1, writes(3, &["y"])), not_primary);
@@ -319,19 +181,9 @@ fn a_gap_in_the_log_breaks_the_copy_and_changes_nothing() {
     let mut bench = Bench::new(Replication::Peer);
     let before = bench.certifier.clone();
     for position in [0, 1, 3] {
-        let message = LogMessage {
-            position,
-            timestamp_us: 0,
-            payload: Bytes::new(),
-        };
+        let message = LogMessage { position, timestamp_us: 0, payload: Bytes::new() };
         let broken = bench.certifier.apply(message).map(|applied| applied.position);
-        assert_eq!(
-            broken,
-            Err(Broken::Sequence {
-                expected: 2,
-                found: position
-            })
-        );
+        assert_eq!(broken, Err(Broken::Sequence { expected: 2, found: position }));
     }
     assert!(bench.certifier == before);
 }
@@ -345,20 +197,10 @@ fn a_sender_of_another_log_breaks_the_copy_unless_it_was_audited() {
     let chain = bench.log.chain_at(1);
     for (outside, chain) in [(of_other_chain, other), (of_the_future, chain)] {
         let letter = seal(&outside, chain, vec![writes(1, &["x"])], 1 << 20).remove(0);
-        let message = LogMessage {
-            position: bench.log.end() + 1,
-            timestamp_us: 0,
-            payload: letter.payload.clone(),
-        };
+        let message = LogMessage { position: bench.log.end() + 1, timestamp_us: 0, payload: letter.payload.clone() };
         let before = bench.certifier.clone();
         let broken = bench.certifier.apply(message.clone()).map(|applied| applied.position);
-        assert_eq!(
-            broken,
-            Err(Broken::OtherLog {
-                position: 2,
-                base: outside.base
-            })
-        );
+        assert_eq!(broken, Err(Broken::OtherLog { position: 2, base: outside.base }));
         assert!(bench.certifier == before);
         let applied = bench.certifier.clone().apply_audited(message).unwrap();
         assert_eq!(Seen::of(&applied), Seen::Void(VoidReason::OtherLog));
@@ -370,71 +212,35 @@ fn what_cannot_be_read_breaks_the_copy() {
     let mut bench = Bench::new(Replication::Peer);
     let mut damaged = bench.letter(0, 1, vec![writes(1, &["x"])]).payload.to_vec();
     damaged[20] ^= 1;
-    for payload in [
-        damaged.clone().into(),
-        Bytes::from_static(b"{\"kind\":\"merge\"}"),
-        Bytes::from_static(&[0xB7, 2]),
-    ] {
-        let message = LogMessage {
-            position: 2,
-            timestamp_us: 0,
-            payload,
-        };
+    for payload in [damaged.clone().into(), Bytes::from_static(b"{\"kind\":\"merge\"}"), Bytes::from_static(&[0xB7, 2])]
+    {
+        let message = LogMessage { position: 2, timestamp_us: 0, payload };
         let broken = bench.certifier.apply(message.clone()).map(|applied| applied.position);
         assert!(matches!(broken, Err(Broken::Unreadable { position: 2, .. })));
         let audited = bench.certifier.clone().apply_audited(message.clone());
-        assert_eq!(
-            audited.is_ok(),
-            message.payload == damaged,
-            "an audit helps against a wrong checksum only"
-        );
+        assert_eq!(audited.is_ok(), message.payload == damaged, "an audit helps against a wrong checksum only");
     }
 }
 
 #[test]
 fn a_newer_storage_version_breaks_the_copy_if_the_entry_counts() {
     let mut bench = Bench::new(Replication::Peer);
-    let older = Certifier {
-        storage_version: STORAGE_VERSION - 1,
-        ..bench.certifier.clone()
-    };
+    let older = Certifier { storage_version: STORAGE_VERSION - 1, ..bench.certifier.clone() };
     let letter = bench.letter(0, 1, vec![writes(1, &["x"])]);
-    let message = LogMessage {
-        position: 2,
-        timestamp_us: 0,
-        payload: letter.payload,
-    };
+    let message = LogMessage { position: 2, timestamp_us: 0, payload: letter.payload };
     let (ours, theirs) = (STORAGE_VERSION - 1, STORAGE_VERSION);
     let broken = older.clone().apply(message.clone()).map(|applied| applied.position);
-    assert_eq!(
-        broken,
-        Err(Broken::StorageVersion {
-            position: 2,
-            ours,
-            theirs
-        })
-    );
-    let state = AppliedState {
-        replication: Replication::Primary,
-        ..older.state().clone()
-    };
+    assert_eq!(broken, Err(Broken::StorageVersion { position: 2, ours, theirs }));
+    let state = AppliedState { replication: Replication::Primary, ..older.state().clone() };
     let mut void = Certifier { state, ..older };
-    assert_eq!(
-        Seen::of(&void.apply(message).unwrap()),
-        Seen::Void(VoidReason::NotPrimary)
-    );
+    assert_eq!(Seen::of(&void.apply(message).unwrap()), Seen::Void(VoidReason::NotPrimary));
 }
 
 #[test]
 fn parts_make_one_transaction_at_the_place_of_the_last() {
     let mut bench = Bench::new(Replication::Peer);
     let outside = bench.outside(0, 1);
-    let parts = seal(
-        &outside,
-        bench.log.chain_at(1),
-        vec![writes(1, &["one", "two", "three", "four", "five"])],
-        16,
-    );
+    let parts = seal(&outside, bench.log.chain_at(1), vec![writes(1, &["one", "two", "three", "four", "five"])], 16);
     let count = parts.len() as u64;
     assert!(count > 2);
     for part in parts {
@@ -444,20 +250,14 @@ fn parts_make_one_transaction_at_the_place_of_the_last() {
     }
     let place = 1 + 2 * count;
     assert_eq!(bench.log.end(), place);
-    let conflict = Verdict::Conflict {
-        position: place,
-        cause: Cause::Written,
-    };
+    let conflict = Verdict::Conflict { position: place, cause: Cause::Written };
     assert_eq!(bench.one(1, writes(place - 1, &["five"])), conflict);
 }
 
 #[test]
 fn the_state_comes_back_as_it_was() {
     let mut bench = Bench::new(Replication::Primary);
-    bench.append(control(Control::Epoch {
-        epoch: 9,
-        primary: "a".to_owned(),
-    }));
+    bench.append(control(Control::Epoch { epoch: 9, primary: "a".to_owned() }));
     for state in [AppliedState::genesis(), bench.certifier.state().clone()] {
         let bytes = state.encode();
         assert_eq!(AppliedState::decode(&bytes), Ok(state));
@@ -474,11 +274,7 @@ fn a_quiet_group_forgets_by_age() {
     bench.one(0, writes(1, &["x"]));
     let last = bench.letter(0, 2, vec![writes(2, &["y"])]);
     bench.append_at(2_000 + Limits::RELEASED.window_age_ms_max + 1, last);
-    assert_eq!(
-        bench.certifier.state().horizon,
-        2,
-        "an open transaction that read the last position is not too old"
-    );
+    assert_eq!(bench.certifier.state().horizon, 2, "an open transaction that read the last position is not too old");
     assert_eq!(bench.one(1, writes(1, &["z"])), Verdict::TooOld { horizon: 2 });
     assert_eq!(bench.one(1, writes(2, &["z"])), Verdict::Accepted);
 }

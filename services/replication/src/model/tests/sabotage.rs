@@ -32,8 +32,5 @@ fn every_broken_rule_is_noticed() {
     ];
     let noticed = |rule: &Sabotage| logs.iter().any(|log| difference(log, *rule).is_some());
     let missed: Vec<_> = rules.iter().filter(|rule| !noticed(rule)).collect();
-    assert!(
-        missed.is_empty(),
-        "nobody noticed that these rules were broken: {missed:?}"
-    );
+    assert!(missed.is_empty(), "nobody noticed that these rules were broken: {missed:?}");
 }

@@ -30,10 +30,7 @@ pub(crate) fn check_update(ast: &Ast, sql: &str) -> Result<(), StatementError> {
 /// the name of the node; that is slow, and done only when the word stands in the statements at all.
 fn rebuilds_an_index(ast: &Ast, sql: &str) -> bool {
     const WORD: &[u8] = b"rebuild";
-    let mentioned = sql
-        .as_bytes()
-        .windows(WORD.len())
-        .any(|window| window.eq_ignore_ascii_case(WORD));
+    let mentioned = sql.as_bytes().windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD));
     mentioned && format!("{ast:?}").contains("RebuildIndexStatement {")
 }
 
@@ -75,9 +72,9 @@ fn check_common(expression: &TopLevelExpr) -> Result<(), StatementError> {
         TopLevelExpr::Live(_) | TopLevelExpr::Kill(_) => Err(StatementError::Unsupported(
             "live queries need a lasting session, which a request does not have: poll with SHOW CHANGES instead",
         )),
-        TopLevelExpr::Option(_) => Err(StatementError::Unsupported(
-            "OPTION is only for SurrealDB's own import: leave it out",
-        )),
+        TopLevelExpr::Option(_) => {
+            Err(StatementError::Unsupported("OPTION is only for SurrealDB's own import: leave it out"))
+        }
         _ => Ok(()),
     }
 }

@@ -8,11 +8,7 @@ use surrealdb_types::{Value, Variables};
 /// The variables of a request. A JSON string stays a string, as it does over HTTP, and a whole number that is too large
 /// for SurrealDB's integers becomes a decimal, not a float that has lost its last digits.
 pub(crate) fn variables(vars: Map<String, Json>) -> Option<Variables> {
-    (!vars.is_empty()).then(|| {
-        vars.into_iter()
-            .map(|(name, value)| (name, json_to_value(value)))
-            .collect()
-    })
+    (!vars.is_empty()).then(|| vars.into_iter().map(|(name, value)| (name, json_to_value(value))).collect())
 }
 
 /// One value as JSON text.

@@ -56,10 +56,7 @@ impl Database {
                 .build_with_factory_path("holdfast", Given::new(options.engine))
                 .await
                 .map_err(OpenError::at("opening surrealdb"))?;
-            datastore
-                .check_version()
-                .await
-                .map_err(OpenError::at("settling surrealdb's storage version"))?;
+            datastore.check_version().await.map_err(OpenError::at("settling surrealdb's storage version"))?;
             tokio::spawn(remove_orphans(Arc::downgrade(&datastore), orphans));
             Ok(Arc::new(Self { datastore, live }))
         })
@@ -72,18 +69,9 @@ impl Database {
     /// When it cannot be opened.
     pub fn open_plain(path: String) -> BoxFuture<'static, Result<Arc<Self>, OpenError>> {
         Box::pin(async move {
-            let datastore = Builder::new()
-                .build_with_path(&path)
-                .await
-                .map_err(OpenError::at("opening surrealdb"))?;
-            datastore
-                .check_version()
-                .await
-                .map_err(OpenError::at("settling surrealdb's storage version"))?;
-            datastore
-                .bootstrap()
-                .await
-                .map_err(OpenError::at("joining surrealdb's nodes"))?;
+            let datastore = Builder::new().build_with_path(&path).await.map_err(OpenError::at("opening surrealdb"))?;
+            datastore.check_version().await.map_err(OpenError::at("settling surrealdb's storage version"))?;
+            datastore.bootstrap().await.map_err(OpenError::at("joining surrealdb's nodes"))?;
             let (live, _) = broker(*datastore.id().as_bytes());
             Ok(Arc::new(Self { datastore, live }))
         })
@@ -95,10 +83,7 @@ impl Database {
     /// When the writes are not taken; try again.
     pub fn join(self: Arc<Self>) -> BoxFuture<'static, Result<(), OpenError>> {
         Box::pin(async move {
-            self.datastore
-                .bootstrap()
-                .await
-                .map_err(OpenError::at("joining surrealdb's nodes"))?;
+            self.datastore.bootstrap().await.map_err(OpenError::at("joining surrealdb's nodes"))?;
             self.datastore.start_maintenance_tasks();
             Ok(())
         })
@@ -118,11 +103,8 @@ impl Database {
             {
                 return Ok(());
             }
-            let results = self
-                .datastore
-                .execute(&sql, &session, None)
-                .await
-                .map_err(OpenError::at("defining the database"))?;
+            let results =
+                self.datastore.execute(&sql, &session, None).await.map_err(OpenError::at("defining the database"))?;
             for result in results {
                 result.result.map_err(OpenError::at("defining the database"))?;
             }
@@ -140,8 +122,7 @@ impl Database {
             .next()
             .and_then(|result| result.result.ok())
             .map(surrealdb_types::Value::into_json_value);
-        info.and_then(|info| info.get("databases").and_then(|databases| databases.get(db)).cloned())
-            .is_some()
+        info.and_then(|info| info.get("databases").and_then(|databases| databases.get(db)).cloned()).is_some()
     }
 
     /// Carries out all statements in one write transaction, or none. Gives their results as a JSON array.
@@ -175,11 +156,7 @@ impl Database {
     /// # Errors
     /// See [`StatementError`].
     pub fn live(&self, call: Call) -> BoxFuture<'static, Result<LiveStream, StatementError>> {
-        Box::pin(live::open(
-            Arc::clone(&self.datastore),
-            Arc::clone(self.live.hub()),
-            call,
-        ))
+        Box::pin(live::open(Arc::clone(&self.datastore), Arc::clone(self.live.hub()), call))
     }
 
     /// Sets who carries live notifications to other copies. Without a router only this copy's live queries are fed.

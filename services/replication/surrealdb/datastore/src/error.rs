@@ -11,10 +11,7 @@ pub struct OpenError {
 
 impl OpenError {
     pub(crate) fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(step: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self {
-            step,
-            source: source.into(),
-        }
+        move |source| Self { step, source: source.into() }
     }
 }
 

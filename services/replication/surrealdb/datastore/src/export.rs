@@ -52,14 +52,7 @@ pub(crate) async fn start(
     let session = Session::owner().with_ns(&ns).with_db(&db);
     let (sender, chunks) = bounded(CHUNKS_WAITING);
     // The read transaction is opened here, and not by the job: its position is the request's.
-    let export = request::scope(
-        request,
-        datastore.export_with_config(&session, sender, Config::default()),
-    )
-    .await;
+    let export = request::scope(request, datastore.export_with_config(&session, sender, Config::default())).await;
     let export = export.map_err(|cause| StatementError::Failed(format!("{cause:#}")))?;
-    Ok(Export {
-        chunks,
-        job: Some(tokio::spawn(export)),
-    })
+    Ok(Export { chunks, job: Some(tokio::spawn(export)) })
 }

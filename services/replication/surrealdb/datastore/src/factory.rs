@@ -23,11 +23,7 @@ impl TransactionBuilderFactory for Given {
         _canceller: CancellationToken,
         _config: surrealdb_cnf::ConfigMap,
     ) -> anyhow::Result<TransactionBuilderParts<()>> {
-        let engine = self
-            .0
-            .lock()
-            .take()
-            .ok_or_else(|| anyhow::anyhow!("the storage engine was given out already"))?;
+        let engine = self.0.lock().take().ok_or_else(|| anyhow::anyhow!("the storage engine was given out already"))?;
         Ok(TransactionBuilderParts::without_router_state(engine))
     }
 

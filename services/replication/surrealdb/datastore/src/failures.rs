@@ -25,10 +25,7 @@ pub(crate) fn types_failure(index: usize, cause: &TypesError) -> StatementError 
         }
         // Only the deadline cancels statements, or a failure before them, which is then the first that is seen.
         ErrorDetails::Query(Some(QueryError::Cancelled)) => StatementError::Deadline,
-        _ => StatementError::Statement {
-            index,
-            message: cause.message().to_owned(),
-        },
+        _ => StatementError::Statement { index, message: cause.message().to_owned() },
     }
 }
 

@@ -119,10 +119,7 @@ pub(crate) async fn run_one(
     deadline: Instant,
 ) -> Result<Value, StatementError> {
     let values = run(datastore, session, ast, vars, transaction, deadline).await?;
-    values
-        .into_iter()
-        .next()
-        .ok_or_else(|| StatementError::Failed("the statement gave no result".to_owned()))
+    values.into_iter().next().ok_or_else(|| StatementError::Failed("the statement gave no result".to_owned()))
 }
 
 /// Runs statements in `transaction`, which stays open, until the first one that fails or the deadline.
@@ -158,10 +155,7 @@ pub(crate) async fn execute_plain(
     session: &Session,
     sql: &str,
 ) -> Result<Bytes, StatementError> {
-    let results = datastore
-        .execute(sql, session, None)
-        .await
-        .map_err(|cause| types_failure(0, &cause))?;
+    let results = datastore.execute(sql, session, None).await.map_err(|cause| types_failure(0, &cause))?;
     json_of(values(results)?)
 }
 
@@ -173,10 +167,7 @@ type Ran = Vec<surrealdb_rpc::QueryResult>;
 
 /// The values of all statements, or the first failure.
 fn values(ran: Ran) -> Result<Vec<Value>, StatementError> {
-    let failed = ran
-        .iter()
-        .enumerate()
-        .find_map(|(index, result)| Some((index, result.result.as_ref().err()?)));
+    let failed = ran.iter().enumerate().find_map(|(index, result)| Some((index, result.result.as_ref().err()?)));
     if let Some((index, cause)) = failed {
         return Err(types_failure(index, cause));
     }

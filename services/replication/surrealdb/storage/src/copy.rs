@@ -56,6 +56,9 @@ const WRITE_BUFFER_MIN_BYTES: u64 = 160 << 20;
 /// Keys read at once by a scan of the whole copy.
 const SCAN_PAGE: u32 = 1000;
 
+/// A key and what it is set to; `None` deletes it.
+pub type KeyWrite<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
 /// The inner engine of one CSP.
 #[derive(Clone)]
 pub struct Copy {
@@ -70,13 +73,16 @@ impl Copy {
     pub async fn open(options: &CopyOptions) -> Result<Self, CopyError> {
         let opening = CopyError::during("opening");
         let engine: Arc<dyn TransactionBuilder> = match options.kind {
-            StorageKind::Memory => {
-                Arc::new(surrealdb_kvs_mem::Datastore::new(surrealdb_kvs_mem::MemoryConfig::default()).await.map_err(opening)?)
-            }
+            StorageKind::Memory => Arc::new(
+                surrealdb_kvs_mem::Datastore::new(surrealdb_kvs_mem::MemoryConfig::default()).await.map_err(opening)?,
+            ),
             StorageKind::SurrealKv => Arc::new(
-                surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options.memory_bytes))
-                    .await
-                    .map_err(opening)?,
+                surrealdb_kvs_surrealkv::Datastore::new(
+                    &path_text(&options.path),
+                    surrealkv_config(options.memory_bytes),
+                )
+                .await
+                .map_err(opening)?,
             ),
         };
         Ok(Self { engine })
@@ -94,8 +100,9 @@ impl Copy {
     ///
     /// # Errors
     /// When the engine refuses; nothing of it is applied then.
-    pub async fn apply(&self, writes: Vec<(Cow<'_, [u8]>, Option<&[u8]>)>) -> Result<(), CopyError> {
-        let transaction = self.begin(TransactionType::Write).await.map_err(CopyError::during("opening a transaction on"))?;
+    pub async fn apply(&self, writes: Vec<KeyWrite<'_>>) -> Result<(), CopyError> {
+        let transaction =
+            self.begin(TransactionType::Write).await.map_err(CopyError::during("opening a transaction on"))?;
         for (key, value) in writes {
             let written = match value {
                 Some(value) => transaction.set(Key::from(key), value.to_vec()).await,
@@ -111,7 +118,8 @@ impl Copy {
     /// # Errors
     /// When the engine cannot open a transaction.
     pub async fn snapshot(&self) -> Result<Snapshot, CopyError> {
-        let transaction = self.begin(TransactionType::Read).await.map_err(CopyError::during("opening a transaction on"))?;
+        let transaction =
+            self.begin(TransactionType::Read).await.map_err(CopyError::during("opening a transaction on"))?;
         Ok(Snapshot { transaction })
     }
 
@@ -176,10 +184,7 @@ pub(crate) fn applied_stamp(state: Option<&[u8]>) -> u64 {
 }
 
 fn leading_u64(state: Option<&[u8]>, at: usize) -> u64 {
-    state
-        .and_then(|state| state.get(at..at + 8))
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u64::from_be_bytes)
+    state.and_then(|state| state.get(at..at + 8)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
 }
 
 fn path_text(path: &Path) -> String {

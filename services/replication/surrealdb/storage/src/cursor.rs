@@ -7,7 +7,9 @@
 use std::ops::ControlFlow;
 
 use parking_lot::Mutex;
-use surrealdb_kvs::api::{BoxFut, KeyVisitor, KeysBatch, ScanChunkStats, ScanCursorKeys, ScanCursorVals, ValVisitor, ValsBatch};
+use surrealdb_kvs::api::{
+    BoxFut, KeyVisitor, KeysBatch, ScanChunkStats, ScanCursorKeys, ScanCursorVals, ValVisitor, ValsBatch,
+};
 use surrealdb_kvs::err::Result;
 use surrealdb_kvs::{Direction, KeyRange};
 

@@ -19,7 +19,7 @@ mod stamp;
 mod writer;
 
 pub use builder::Engine;
-pub use copy::{Copy, CopyError, CopyOptions, Snapshot, StorageKind};
+pub use copy::{Copy, CopyError, CopyOptions, KeyWrite, Snapshot, StorageKind};
 pub use keyspace::{is_changefeed_placeholder, place_stamp, reserved};
 pub use log::{BoxFuture, CommitFailure, CommitLog, Committed};
 pub use recorder::{Recorder, WriteSet};

@@ -1,6 +1,8 @@
 //! A read transaction: SurrealDB's own, with our stamps.
 
-use surrealdb_kvs::api::{BoxFut, GetMultiResult, KeysResult, ScanCursorKeys, ScanCursorVals, ScanResult, Transactable};
+use surrealdb_kvs::api::{
+    BoxFut, GetMultiResult, KeysResult, ScanCursorKeys, ScanCursorVals, ScanResult, Transactable,
+};
 use surrealdb_kvs::err::{Error, Result};
 use surrealdb_kvs::timestamp::{BoxTimeStamp, BoxTimeStampImpl};
 use surrealdb_kvs::{Direction, Key, KeyRange, Val};
@@ -75,19 +77,43 @@ impl Transactable for Reader {
         read_only()
     }
 
-    fn keys<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+    fn keys<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<KeysResult>> {
         self.inner.keys(rng, limit, skip, version)
     }
 
-    fn keysr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+    fn keysr<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<KeysResult>> {
         self.inner.keysr(rng, limit, skip, version)
     }
 
-    fn scan<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+    fn scan<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<ScanResult>> {
         self.inner.scan(rng, limit, skip, version)
     }
 
-    fn scanr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+    fn scanr<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<ScanResult>> {
         self.inner.scanr(rng, limit, skip, version)
     }
 

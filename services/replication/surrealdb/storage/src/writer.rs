@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use surrealdb_kvs::api::{BoxFut, GetMultiResult, KeysResult, ScanCursorKeys, ScanCursorVals, ScanResult, Transactable};
+use surrealdb_kvs::api::{
+    BoxFut, GetMultiResult, KeysResult, ScanCursorKeys, ScanCursorVals, ScanResult, Transactable,
+};
 use surrealdb_kvs::err::{Error, Result};
 use surrealdb_kvs::timestamp::{BoxTimeStamp, BoxTimeStampImpl};
 use surrealdb_kvs::{Direction, Key, KeyRange, Val};
@@ -193,7 +195,13 @@ impl Transactable for Writer {
         })
     }
 
-    fn keys<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+    fn keys<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<KeysResult>> {
         Box::pin(async move {
             let found = self.inner.keys(rng.as_borrowed(), limit, skip, version).await?;
             self.read_page(&rng, Direction::Forward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
@@ -201,7 +209,13 @@ impl Transactable for Writer {
         })
     }
 
-    fn keysr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<KeysResult>> {
+    fn keysr<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<KeysResult>> {
         Box::pin(async move {
             let found = self.inner.keysr(rng.as_borrowed(), limit, skip, version).await?;
             self.read_page(&rng, Direction::Backward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
@@ -209,7 +223,13 @@ impl Transactable for Writer {
         })
     }
 
-    fn scan<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+    fn scan<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<ScanResult>> {
         Box::pin(async move {
             let found = self.inner.scan(rng.as_borrowed(), limit, skip, version).await?;
             let last = found.values.last().map(|(key, _)| key.as_slice());
@@ -218,7 +238,13 @@ impl Transactable for Writer {
         })
     }
 
-    fn scanr<'a>(&'a self, rng: KeyRange<'a>, limit: u32, skip: u32, version: Option<u64>) -> BoxFut<'a, Result<ScanResult>> {
+    fn scanr<'a>(
+        &'a self,
+        rng: KeyRange<'a>,
+        limit: u32,
+        skip: u32,
+        version: Option<u64>,
+    ) -> BoxFut<'a, Result<ScanResult>> {
         Box::pin(async move {
             let found = self.inner.scanr(rng.as_borrowed(), limit, skip, version).await?;
             let last = found.values.last().map(|(key, _)| key.as_slice());

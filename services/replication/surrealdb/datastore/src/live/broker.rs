@@ -26,11 +26,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn new(node_id: [u8; 16], hub: Arc<Hub>) -> Self {
-        Self {
-            node_id,
-            hub,
-            router: OnceLock::new(),
-        }
+        Self { node_id, hub, router: OnceLock::new() }
     }
 
     pub(crate) fn route_with(&self, router: Arc<dyn LiveRouter>) {

@@ -57,13 +57,7 @@ impl Hub {
     /// A hub, and where it reports subscriptions of this copy that nobody reads any more: those of an earlier process.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Uuid>) {
         let (orphans, reported) = mpsc::unbounded_channel();
-        (
-            Self {
-                streams: Mutex::default(),
-                orphans,
-            },
-            reported,
-        )
+        (Self { streams: Mutex::default(), orphans }, reported)
     }
 
     pub(crate) fn open(&self, id: Uuid) -> mpsc::Receiver<LiveEvent> {
@@ -112,9 +106,5 @@ fn event(notification: Notification) -> LiveEvent {
         Action::Killed => LiveAction::Killed,
         Action::Error => LiveAction::Error,
     };
-    LiveEvent {
-        action,
-        record: convert::json(notification.record),
-        result: convert::json(notification.result),
-    }
+    LiveEvent { action, record: convert::json(notification.record), result: convert::json(notification.result) }
 }

@@ -64,43 +64,26 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) async fn open(datastore: Arc<Datastore>, hub: Arc<Hub>, call: Call) -> Result<LiveStream, StatementError> {
     let ast = checks::parse(&datastore, &call.sql)?;
     if !matches!(ast.expressions.as_slice(), [TopLevelExpr::Live(_)]) {
-        return Err(StatementError::Unsupported(
-            "a live query is exactly one LIVE SELECT statement",
-        ));
+        return Err(StatementError::Unsupported("a live query is exactly one LIVE SELECT statement"));
     }
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db).with_rt(true);
     let vars = crate::convert::variables(call.vars);
     loop {
         let transaction = statements::begin_write(&datastore, Some(&call.request)).await?;
-        let one = statements::run_one(
-            &datastore,
-            &session,
-            ast.clone(),
-            vars.clone(),
-            &transaction,
-            call.deadline,
-        )
-        .await;
+        let one =
+            statements::run_one(&datastore, &session, ast.clone(), vars.clone(), &transaction, call.deadline).await;
         let id = match one {
             Ok(Value::Uuid(id)) => id,
             other => {
                 let _ = transaction.cancel().await;
-                return Err(other
-                    .err()
-                    .unwrap_or_else(|| StatementError::Failed("LIVE gave no id".to_owned())));
+                return Err(other.err().unwrap_or_else(|| StatementError::Failed("LIVE gave no id".to_owned())));
             }
         };
         // Before the commit: the first notification may come with it.
         let events = hub.open(id);
         match statements::commit(transaction).await {
             Ok(()) => {
-                return Ok(LiveStream {
-                    id,
-                    events,
-                    hub,
-                    datastore,
-                    session,
-                });
+                return Ok(LiveStream { id, events, hub, datastore, session });
             }
             Err(cause) => {
                 hub.close(id);

@@ -22,10 +22,7 @@ fn a_failing_statement_takes_those_before_and_behind_it_along() {
         let (index, message) = failed(error.expect_err("a record exists already"));
         assert_eq!(index, 1);
         assert!(message.contains("item:kept"), "{message}");
-        assert_eq!(
-            query(&database, "SELECT VALUE id FROM item").await,
-            json!([["item:kept"]])
-        );
+        assert_eq!(query(&database, "SELECT VALUE id FROM item").await, json!([["item:kept"]]));
     });
 }
 
@@ -33,11 +30,7 @@ fn a_failing_statement_takes_those_before_and_behind_it_along() {
 fn throw_break_and_a_failure_inside_a_function_all_undo_everything() {
     run(async {
         let database = open().await;
-        update(
-            &database,
-            "DEFINE TABLE item; DEFINE FUNCTION fn::fails() { CREATE item; THROW 'inside'; }",
-        )
-        .await;
+        update(&database, "DEFINE TABLE item; DEFINE FUNCTION fn::fails() { CREATE item; THROW 'inside'; }").await;
         for (sql, index) in [
             ("CREATE item; THROW 'stop'", 1),
             ("CREATE item; BREAK", 1),
@@ -63,14 +56,8 @@ fn throw_break_and_a_failure_inside_a_function_all_undo_everything() {
 fn return_gives_a_value_and_the_statements_behind_it_still_run() {
     run(async {
         let database = open().await;
-        assert_eq!(
-            update(&database, "RETURN 1; CREATE item:one RETURN NONE; RETURN 2").await,
-            json!([1, [], 2])
-        );
-        assert_eq!(
-            query(&database, "SELECT VALUE id FROM item").await,
-            json!([["item:one"]])
-        );
+        assert_eq!(update(&database, "RETURN 1; CREATE item:one RETURN NONE; RETURN 2").await, json!([1, [], 2]));
+        assert_eq!(query(&database, "SELECT VALUE id FROM item").await, json!([["item:one"]]));
     });
 }
 
@@ -85,11 +72,7 @@ fn a_unique_index_and_an_event_belong_to_the_transaction() {
         )
         .await;
         update(&database, "CREATE person:1 SET mail = 'a'").await;
-        let refused = try_update(
-            &database,
-            "CREATE person:2 SET mail = 'b'; CREATE person:3 SET mail = 'a'",
-        )
-        .await;
+        let refused = try_update(&database, "CREATE person:2 SET mail = 'b'; CREATE person:3 SET mail = 'a'").await;
         assert_eq!(failed(refused.expect_err("the mail is taken")).0, 1);
         assert_eq!(query(&database, "SELECT VALUE mail FROM told").await, json!([["a"]]));
     });

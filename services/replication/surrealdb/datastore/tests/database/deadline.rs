@@ -13,23 +13,12 @@ fn an_update_that_misses_its_deadline_changes_nothing() {
     run(async {
         let database = open().await;
         update(&database, "DEFINE TABLE item").await;
-        for sql in [
-            "CREATE item; SLEEP 1h",
-            "CREATE item; FOR $n IN 0..100000000 { CREATE item }",
-        ] {
+        for sql in ["CREATE item; SLEEP 1h", "CREATE item; FOR $n IN 0..100000000 { CREATE item }"] {
             let mut call = call(sql);
             let begun = Instant::now();
             call.deadline = begun + Duration::from_millis(200);
-            assert_eq!(
-                database.update(call).await.expect_err(sql),
-                StatementError::Deadline,
-                "{sql}"
-            );
-            assert!(
-                begun.elapsed() < Duration::from_secs(10),
-                "{sql} took {:?}",
-                begun.elapsed()
-            );
+            assert_eq!(database.update(call).await.expect_err(sql), StatementError::Deadline, "{sql}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{sql} took {:?}", begun.elapsed());
             assert_eq!(query(&database, "SELECT * FROM item").await, json!([[]]), "{sql}");
         }
     });
@@ -50,10 +39,7 @@ fn statements_behind_a_failed_one_are_not_run() {
     run(async {
         let database = open().await;
         let begun = Instant::now();
-        let error = database
-            .update(call("THROW 'first'; SLEEP 20s; SLEEP 20s"))
-            .await
-            .expect_err("it throws");
+        let error = database.update(call("THROW 'first'; SLEEP 20s; SLEEP 20s")).await.expect_err("it throws");
         assert!(
             matches!(&error, StatementError::Statement { index: 0, message } if message.contains("first")),
             "{error:?}"

@@ -18,13 +18,8 @@ fn an_export_can_be_carried_out_again() {
 
         let target = open().await;
         let sql = text.replace("OPTION IMPORT;", "");
-        try_update(&target, &sql)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}\n{text}"));
-        for sql in [
-            "SELECT * FROM item ORDER BY id",
-            "SELECT VALUE ->knows->item FROM item:1",
-        ] {
+        try_update(&target, &sql).await.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+        for sql in ["SELECT * FROM item ORDER BY id", "SELECT VALUE ->knows->item FROM item:1"] {
             assert_eq!(query(&target, sql).await, query(&source, sql).await, "{sql}");
         }
     });
@@ -34,19 +29,15 @@ fn an_export_can_be_carried_out_again() {
 fn what_does_not_exist_cannot_be_exported() {
     run(async {
         let database = open().await;
-        let mut export = database
-            .export("main".to_owned(), "nowhere".to_owned(), Request::new(None))
-            .await
-            .expect("it starts");
+        let mut export =
+            database.export("main".to_owned(), "nowhere".to_owned(), Request::new(None)).await.expect("it starts");
         assert!(export.next().await.is_some_and(|chunk| chunk.is_err()));
     });
 }
 
 async fn text_of(database: &holdfast_datastore::Database) -> String {
-    let mut export = database
-        .export("main".to_owned(), "main".to_owned(), Request::new(None))
-        .await
-        .expect("it starts");
+    let mut export =
+        database.export("main".to_owned(), "main".to_owned(), Request::new(None)).await.expect("it starts");
     let mut text = Vec::new();
     while let Some(chunk) = export.next().await {
         text.extend_from_slice(&chunk.expect("the export goes on"));

@@ -23,10 +23,7 @@ fn every_kind_of_value_becomes_the_json_of_the_http_endpoint() {
         ("1h30m", json!("1h30m")),
         ("d'2026-01-02T03:04:05.123Z'", json!("2026-01-02T03:04:05.123Z")),
         ("d'2026-01-02T03:04:05Z'", json!("2026-01-02T03:04:05Z")),
-        (
-            "u'018e6d3c-5b4b-7c3a-9f0e-0123456789ab'",
-            json!("018e6d3c-5b4b-7c3a-9f0e-0123456789ab"),
-        ),
+        ("u'018e6d3c-5b4b-7c3a-9f0e-0123456789ab'", json!("018e6d3c-5b4b-7c3a-9f0e-0123456789ab")),
         ("<bytes>'abc'", json!([97, 98, 99])),
         ("[1, 'a', NONE]", json!([1, "a", null])),
         ("<set>[3, 1, 1]", json!([1, 3])),
@@ -69,11 +66,7 @@ fn variables_keep_their_json_types() {
             call.vars.insert("value".to_owned(), value.clone());
             let results: Value =
                 serde_json::from_slice(&database.query(call).await.expect("the query runs")).expect("JSON");
-            let back = if kind == "decimal" {
-                json!(value.to_string())
-            } else {
-                value
-            };
+            let back = if kind == "decimal" { json!(value.to_string()) } else { value };
             assert_eq!(results, json!([kind, back]));
         }
     });
@@ -90,10 +83,7 @@ fn values_as_deep_as_a_message_may_be_go_in_and_out() {
         let mut call = call("CREATE deep:one SET value = $value RETURN NONE");
         call.vars.insert("value".to_owned(), value.clone());
         database.update(call).await.expect("the record is created");
-        assert_eq!(
-            query(&database, "SELECT VALUE value FROM ONLY deep:one").await,
-            json!([value])
-        );
+        assert_eq!(query(&database, "SELECT VALUE value FROM ONLY deep:one").await, json!([value]));
         update(&database, "DELETE deep").await;
     });
 }

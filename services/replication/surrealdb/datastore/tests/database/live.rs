@@ -25,9 +25,7 @@ impl LiveRouter for Wire {
 }
 
 async fn next(stream: &mut LiveStream) -> LiveEvent {
-    let event = tokio::time::timeout(Duration::from_secs(10), stream.next())
-        .await
-        .expect("a notification comes");
+    let event = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect("a notification comes");
     event.expect("the live query goes on")
 }
 
@@ -41,16 +39,10 @@ fn writes_of_this_node_and_of_another_reach_the_stream() {
     run(async {
         let engine = SharedEngine::new().await;
         let (here, there) = (open_on(&engine, 1).await, open_on(&engine, 2).await);
-        there.route_live(Arc::new(Wire {
-            node_id: [1; 16],
-            target: Arc::downgrade(&here),
-        }));
+        there.route_live(Arc::new(Wire { node_id: [1; 16], target: Arc::downgrade(&here) }));
         update(&here, "DEFINE TABLE item").await;
 
-        let mut stream = here
-            .live(call("LIVE SELECT * FROM item WHERE n > 0"))
-            .await
-            .expect("the live query opens");
+        let mut stream = here.live(call("LIVE SELECT * FROM item WHERE n > 0")).await.expect("the live query opens");
         update(&here, "CREATE item:1 SET n = 1").await;
         assert_eq!(
             parsed(&next(&mut stream).await),
@@ -59,11 +51,7 @@ fn writes_of_this_node_and_of_another_reach_the_stream() {
         update(&there, "CREATE item:2 SET n = 0; CREATE item:3 SET n = 2.5dec").await;
         assert_eq!(
             parsed(&next(&mut stream).await),
-            (
-                LiveAction::Create,
-                json!("item:3"),
-                json!({ "id": "item:3", "n": "2.5" })
-            )
+            (LiveAction::Create, json!("item:3"), json!({ "id": "item:3", "n": "2.5" }))
         );
         update(&there, "DELETE item:1").await;
         assert_eq!(parsed(&next(&mut stream).await).0, LiveAction::Delete);
@@ -75,14 +63,8 @@ fn a_refused_update_notifies_nobody() {
     run(async {
         let database = open().await;
         update(&database, "DEFINE TABLE item").await;
-        let mut stream = database
-            .live(call("LIVE SELECT * FROM item"))
-            .await
-            .expect("the live query opens");
-        database
-            .update(call("CREATE item:refused; THROW 'no'"))
-            .await
-            .expect_err("it throws");
+        let mut stream = database.live(call("LIVE SELECT * FROM item")).await.expect("the live query opens");
+        database.update(call("CREATE item:refused; THROW 'no'")).await.expect_err("it throws");
         update(&database, "CREATE item:kept").await;
         assert_eq!(parsed(&next(&mut stream).await).1, json!("item:kept"));
     });
@@ -93,10 +75,7 @@ fn dropping_the_stream_ends_the_live_query() {
     run(async {
         let database = open().await;
         update(&database, "DEFINE TABLE item").await;
-        let stream = database
-            .live(call("LIVE SELECT * FROM item"))
-            .await
-            .expect("the live query opens");
+        let stream = database.live(call("LIVE SELECT * FROM item")).await.expect("the live query opens");
         let id = stream.id();
         assert!(query(&database, "INFO FOR TABLE item").await.to_string().contains(&id));
         drop(stream);
@@ -116,16 +95,9 @@ fn dropping_the_stream_ends_the_live_query() {
 fn only_a_live_select_opens_a_stream() {
     run(async {
         let database = open().await;
-        for sql in [
-            "SELECT * FROM item",
-            "LIVE SELECT * FROM item; CREATE item",
-            "CREATE item",
-        ] {
+        for sql in ["SELECT * FROM item", "LIVE SELECT * FROM item; CREATE item", "CREATE item"] {
             let error = database.live(call(sql)).await.err();
-            assert!(
-                matches!(error, Some(StatementError::Unsupported(_))),
-                "{sql}: {error:?}"
-            );
+            assert!(matches!(error, Some(StatementError::Unsupported(_))), "{sql}: {error:?}");
         }
         let unknown = database.live(call("LIVE SELECT * FROM nowhere")).await.err();
         assert!(matches!(unknown, Some(StatementError::Statement { .. })), "{unknown:?}");

@@ -10,16 +10,9 @@ fn transaction_statements_are_refused_before_anything_runs() {
     run(async {
         let database = open().await;
         update(&database, "DEFINE TABLE item").await;
-        for sql in [
-            "BEGIN; CREATE item; COMMIT",
-            "CREATE item; COMMIT",
-            "CREATE item; CANCEL",
-        ] {
+        for sql in ["BEGIN; CREATE item; COMMIT", "CREATE item; COMMIT", "CREATE item; CANCEL"] {
             let error = try_update(&database, sql).await.expect_err(sql);
-            assert!(
-                matches!(error, StatementError::TransactionStatement(_)),
-                "{sql}: {error:?}"
-            );
+            assert!(matches!(error, StatementError::TransactionStatement(_)), "{sql}: {error:?}");
         }
         assert_eq!(query(&database, "SELECT * FROM item").await, json!([[]]));
     });
@@ -49,22 +42,12 @@ fn what_a_request_cannot_do_is_refused_as_unsupported() {
 fn text_that_is_no_surrealql_is_refused_with_its_place() {
     run(async {
         let database = open().await;
-        for sql in [
-            "SELEC * FROM item",
-            "CREATE item SET",
-            "{",
-            "\u{0}",
-            &"(".repeat(5000),
-            &"[".repeat(5000),
-        ] {
+        for sql in ["SELEC * FROM item", "CREATE item SET", "{", "\u{0}", &"(".repeat(5000), &"[".repeat(5000)] {
             let error = try_update(&database, sql).await.expect_err(sql);
             assert!(matches!(error, StatementError::Parse(_)), "{sql}: {error:?}");
         }
         let nested = format!("RETURN {}1{}", "{ RETURN ".repeat(300), " }".repeat(300));
-        assert!(matches!(
-            try_query(&database, &nested).await,
-            Err(StatementError::Parse(_))
-        ));
+        assert!(matches!(try_query(&database, &nested).await, Err(StatementError::Parse(_))));
     });
 }
 
@@ -72,11 +55,7 @@ fn text_that_is_no_surrealql_is_refused_with_its_place() {
 fn a_query_cannot_write() {
     run(async {
         let database = open().await;
-        update(
-            &database,
-            "CREATE item:1; DEFINE FUNCTION fn::writes() { CREATE item }; DEFINE SEQUENCE numbers",
-        )
-        .await;
+        update(&database, "CREATE item:1; DEFINE FUNCTION fn::writes() { CREATE item }; DEFINE SEQUENCE numbers").await;
         for sql in [
             "CREATE item",
             "UPDATE item SET n = 1",

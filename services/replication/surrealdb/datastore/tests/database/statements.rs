@@ -49,10 +49,7 @@ fn all_statements_of_a_query_see_one_snapshot() {
     run(async {
         let database = open().await;
         update(&database, "CREATE item:1 SET n = 1").await;
-        let reading = query(
-            &database,
-            "SELECT VALUE n FROM ONLY item:1; SLEEP 300ms; SELECT VALUE n FROM ONLY item:1",
-        );
+        let reading = query(&database, "SELECT VALUE n FROM ONLY item:1; SLEEP 300ms; SELECT VALUE n FROM ONLY item:1");
         // Done long before the reader wakes; were it earlier than the first read, the results would agree all the same.
         let writing = update(&database, "UPDATE item:1 SET n = 2");
         let (results, _) = tokio::join!(reading, writing);
@@ -64,11 +61,7 @@ fn all_statements_of_a_query_see_one_snapshot() {
 fn info_explain_and_show_changes_work_in_a_query() {
     run(async {
         let database = open().await;
-        update(
-            &database,
-            "DEFINE TABLE item CHANGEFEED 1d; DEFINE INDEX n ON item FIELDS n",
-        )
-        .await;
+        update(&database, "DEFINE TABLE item CHANGEFEED 1d; DEFINE INDEX n ON item FIELDS n").await;
         update(&database, "CREATE item:1 SET n = 1").await;
         for sql in ["INFO FOR ROOT", "INFO FOR NS", "INFO FOR DB", "INFO FOR TABLE item"] {
             assert!(query(&database, sql).await[0].is_object(), "{sql}");
@@ -107,20 +100,8 @@ fn an_index_is_built_in_the_request_or_behind_it() {
 fn namespaces_databases_and_tables_come_and_go() {
     run(async {
         let database = open().await;
-        update(
-            &database,
-            "DEFINE NAMESPACE extra; USE NS extra; DEFINE DATABASE one; USE DB one; CREATE item:1",
-        )
-        .await;
-        update(
-            &database,
-            "USE NS extra DB one; REMOVE TABLE item; REMOVE DATABASE one; REMOVE NAMESPACE extra",
-        )
-        .await;
-        assert!(
-            query(&database, "INFO FOR ROOT").await[0]["namespaces"]
-                .get("extra")
-                .is_none()
-        );
+        update(&database, "DEFINE NAMESPACE extra; USE NS extra; DEFINE DATABASE one; USE DB one; CREATE item:1").await;
+        update(&database, "USE NS extra DB one; REMOVE TABLE item; REMOVE DATABASE one; REMOVE NAMESPACE extra").await;
+        assert!(query(&database, "INFO FOR ROOT").await[0]["namespaces"].get("extra").is_none());
     });
 }

@@ -65,15 +65,9 @@ pub fn run(test: impl Future<Output = ()>) {
 
 /// A database on an engine, as node `node`.
 pub async fn open_on(engine: &SharedEngine, node: u8) -> Arc<Database> {
-    let options = OpenOptions {
-        engine: Box::new(engine.clone()),
-        node_id: [node; 16],
-    };
+    let options = OpenOptions { engine: Box::new(engine.clone()), node_id: [node; 16] };
     let database = Database::open(options).await.expect("the database opens");
-    database
-        .initialise("main".to_owned(), "main".to_owned())
-        .await
-        .expect("the default database is defined");
+    database.initialise("main".to_owned(), "main".to_owned()).await.expect("the default database is defined");
     database
 }
 
@@ -96,30 +90,20 @@ pub fn call(sql: &str) -> Call {
 
 /// The results of an update.
 pub async fn try_update(database: &Database, sql: &str) -> Result<Value, StatementError> {
-    database
-        .update(call(sql))
-        .await
-        .map(|json| serde_json::from_slice(&json).expect("results are JSON"))
+    database.update(call(sql)).await.map(|json| serde_json::from_slice(&json).expect("results are JSON"))
 }
 
 /// The results of an update that has to succeed.
 pub async fn update(database: &Database, sql: &str) -> Value {
-    try_update(database, sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    try_update(database, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
 }
 
 /// The results of a query.
 pub async fn try_query(database: &Database, sql: &str) -> Result<Value, StatementError> {
-    database
-        .query(call(sql))
-        .await
-        .map(|json| serde_json::from_slice(&json).expect("results are JSON"))
+    database.query(call(sql)).await.map(|json| serde_json::from_slice(&json).expect("results are JSON"))
 }
 
 /// The results of a query that has to succeed.
 pub async fn query(database: &Database, sql: &str) -> Value {
-    try_query(database, sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    try_query(database, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
 }
