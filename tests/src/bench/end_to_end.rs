@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use rand::RngExt;
 
 use super::Row;
@@ -37,15 +38,20 @@ pub struct EndToEnd {
 impl EndToEnd {
     /// Measures creates, updates and reads, and the reference publish.
     pub async fn rows(&self) -> anyhow::Result<Vec<Row>> {
-        let system = System::start(self.options.clone()).await?;
-        let mut rows = vec![super::publish_row(&system, self.duration / 2).await?];
-        system.client().commit(Request::new(SCHEMA), PATIENCE).await?;
-        create_many(&system.client(), "person", usize::try_from(RECORDS)?).await?;
-        for operation in [Operation::Create, Operation::Update, Operation::Read] {
-            for &clients in &self.clients {
-                rows.push(self.row(&system, operation, clients).await?);
+        let mut rows = Vec::new();
+        System::run(self.options.clone(), async |system| {
+            rows.push(super::publish_row(&system, self.duration / 2).await?);
+            system.client().commit(Request::new(SCHEMA), PATIENCE).await?;
+            create_many(&system.client(), "person", usize::try_from(RECORDS)?).await?;
+            for operation in [Operation::Create, Operation::Update, Operation::Read] {
+                for &clients in &self.clients {
+                    let row = self.row(&system, operation, clients).await;
+                    rows.push(row.with_context(|| format!("{operation:?} with {clients} clients"))?);
+                }
             }
-        }
+            Ok(())
+        })
+        .await?;
         Ok(rows)
     }
 

@@ -62,3 +62,28 @@ async fn queries_never_go_backwards_behind_their_bound() -> anyhow::Result<()> {
     })
     .await
 }
+
+/// A statement that fails is not certified, since nothing is written: it must not fail for want of what others were
+/// already told is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_do_not_fail_for_want_of_what_was_acknowledged_before() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE note; UPSERT note:one SET number = 0"), PATIENCE).await?;
+        let mut refused = Vec::new();
+        for round in 1..=ROUNDS * 4 {
+            let write = Request::new(format!("UPSERT note:one SET number = {round} RETURN NONE"));
+            client.update_at("csp-1", &write).await.done()?;
+            let follow = Request::new(format!(
+                "IF (SELECT VALUE number FROM ONLY note:one) < {round} {{ THROW 'too early' }};
+                 UPSERT note:two SET number = {round} RETURN NONE"
+            ));
+            if let Outcome::Refused(refusal) = client.update_at("csp-2", &follow).await {
+                refused.push(format!("{round}: {}: {}", refusal.code, refusal.message));
+            }
+        }
+        anyhow::ensure!(refused.is_empty(), "{} of {} refused: {:?}", refused.len(), ROUNDS * 4, refused.first());
+        Ok(())
+    })
+    .await
+}
