@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_nats::Client;
 use holdfast_storage::{CommitFailure, WriteSet, is_changefeed_placeholder};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::gateway::Gateway;
@@ -143,6 +144,7 @@ impl Publisher {
         if batch.is_empty() {
             return;
         }
+        self.wait_for_snapshots(&batch).await;
         let messages = match self.seal() {
             Ok(messages) => messages,
             Err(refused) => {
@@ -162,6 +164,19 @@ impl Publisher {
                 // Nothing is lost: an empty entry follows, and tells that this one never arrived.
                 warn!(error = %cause, "publishing to the log failed");
             }
+        }
+    }
+
+    /// A transaction can read a position between the inner commit and the moment the view moves there. An entry's base
+    /// must not be below its snapshots, so sealing waits for that moment.
+    async fn wait_for_snapshots(&self, batch: &[Submission]) {
+        let snapshots = batch.iter().filter_map(|submission| match submission {
+            Submission::Transaction(waiting) => Some(waiting.write_set.snapshot),
+            Submission::Barrier(_) => None,
+        });
+        let newest = snapshots.max().unwrap_or_default();
+        while self.applied.position() < newest {
+            self.applied.reached(newest, Instant::now() + self.options.stall).await;
         }
     }
 

@@ -93,6 +93,7 @@ impl Update<'_> {
             return Ok(first);
         }
         let mut attempt = 0;
+        let mut is_behind_barrier = self.answers_for_all();
         loop {
             attempt += 1;
             let request = Request::new(Some(self.id.clone()));
@@ -113,14 +114,25 @@ impl Update<'_> {
                     continue;
                 }
             }
-            if self.asked_before
-                && barrier(self.member, self.deadline).await
-                && let Some(first) = self.first_outcome().await
-            {
-                return Ok(first);
+            // Nothing was written, so nothing was certified: the statement may have failed only because this copy had not
+            // applied yet what another one acknowledged. Behind a barrier it cannot be so.
+            let may_lag = !is_behind_barrier && matches!(error, StatementError::Statement { .. });
+            if (may_lag || self.asked_before) && barrier(self.member, self.deadline).await {
+                if let Some(first) = self.first_outcome().await {
+                    return Ok(first);
+                }
+                if may_lag {
+                    is_behind_barrier = true;
+                    continue;
+                }
             }
             return Err(error_reply(&self.id, &request, &error));
         }
+    }
+
+    /// Whether every acknowledgement of the group was given by this copy, so that nothing acknowledged is missing here.
+    fn answers_for_all(&self) -> bool {
+        self.member.shared.view.with(|view| view.replication == Replication::Primary)
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
