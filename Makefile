@@ -12,7 +12,7 @@ TOOLS := .tools/bin
 # One profile and one set of crates for running, testing and measuring, so that SurrealDB is built once.
 BUILD := cargo build --release --workspace --locked
 
-.PHONY: help up demo test verify fix bench schemas tools build machine clean-data
+.PHONY: help up demo test verify fix bench soak schemas tools build machine clean-data
 
 help: ## Say what there is
 	@echo "Holdfast: several identical copies of one SurrealDB database behind NATS."
@@ -47,6 +47,9 @@ fix: machine ## Mend what can be mended by machine: format, lints, schemas
 
 bench: tools build ## Measure: plain SurrealDB beside a group of three copies
 	@exec $(BIN)/holdfast-bench $(ARGS)
+
+soak: tools build ## Kill processes at random for a long time and check every answer (ARGS="--seed N --kills N")
+	@exec $(BIN)/holdfast-soak $(ARGS)
 
 schemas: build ## Write the JSON Schemas anew from the message types
 	$(BIN)/holdfast-schemas-generate
