@@ -220,16 +220,17 @@ impl Applier {
     }
 }
 
-/// Whether SurrealDB holds something in memory that depends on this key: its queues (`/!..`), or an index's own state.
+/// Whether a task of SurrealDB sleeps until this key is written: its queues are below `/!`.
 fn concerns_memory(key: &[u8]) -> bool {
-    key.starts_with(b"/!") || key.windows(2).any(|pair| pair == b"!h")
+    key.starts_with(b"/!")
 }
 
+/// The mark that a message puts here, if somebody still asks for it.
 fn mark_of(applied: &Applied) -> Option<String> {
-    let now_ms =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     match &applied.outcome {
-        Outcome::Control { control: Control::Mark { id }, .. } if applied.log_time_ms + MARK_FRESH_MS > now_ms => {
+        Outcome::Control { control: Control::Mark { id }, .. }
+            if applied.log_time_ms + MARK_FRESH_MS > crate::requests::now_ms() =>
+        {
             Some(id.clone())
         }
         _ => None,

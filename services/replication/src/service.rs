@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_datastore::STORAGE_VERSION;
-use holdfast_foundation::{BoxError, Context, Service};
+use holdfast_foundation::{BoxError, Context, Service, chain};
 use holdfast_schemas::message::{CspState, Storage};
 use holdfast_schemas::{limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
@@ -17,7 +17,7 @@ use crate::forward::Forward;
 use crate::log::{Gateway, Origin, Publisher, PublisherOptions, Subscription};
 use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
-use crate::start_up::{self, chain};
+use crate::start_up;
 use crate::store::Restored;
 use crate::{fault, heartbeat};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use holdfast_datastore::{Database, OpenError, OpenOptions, STORAGE_VERSION};
+use holdfast_foundation::chain;
 use holdfast_schemas::message::{CspState, DEFAULT_DATABASE, GroupDefinition};
 use holdfast_schemas::{Message as _, subject};
 use holdfast_storage::{Copy, Engine};
@@ -150,16 +151,4 @@ impl RemoteWrites for Notified {
     fn applied(&self, keys: &[&[u8]]) {
         self.0.applied_remote(keys);
     }
-}
-
-/// An error with its causes, for one line of log.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
