@@ -17,12 +17,15 @@ pub struct Server {
 const TICK: Duration = Duration::from_millis(10);
 
 impl Server {
-    /// Starts the program named by `HOLDFAST_NATS_SERVER`, else the one on the PATH, with its data below `folder`.
+    /// Starts the program named by `HOLDFAST_NATS_SERVER`, else `program`, else the one on the PATH, with its data below
+    /// `folder`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(folder: &Path) -> Result<Self, BoxError> {
-        let program = std::env::var_os("HOLDFAST_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+    pub fn start(folder: &Path, program: Option<&Path>) -> Result<Self, BoxError> {
+        let program = std::env::var_os("HOLDFAST_NATS_SERVER")
+            .or_else(|| program.map(|program| program.as_os_str().to_owned()))
+            .unwrap_or_else(|| "nats-server".into());
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new(&program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])

@@ -31,7 +31,7 @@ fn measure() -> Result<(), BoxError> {
     let folder = std::env::temp_dir().join(format!("holdfast-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
-    let result = Server::start(&folder).and_then(|server| runtime.block_on(run(&folder, &server, seconds)));
+    let result = Server::start(&folder, None).and_then(|server| runtime.block_on(run(&folder, &server, seconds)));
     runtime.shutdown_background();
     std::fs::remove_dir_all(&folder)?;
     result

@@ -249,3 +249,6 @@ pub fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option
         write_set.ranges.iter().map(|(start, end)| (start.as_slice(), end.as_slice())),
     )
 }
+
+#[cfg(test)]
+mod tests;

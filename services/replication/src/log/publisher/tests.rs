@@ -1,0 +1,70 @@
+//! The publisher against a real nats-server.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt;
+use holdfast_storage::WriteSet;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::bench::Server;
+use crate::entry::Message;
+use crate::log::Origin;
+use crate::model::{AppliedState, Chain};
+
+/// How long anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn server(folder: &Path) -> Server {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/nats-server");
+    Server::start(folder, own.is_file().then_some(own.as_path())).expect("nats-server starts")
+}
+
+fn state(position: u64) -> AppliedState {
+    AppliedState { position, chain: Chain::default(), ..AppliedState::genesis() }
+}
+
+fn transaction(snapshot: u64) -> Submission {
+    let writes = vec![(b"key".to_vec(), Some(b"value".to_vec()))];
+    let write_set = WriteSet { snapshot, writes, ..WriteSet::default() };
+    Submission::Transaction(Box::new(Waiting { write_set, answer: oneshot::channel().0 }))
+}
+
+/// The inner commit is visible to transactions a moment before the view moves. An entry sealed in that moment would have a
+/// base below the snapshot inside it, and every copy would void it for being malformed.
+#[tokio::test]
+async fn an_entry_is_never_sealed_below_a_snapshot_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path());
+    let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
+    let client = connect.connect(&server.url).await.expect("a connection");
+    let mut log = client.subscribe("log").await.expect("a subscription");
+    client.flush().await.expect("subscribed");
+    let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
+    let gateway = Arc::new(gateway);
+    let view = Arc::new(AppliedView::new(&state(7)));
+    let options = PublisherOptions {
+        subject: "log".to_owned(),
+        storage_version: 303,
+        message_max_bytes: 1 << 20,
+        in_flight_max: 2,
+        stall: PATIENCE,
+        ignore_conflicts: false,
+    };
+    let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);
+    let publishing = tokio::spawn(publisher.run());
+    for newest in [8, 9, 20] {
+        gateway.submit(transaction(newest));
+        // Nothing may leave before the view is there; what must not happen can only be waited for.
+        let early = tokio::time::timeout(Duration::from_millis(100), log.next()).await;
+        assert!(early.is_err(), "sealed at {} with a snapshot at {newest}", view.position());
+        view.advance(&state(newest));
+        let sent = tokio::time::timeout(PATIENCE, log.next()).await.expect("sent in time").expect("sent");
+        let Ok(Message::Entry(entry)) = Message::decode(sent.payload) else { panic!("not an entry") };
+        assert_eq!(entry.base(), newest);
+        // It came back out of the log, so that the next one has room.
+        gateway.abandon();
+    }
+    publishing.abort();
+}
