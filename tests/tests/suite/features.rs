@@ -1,6 +1,7 @@
 //! Features of SurrealDB that do more than write a record: right on all copies.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -167,4 +168,73 @@ async fn indexes_built_on_existing_records_are_complete_on_all_copies() -> anyho
         Ok(())
     })
     .await
+}
+
+/// What is committed while an index is built is neither in the snapshot that it is built from, nor written by someone who
+/// knows of the index.
+async fn define_under_writes(options: Options) -> anyhow::Result<()> {
+    System::run(options, async |system| {
+        let (client, csps) = (system.client(), system.csps());
+        client.commit(Request::new("DEFINE TABLE item"), PATIENCE).await?;
+        create_many(&client, "item", 1_000).await?;
+        for (round, suffix) in ["", " CONCURRENTLY", "", " CONCURRENTLY"].into_iter().enumerate() {
+            let defined = AtomicBool::new(false);
+            let writers = csps.iter().map(|csp| write_until(&client, csp, round, &defined));
+            let (written, built) =
+                futures::join!(try_join_all(writers), define_index(&client, round, suffix, &defined));
+            built?;
+            let written: usize = written?.into_iter().sum();
+            let sql = format!(
+                "RETURN array::len(SELECT VALUE id FROM item WHERE of_{round} = 'x');
+                 RETURN array::len(SELECT VALUE id FROM item WITH NOINDEX WHERE of_{round} = 'x')"
+            );
+            let position = client.query(&Request::new("RETURN 1").strong()).await.done()?.position;
+            let answer = system.equal_answers(&csps, &sql, position).await?;
+            let complete = answer[0] == answer[1] && answer[0] == written;
+            anyhow::ensure!(complete, "index {round}{suffix}: {written} written, found {answer:?}");
+        }
+        system.equal_digests(&csps).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Defines an index and waits until it is built; says so in any case.
+async fn define_index(client: &Client, round: usize, suffix: &str, defined: &AtomicBool) -> anyhow::Result<()> {
+    let sql = format!("DEFINE INDEX index_{round} ON item FIELDS of_{round}{suffix}");
+    let outcome = client.commit(Request::new(sql).deadline(Duration::from_secs(30)), PATIENCE).await;
+    let info = Request::new(format!("INFO FOR INDEX index_{round} ON item")).strong();
+    let built = until("the index to be built", PATIENCE, async || {
+        let reply = client.query(&info).await.done()?;
+        let status = reply.results[0]["building"]["status"].clone();
+        anyhow::ensure!(status == "ready" || status.is_null(), "{}", reply.results[0]);
+        Ok::<_, anyhow::Error>(())
+    });
+    let built = if outcome.is_ok() { built.await } else { Ok(()) };
+    defined.store(true, Ordering::Relaxed);
+    outcome.and(built)
+}
+
+/// Creates records at one CSP until told to stop, in bursts with pauses between them; returns how many.
+async fn write_until(client: &Client, csp: &str, round: usize, stop: &AtomicBool) -> anyhow::Result<usize> {
+    let mut written = 0;
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..20 {
+            let request = Request::new(format!("CREATE item SET of_{round} = 'x' RETURN NONE"));
+            client.update_at(csp, &request.deadline(Duration::from_secs(30))).await.done()?;
+            written += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(written)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_cover_what_all_copies_write_while_they_are_built() -> anyhow::Result<()> {
+    define_under_writes(Options::peer()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_cover_it_under_snapshot_isolation_too() -> anyhow::Result<()> {
+    define_under_writes(Options { isolation: "snapshot", ..Options::primary() }).await
 }

@@ -1,8 +1,9 @@
 //! Certifies one transaction: did anything that it depends on change between its snapshot and its place in the log?
 //!
 //! It depends on the keys that it wrote (the first committer wins, also where nobody read the key, and where the value stays
-//! the same), on the keys that it read under lock, and in a serializable group on the keys and ranges that it read. What was
-//! accepted before it in the same entry counts as after its snapshot, for the snapshot is below the position.
+//! the same), on the keys that it read under lock, and on the ranges that it names, and in a serializable group on the keys that it
+//! read. (In a group under snapshot isolation the sender names a range only where it has to be guarded: the records under an
+//! index that it built.) What was accepted before it in the same entry counts as after its snapshot, for the snapshot is below the position.
 
 use super::certifier::Certifier;
 use super::position::Place;
@@ -41,7 +42,7 @@ impl Certifier {
         self.hashes.extend(transaction.writes().map(|write| hash_key(write.key)));
         let conflict = self.written(transaction).or_else(|| self.locked(transaction));
         let conflict = if serializable { conflict.or_else(|| self.read(transaction)) } else { conflict };
-        conflict.unwrap_or(Verdict::Accepted)
+        conflict.or_else(|| self.ranges(transaction)).unwrap_or(Verdict::Accepted)
     }
 
     fn written(&self, transaction: Transaction<'_>) -> Option<Verdict> {
@@ -57,11 +58,13 @@ impl Certifier {
     }
 
     fn read(&self, transaction: Transaction<'_>) -> Option<Verdict> {
-        let snapshot = transaction.snapshot();
-        if let Some(position) = transaction.reads().find_map(|key| self.window.written_after(hash_key(key), snapshot)) {
-            return Some(Verdict::Conflict { position, cause: Cause::Read });
-        }
-        let after = |(begin, end)| self.window.range_written_after(begin, end, snapshot);
+        let after = |key| self.window.written_after(hash_key(key), transaction.snapshot());
+        let position = transaction.reads().find_map(after)?;
+        Some(Verdict::Conflict { position, cause: Cause::Read })
+    }
+
+    fn ranges(&self, transaction: Transaction<'_>) -> Option<Verdict> {
+        let after = |(begin, end)| self.window.range_written_after(begin, end, transaction.snapshot());
         let position = transaction.ranges().find_map(after)?;
         Some(Verdict::Conflict { position, cause: Cause::Range })
     }

@@ -242,7 +242,7 @@ impl Reference {
         if serializable && !self.is(Sabotage::ReadKeys) {
             dependencies.extend(meant.reads.iter().map(|key| (Cause::Read, key.as_slice(), None)));
         }
-        if serializable && !self.is(Sabotage::Ranges) {
+        if !self.is(Sabotage::Ranges) {
             let ranges = meant.ranges.iter();
             dependencies.extend(ranges.map(|(begin, end)| (Cause::Range, begin.as_slice(), Some(end.as_slice()))));
         }

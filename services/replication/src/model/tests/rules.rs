@@ -104,7 +104,7 @@ fn what_was_locked_read_or_scanned_must_not_change() {
 }
 
 #[test]
-fn a_snapshot_group_certifies_writes_and_locks_only() {
+fn a_snapshot_group_certifies_writes_locks_and_named_ranges() {
     let mut bench = Bench::new(Replication::Peer);
     let isolation = Isolation::Snapshot;
     let define = Control::Define { group: "g".to_owned(), replication: Replication::Peer, isolation, ids_kept_ms: 0 };
@@ -114,6 +114,9 @@ fn a_snapshot_group_certifies_writes_and_locks_only() {
     assert_eq!(bench.one(1, reads), Verdict::Accepted);
     let locks = Meant { locked: vec![b"m".to_vec()], ..writes(2, &["third"]) };
     assert_eq!(bench.one(1, locks), Verdict::Conflict { position: 3, cause: Cause::Locked });
+    let ranges = vec![(b"a".to_vec(), b"n".to_vec())];
+    let builds = Meant { ranges, serializable: false, ..writes(2, &["index"]) };
+    assert_eq!(bench.one(1, builds), Verdict::Conflict { position: 3, cause: Cause::Range });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use surrealdb_sql::Ast;
 use surrealdb_types::{Value, Variables};
 use tokio::time::Instant;
 
-use crate::checks::{check_query, check_update, parse};
+use crate::checks::{builds_an_index, check_query, check_update, parse};
 use crate::convert;
 use crate::error::StatementError;
 use crate::failures::{as_query_error, failure, types_failure};
@@ -55,6 +55,9 @@ pub(crate) async fn update(datastore: Arc<Datastore>, call: Call) -> Result<Byte
 async fn carry_out(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
     let ast = parse(&datastore, &call.sql)?;
     check_update(&ast, &call.sql)?;
+    if builds_an_index(&ast, &call.sql) {
+        call.request.set_builds_indexes();
+    }
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
     let transaction = begin_write(&datastore, Some(&call.request)).await?;
     let vars = convert::variables(call.vars);

@@ -103,7 +103,17 @@ pub(crate) fn is_observable(key: &[u8]) -> bool {
     }
 }
 
-/// The same for what follows the table's tag: its name, then the part of the table.
+/// The records, edges and references of the table whose index `key` defines, as a range: start inclusive, end exclusive.
+/// None for any other key.
+pub(crate) fn records_under_index(key: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let table =
+        key.get(DATABASE_KIND + 1..).filter(|_| key.starts_with(b"/*") && key.get(DATABASE_KIND) == Some(&b'*'))?;
+    let name_end = DATABASE_KIND + 1 + table.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = key.split_at_checked(name_end + 1)?;
+    rest.starts_with(b"!ix").then(|| ([name, b"*"].concat(), [name, b"+"].concat()))
+}
+
+/// As [`is_observable`], for what follows the table's tag: its name, then the part of the table.
 fn table_level_is_observable(table: &[u8]) -> bool {
     let Some(name_end) = table.iter().position(|byte| *byte == 0) else { return true };
     match table.get(name_end + 1..) {
@@ -141,6 +151,16 @@ mod tests {
             assert!(is_observable(&key(tail)), "{tail:?}");
         }
         assert!(is_observable(b"/!nsmain\0"));
+    }
+
+    #[test]
+    fn an_index_definition_names_the_records_of_its_table() {
+        let records = (key(b"*person\0*"), key(b"*person\0+"));
+        assert_eq!(records_under_index(&key(b"*person\0!ixname\0")), Some(records));
+        for tail in [b"*person\0!ilname\0".as_slice(), b"*person\0*!ix", b"!tbperson\0", b"*person!ix", b"", b"*"] {
+            assert_eq!(records_under_index(&key(tail)), None, "{tail:?}");
+        }
+        assert_eq!(records_under_index(b"/!nsmain\0"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::keyspace::{is_changefeed_placeholder, is_observable};
+use crate::keyspace::{is_changefeed_placeholder, is_observable, records_under_index};
 use crate::request::Request;
 
 type Value = Option<Vec<u8>>;
@@ -26,7 +26,8 @@ pub struct WriteSet {
     pub locked: Vec<Vec<u8>>,
     /// Keys read plainly, in a group that certifies reads; without those that were also written or locked.
     pub reads: Vec<Vec<u8>>,
-    /// Ranges read, start inclusive, end exclusive, in a group that certifies reads.
+    /// Ranges read, start inclusive, end exclusive, in a group that certifies reads; in every group, the records under the
+    /// indexes that it built.
     pub ranges: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether what was read plainly is in here, as serializable groups demand.
     pub certified_reads: bool,
@@ -146,6 +147,10 @@ impl Recorder {
     /// Ends the record.
     #[must_use]
     pub fn into_write_set(mut self, snapshot: u64, request: Option<Arc<Request>>) -> WriteSet {
+        if request.as_ref().is_some_and(|request| request.builds_indexes()) {
+            let defined = self.writes.iter().filter(|(_, value)| value.is_some());
+            self.ranges.extend(defined.filter_map(|(key, _)| records_under_index(key)));
+        }
         self.locked.sort_unstable();
         self.locked.dedup();
         self.locked.retain(|key| !self.writes.contains_key(key));

@@ -5,7 +5,7 @@
 //! set. [`scope`] marks the moment at which it is opened; the engine picks the request up from there.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ pub struct Request {
     committed: OnceLock<Committed>,
     failure: OnceLock<CommitFailure>,
     snapshot_position: AtomicU64,
+    builds_indexes: AtomicBool,
 }
 
 impl Request {
@@ -45,6 +46,17 @@ impl Request {
     #[must_use]
     pub fn results(&self) -> Option<&Bytes> {
         self.results.get()
+    }
+
+    /// Says that the statements build indexes before the commit. SurrealDB reads the records for that in transactions of its
+    /// own, so nothing that this one reads tells which they were; the commit then demands that no record of the table changed
+    /// since the snapshot. Whoever wrote one meanwhile did not know of the index, and the index not of the record.
+    pub fn set_builds_indexes(&self) {
+        self.builds_indexes.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn builds_indexes(&self) -> bool {
+        self.builds_indexes.load(Ordering::Acquire)
     }
 
     /// The position that the transaction's snapshot reflects; 0 until it was opened.

@@ -39,6 +39,30 @@ fn what_a_request_cannot_do_is_refused_as_unsupported() {
 }
 
 #[test]
+fn an_index_is_not_defined_behind_what_it_would_miss() {
+    run(async {
+        let database = open().await;
+        update(&database, "DEFINE TABLE item; DEFINE FUNCTION fn::writes() { CREATE item }").await;
+        for sql in [
+            "CREATE item:1; DEFINE INDEX name ON item FIELDS name",
+            "{ CREATE item:1; DEFINE INDEX name ON item FIELDS name }",
+            "FOR $i IN 1..3 { CREATE item }; DEFINE INDEX name ON item FIELDS name CONCURRENTLY",
+            "fn::writes(); DEFINE INDEX name ON item FIELDS name",
+            "REMOVE TABLE item; DEFINE TABLE item; DEFINE INDEX name ON item FIELDS name",
+            "DEFINE TABLE names AS SELECT name FROM item; DEFINE INDEX name ON names FIELDS name",
+        ] {
+            let error = try_update(&database, sql).await.expect_err(sql);
+            assert!(matches!(error, StatementError::Unsupported(_)), "{sql}: {error:?}");
+        }
+        let first = "DEFINE EVENT made ON item THEN { CREATE other }; DEFINE INDEX name ON item FIELDS name; \
+                     CREATE item:1 SET name = 'x'";
+        update(&database, first).await;
+        let found = query(&database, "SELECT VALUE id FROM item WHERE name = 'x'").await;
+        assert_eq!(found, json!([["item:1"]]), "what is written behind the definition is in the index");
+    });
+}
+
+#[test]
 fn text_that_is_no_surrealql_is_refused_with_its_place() {
     run(async {
         let database = open().await;
