@@ -46,7 +46,7 @@ const UPDATES: &[&str] = &[
     "FOR $n IN 0..20 { CREATE draw SET number = sequence::nextval('ticket'), chance = rand::int(0, 1000000),
         uuid = rand::uuid(), ulid = rand::ulid(), time = time::now(), money = 12.50dec, span = 1h30m,
         double = fn::twice($n) };",
-    "CREATE gone SET reason = 'to be removed'; DEFINE INDEX gone_reason ON gone FIELDS reason;",
+    "DEFINE INDEX gone_reason ON gone FIELDS reason; CREATE gone SET reason = 'to be removed';",
     "REMOVE TABLE gone;",
     "DEFINE TABLE gone; CREATE gone:again SET reason = 'made again';",
     "REMOVE INDEX person_age ON person; DEFINE INDEX person_age ON person FIELDS age, name;",
