@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::codec::{Kind, Message};
 use crate::message::{
-    ControlReply, ControlRequest, CspStateChange, DigestReply, DigestRequest, ErrorReply, GroupDefineReply,
-    GroupDefineRequest, GroupDefinition, GroupListReply, GroupListRequest, GroupStatusReply, GroupStatusRequest,
-    Heartbeat, LogControl, QueryReply, QueryRequest, StatusReply, StatusRequest, UpdateReply, UpdateRequest,
+    Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, ControlReply, ControlRequest, CspStateChange,
+    DigestReply, DigestRequest, ErrorReply, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply,
+    GroupListRequest, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LogControl, NodeAlive, NodeStateChange,
+    Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, UpdateReply, UpdateRequest,
 };
 
 /// One message of the contract.
@@ -69,6 +70,15 @@ pub fn all() -> Vec<Contract> {
         Contract::of::<GroupStatusRequest>(),
         Contract::of::<GroupStatusReply>(),
         Contract::of::<CspStateChange>(),
+        Contract::of::<NodeStateChange>(),
+        Contract::of::<Opinion>(),
+        Contract::of::<Hint>(),
+        Contract::of::<NodeAlive>(),
+        Contract::of::<Completions>(),
+        Contract::of::<Presence>(),
+        Contract::of::<Assignment>(),
+        Contract::of::<AssignmentMoveRequest>(),
+        Contract::of::<AssignmentMoveReply>(),
     ]
 }
 

@@ -17,3 +17,7 @@ pub const DISPOSITION_NORMAL: &str = "normal";
 
 /// The request was sent to another CSP before, which may have carried it out: look for its id first.
 pub const DISPOSITION_RECOVERY: &str = "recovery";
+
+/// Where the CSP notes that it is done with the request: `<instance>:<number>` of the execution service that forwarded it.
+/// A CSP that cannot take such a request gives it back there, instead of refusing it.
+pub const ROUTE: &str = "Holdfast-Route";

@@ -42,8 +42,17 @@ pub const MIN_IDS_KEPT_MS: u64 = 2 * MAX_DEADLINE_MS;
 /// Longest time for which a group may keep ids (a day): they are part of every snapshot.
 pub const MAX_IDS_KEPT_MS: u64 = 86_400_000;
 
-/// How often a CSP says that it lives.
-pub const HEARTBEAT_INTERVAL_MS: u64 = 250;
+/// How often a CSP says that it lives, unless its group says otherwise.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
+
+/// How often an instance of a service says to the others of its kind that it lives.
+pub const PRESENCE_INTERVAL_MS: u64 = 100;
+
+/// An instance that was silent for this long does not count among its kind.
+pub const PRESENCE_LOST_MS: u64 = 5 * PRESENCE_INTERVAL_MS;
+
+/// Requests named in one completion note at most.
+pub const COMPLETIONS_MAX: usize = 4_096;
 
 /// How long JetStream remembers message ids of the log.
 pub const LOG_DUPLICATE_WINDOW_MS: u64 = 120_000;

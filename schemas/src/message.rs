@@ -5,6 +5,7 @@ mod control;
 mod csp;
 mod digest;
 mod error;
+mod execution;
 mod group;
 mod heartbeat;
 mod log_control;
@@ -22,13 +23,16 @@ pub use control::{ControlAction, ControlReply, ControlRequest};
 pub use csp::CspState;
 pub use digest::{DigestReply, DigestRequest};
 pub use error::{ErrorBody, ErrorReply, decode_reply};
+pub use execution::{
+    Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, Presence, Returned, TASK_REPLICATION,
+};
 pub use group::{GroupDefinition, Isolation, Replication, Storage};
 pub use heartbeat::Heartbeat;
 pub use log_control::LogControl;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
-pub use supervision::CspStateChange;
+pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
 pub use update::UpdateRequest;
 
 /// The namespace or database of a request that names none.

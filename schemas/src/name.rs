@@ -14,6 +14,8 @@ pub enum NameKind {
     Csp,
     /// A machine.
     Node,
+    /// A responsibility that one CSP holds at a time.
+    Task,
 }
 
 impl fmt::Display for NameKind {
@@ -22,12 +24,13 @@ impl fmt::Display for NameKind {
             Self::Group => "group",
             Self::Csp => "csp",
             Self::Node => "node",
+            Self::Task => "task",
         })
     }
 }
 
 /// Group names that would collide with subjects of Holdfast itself.
-pub const RESERVED_GROUPS: [&str; 1] = ["admin"];
+pub const RESERVED_GROUPS: [&str; 4] = ["admin", "execution", "supervision", "node"];
 
 /// A name was refused. Nothing happened; choose another name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,8 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn a_group_cannot_take_the_place_of_administration() {
-        assert!(matches!(validate(NameKind::Group, "admin"), Err(InvalidName::Reserved { .. })));
+    fn a_group_cannot_take_the_place_of_a_service() {
+        for name in RESERVED_GROUPS {
+            assert!(matches!(validate(NameKind::Group, name), Err(InvalidName::Reserved { .. })), "{name}");
+        }
         assert_eq!(validate(NameKind::Csp, "admin"), Ok(()));
     }
 }

@@ -93,6 +93,77 @@ pub fn events(group: &str) -> String {
 /// Event kind: the state of a CSP changed.
 pub const EVENT_CSP_STATE: &str = "csp-state";
 
+/// Event kind: a node was judged to be gone, or came back.
+pub const EVENT_NODE_STATE: &str = "node-state";
+
+/// Event kind: a task has another holder.
+pub const EVENT_ASSIGNMENT: &str = "assignment";
+
+/// The events of all groups.
+pub fn all_events() -> String {
+    format!("{PREFIX}.*.event.*")
+}
+
+/// The stream that keeps the events of all groups, so that they can be read later.
+pub fn events_stream() -> String {
+    "HOLDFAST_EVENTS".to_owned()
+}
+
+/// CSPs tell one instance of execution which of the requests that it forwarded are done with.
+pub fn completions(instance: &str) -> String {
+    format!("{PREFIX}.execution.completion.{instance}")
+}
+
+/// One instance of execution says that it lives.
+pub fn presence(instance: &str) -> String {
+    format!("{PREFIX}.execution.presence.{instance}")
+}
+
+/// All instances of execution.
+pub fn presences() -> String {
+    presence("*")
+}
+
+/// One supervisor says that it lives, and which CSPs it holds for gone.
+pub fn opinion(instance: &str) -> String {
+    format!("{PREFIX}.supervision.opinion.{instance}")
+}
+
+/// The opinions of all supervisors.
+pub fn opinions() -> String {
+    opinion("*")
+}
+
+/// Somebody found nobody behind a CSP's name, and asks the supervisors to look at once.
+pub fn hint() -> String {
+    format!("{PREFIX}.supervision.hint")
+}
+
+/// One node says that it lives.
+pub fn node_alive(node: &str) -> String {
+    format!("{PREFIX}.node.{node}.alive")
+}
+
+/// All nodes.
+pub fn nodes_alive() -> String {
+    node_alive("*")
+}
+
+/// Asks execution to hand a task of a group to another CSP.
+pub fn assignment_move(group: &str) -> String {
+    format!("{PREFIX}.{group}.assignment.move")
+}
+
+/// The key-value bucket that says which CSP holds which task, under [`assignment_key`].
+pub fn assignments_bucket() -> String {
+    "HOLDFAST_ASSIGNMENTS".to_owned()
+}
+
+/// The key of a group's task in the assignments bucket.
+pub fn assignment_key(group: &str, task: &str) -> String {
+    format!("{group}.{task}")
+}
+
 /// Administration: `admin("group", "define")`.
 pub fn admin(noun: &str, verb: &str) -> String {
     format!("{PREFIX}.admin.{noun}.{verb}")
@@ -141,5 +212,10 @@ mod tests {
         assert_eq!(queue("execution"), "holdfast-execution");
         assert_eq!(log_stream("shop"), "HOLDFAST_shop_LOG");
         assert_eq!(state_key("shop", "a"), "shop.a");
+        assert_eq!(completions("x1"), "holdfast.execution.completion.x1");
+        assert_eq!(opinion("s1"), "holdfast.supervision.opinion.s1");
+        assert_eq!(node_alive("n1"), "holdfast.node.n1.alive");
+        assert_eq!(assignment_move("shop"), "holdfast.shop.assignment.move");
+        assert_eq!(assignment_key("shop", "replication"), "shop.replication");
     }
 }

@@ -1,4 +1,5 @@
-//! What supervision concluded about a CSP: the value in the states bucket, and the event when it changes.
+//! What supervision concluded: the value in the states bucket, the events when it changes, and what supervisors tell one
+//! another before they conclude.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,100 @@ pub struct CspStateChange {
     pub since_ms: u64,
     /// Why, in words.
     pub cause: String,
+    /// The process that was judged; none if none was ever heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// What was observed, one sentence each, in the order in which it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// The supervisors that concurred, for a verdict that needs a majority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concurring: Vec<String>,
 }
 
 impl Message for CspStateChange {
     const TYPE: &'static str = "io.holdfast.supervision.v1.csp_state";
+    const KIND: Kind = Kind::Event;
+}
+
+/// All CSPs of a node went silent together, or the first of them came back: one event for the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeStateChange {
+    /// The node.
+    pub node: String,
+    /// Whether it is there.
+    pub available: bool,
+    /// The CSPs of the group that are on it.
+    pub csps: Vec<String>,
+    /// The group in whose events this is told.
+    pub group: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Why, in words.
+    pub cause: String,
+}
+
+impl Message for NodeStateChange {
+    const TYPE: &'static str = "io.holdfast.supervision.v1.node_state";
+    const KIND: Kind = Kind::Event;
+}
+
+/// A supervisor says that it lives, and which CSPs it holds for gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Opinion {
+    /// Who says so; differs after every start of the process.
+    pub instance: String,
+    /// The CSPs that it holds for gone. One that is not named here it does not.
+    pub unavailable: Vec<Accusation>,
+}
+
+impl Message for Opinion {
+    const TYPE: &'static str = "io.holdfast.supervision.v1.opinion";
+    const KIND: Kind = Kind::Event;
+}
+
+/// One process is held for gone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Accusation {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub csp: String,
+    /// The process; none if none was ever heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// What was observed.
+    pub evidence: String,
+}
+
+/// Somebody found nobody behind a CSP's name: supervisors look at once, and judge by what they find themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hint {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub csp: String,
+    /// What was observed.
+    pub evidence: String,
+}
+
+impl Message for Hint {
+    const TYPE: &'static str = "io.holdfast.supervision.v1.hint";
+    const KIND: Kind = Kind::Event;
+}
+
+/// A node says that it lives, in the words of the agent that runs its CSPs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeAlive {
+    /// Its name.
+    pub node: String,
+    /// Differs after every start of the agent.
+    pub incarnation: String,
+    /// When it was said, by the clock of the node, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Message for NodeAlive {
+    const TYPE: &'static str = "io.holdfast.supervision.v1.node_alive";
     const KIND: Kind = Kind::Event;
 }

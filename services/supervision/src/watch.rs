@@ -114,6 +114,9 @@ impl Watch {
                     state,
                     since_ms: self.clock.now_ms(),
                     cause: cause.to_owned(),
+                    incarnation: None,
+                    evidence: Vec::new(),
+                    concurring: Vec::new(),
                 };
                 if self.changes.send(change).is_err() {
                     tracing::error!("nobody writes states any more");
