@@ -1,4 +1,7 @@
 //! What stands behind a SurrealDB commit on this copy: the gateway, or in a primary group the way to the primary.
+//!
+//! Only what SurrealDB writes for itself goes that way. A client's transaction is bound to its id, which lets the request be
+//! carried out once at most, by whichever copy: the request goes to the primary, never its commit.
 
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ impl CommitLog for Committer {
         match self.elsewhere() {
             None => Box::pin(submit(Arc::clone(&self.gateway), write_set)),
             Some(Err(failure)) => Box::pin(async { Err(failure) }),
+            Some(Ok(_)) if write_set.id().is_some() => Box::pin(async { Err(CommitFailure::NotPrimary) }),
             Some(Ok(primary)) => {
                 let forward = Arc::clone(&self.forward);
                 Box::pin(async move { forward.commit(&primary, &write_set).await })
