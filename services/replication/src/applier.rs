@@ -13,6 +13,7 @@ use tracing::error;
 
 use crate::digest::{Digests, digest_of};
 use crate::entry::Control;
+use crate::fault::{self, Step};
 use crate::log::{Gateway, LogError, Subscription};
 use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position};
 use crate::store::{ApplyBuffer, Restored};
@@ -194,8 +195,11 @@ impl Applier {
             Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
             None => Vec::new(),
         };
+        let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
+        fault::reach(Step::BeforeApply, of_a_client);
         self.buffer.write(&self.copy, &state, &mut self.refusals).await?;
         self.view.advance(&state);
+        fault::reach(Step::AfterApply, of_a_client);
         if let Some(remote_writes) = remote_writes
             && !keys.is_empty()
         {

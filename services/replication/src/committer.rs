@@ -8,6 +8,7 @@ use std::sync::Arc;
 use holdfast_storage::{BoxFuture, CommitFailure, CommitLog, Committed, WriteSet};
 use tokio::sync::oneshot;
 
+use crate::fault::{self, Step};
 use crate::forward::Forward;
 use crate::log::{Gateway, Submission, Waiting};
 use crate::model::{Isolation, Replication};
@@ -61,6 +62,7 @@ impl CommitLog for Committer {
 /// # Errors
 /// See [`CommitFailure`].
 pub async fn submit(gateway: Arc<Gateway>, write_set: WriteSet) -> Result<Committed, CommitFailure> {
+    fault::reach(Step::BeforeSubmit, write_set.id().is_some());
     let (answer, outcome) = oneshot::channel();
     gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, answer })));
     // A dropped answer means that the publisher stopped: what it held may have been sent before.

@@ -1,22 +1,113 @@
-//! Faults that tests ask for, to prove that the checks would find them. Refused unless a second variable says that they are
-//! meant: no deployment can fall into this by one wrong setting.
+//! Faults that tests ask for: to prove that the checks would find them, and to stop a process at one exact step. Refused
+//! unless a second variable says that they are meant: no deployment can fall into this by one wrong setting.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use nix::sys::signal::{Signal, raise};
 
 /// A fault was asked for without the second variable, or is not known.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts` exists"
+    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts` and \
+     `stop-at:<step>:<file>` exist"
 )]
 pub struct FaultRefused(String);
 
-/// Whether certification is to be broken on purpose.
+/// Steps of an update's way through the process, at which it can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The statements ran, and the commit was not handed to the publisher.
+    BeforeSubmit,
+    /// The entry is sealed and was not sent.
+    BeforePublish,
+    /// The entry was sent.
+    AfterPublish,
+    /// An own entry came back out of the log and was not applied.
+    BeforeApply,
+    /// It was applied, and nobody was answered.
+    AfterApply,
+}
+
+impl Step {
+    const ALL: [(&'static str, Self); 5] = [
+        ("before-submit", Self::BeforeSubmit),
+        ("before-publish", Self::BeforePublish),
+        ("after-publish", Self::AfterPublish),
+        ("before-apply", Self::BeforeApply),
+        ("after-apply", Self::AfterApply),
+    ];
+}
+
+/// What a test asked for.
+#[derive(Debug, Default)]
+struct Faults {
+    ignore_conflicts: bool,
+    stop_at: Option<(Step, PathBuf)>,
+}
+
+static FAULTS: OnceLock<Faults> = OnceLock::new();
+
+/// Reads what is asked for.
 ///
 /// # Errors
 /// When a fault is asked for that is not allowed.
-pub fn ignore_conflicts() -> Result<bool, FaultRefused> {
-    let Ok(fault) = std::env::var("HOLDFAST_FAULT") else { return Ok(false) };
-    match (fault.as_str(), std::env::var("HOLDFAST_FAULT_INJECTION").as_deref()) {
-        ("", _) => Ok(false),
-        ("ignore-conflicts", Ok("1")) => Ok(true),
-        _ => Err(FaultRefused(fault)),
+pub fn load() -> Result<(), FaultRefused> {
+    let fault = std::env::var("HOLDFAST_FAULT").unwrap_or_default();
+    let allowed = std::env::var("HOLDFAST_FAULT_INJECTION").is_ok_and(|allowed| allowed == "1");
+    let faults = match parse(&fault) {
+        Some(faults) if allowed || fault.is_empty() => faults,
+        _ => return Err(FaultRefused(fault)),
+    };
+    // Loaded once; a second call would read the same environment.
+    let _ = FAULTS.set(faults);
+    Ok(())
+}
+
+fn parse(fault: &str) -> Option<Faults> {
+    match fault {
+        "" => Some(Faults::default()),
+        "ignore-conflicts" => Some(Faults { ignore_conflicts: true, stop_at: None }),
+        other => {
+            let (step, file) = other.strip_prefix("stop-at:")?.split_once(':')?;
+            let (_, step) = Step::ALL.into_iter().find(|(name, _)| *name == step)?;
+            Some(Faults { ignore_conflicts: false, stop_at: Some((step, PathBuf::from(file))) })
+        }
+    }
+}
+
+/// Whether certification is to be broken on purpose.
+#[must_use]
+pub fn ignore_conflicts() -> bool {
+    FAULTS.get().is_some_and(|faults| faults.ignore_conflicts)
+}
+
+/// Whether the process may be stopped at this step: then what comes before it has to be finished for certain.
+#[must_use]
+pub fn is_armed(step: Step) -> bool {
+    FAULTS.get().and_then(|faults| faults.stop_at.as_ref()).is_some_and(|(armed, _)| *armed == step)
+}
+
+/// An update has reached a step (`of_a_client`), or something of the process's own has. Stops the whole process there
+/// (SIGSTOP) if a test armed this step and its file exists; the file is removed, so that it happens once.
+pub fn reach(step: Step, of_a_client: bool) {
+    let Some((armed, file)) = FAULTS.get().and_then(|faults| faults.stop_at.as_ref()) else { return };
+    if *armed == step && of_a_client && std::fs::remove_file(file).is_ok() {
+        let _ = raise(Signal::SIGSTOP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_faults_are_read() {
+        assert!(parse("ignore-conflicts").is_some_and(|faults| faults.ignore_conflicts));
+        let stop = parse("stop-at:before-apply:/tmp/now").and_then(|faults| faults.stop_at);
+        assert_eq!(stop, Some((Step::BeforeApply, PathBuf::from("/tmp/now"))));
+        for odd in ["stop-at:", "stop-at:nowhere:/tmp/now", "stop-at:before-apply", "ignore"] {
+            assert!(parse(odd).is_none(), "{odd}");
+        }
     }
 }

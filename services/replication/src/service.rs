@@ -33,6 +33,7 @@ impl Service for Replication {
 
     async fn start(config: ReplicationConfig, ctx: Context) -> Result<(), BoxError> {
         let config = config.complete()?;
+        fault::load()?;
         let started_at_ms = now_ms();
         let copy = Copy::open(&copy_options(&config)?).await?;
         let context = ctx.bus.jetstream().clone();
@@ -86,7 +87,7 @@ impl Started {
             message_max_bytes,
             in_flight_max: config.in_flight_max,
             stall: Duration::from_millis(config.stall_ms),
-            ignore_conflicts: fault::ignore_conflicts()?,
+            ignore_conflicts: fault::ignore_conflicts(),
         };
         let view = Arc::clone(&shared.view);
         let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);

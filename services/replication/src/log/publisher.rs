@@ -19,6 +19,7 @@ use tracing::{error, warn};
 use super::gateway::Gateway;
 use super::submission::{Submission, Waiting};
 use crate::entry::{BatchEncoder, EntryError, EntryHeader, TRANSACTION_MAX_BYTES, TransactionHead, Write};
+use crate::fault::{self, Step};
 use crate::view::AppliedView;
 
 /// How the publisher works.
@@ -158,7 +159,17 @@ impl Publisher {
             }
         };
         // Noted before it is sent: the way through the log may be faster than this task.
+        let of_a_client = batch.iter().any(Submission::is_of_a_client);
         self.gateway.seal(messages.len() as u64, batch);
+        fault::reach(Step::BeforePublish, of_a_client);
+        self.publish(messages).await;
+        if fault::is_armed(Step::AfterPublish) {
+            let _ = self.client.flush().await;
+            fault::reach(Step::AfterPublish, of_a_client);
+        }
+    }
+
+    async fn publish(&self, messages: Vec<bytes::Bytes>) {
         for message in messages {
             if let Err(cause) = self.client.publish(self.options.subject.clone(), message).await {
                 // Nothing is lost: an empty entry follows, and tells that this one never arrived.
@@ -200,11 +211,7 @@ impl Publisher {
         match self.seal() {
             Ok(messages) => {
                 self.gateway.seal(messages.len() as u64, Vec::new());
-                for message in messages {
-                    if let Err(cause) = self.client.publish(self.options.subject.clone(), message).await {
-                        warn!(error = %cause, "publishing to the log failed");
-                    }
-                }
+                self.publish(messages).await;
             }
             Err(cause) => error!(error = %cause, "an empty entry could not be sealed"),
         }

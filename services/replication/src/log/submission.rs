@@ -18,6 +18,14 @@ pub enum Submission {
     Barrier(oneshot::Sender<Position>),
 }
 
+impl Submission {
+    /// Whether a client's request stands behind it, and not SurrealDB's own housekeeping.
+    #[must_use]
+    pub fn is_of_a_client(&self) -> bool {
+        matches!(self, Self::Transaction(waiting) if waiting.write_set.id().is_some())
+    }
+}
+
 /// A transaction, and who waits for its outcome.
 #[derive(Debug)]
 pub struct Waiting {
@@ -37,6 +45,12 @@ pub enum Resolved {
 }
 
 impl Resolved {
+    /// Whether a transaction is answered, and not a barrier.
+    #[must_use]
+    pub fn is_of_a_transaction(&self) -> bool {
+        matches!(self, Self::Transaction(..))
+    }
+
     /// Tells whoever waits. That nobody waits any more is no error: the outcome is in the log all the same.
     pub fn send(self) {
         match self {
