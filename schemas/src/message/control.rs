@@ -11,6 +11,10 @@ use crate::codec::{Kind, Message};
 pub enum ControlAction {
     /// Finish what is under way and exit.
     Shutdown,
+    /// Take nothing new, hand over every task, finish what is under way, and stay in maintenance until told to resume.
+    Drain,
+    /// End maintenance: take requests again. Tasks do not come back by themselves.
+    Resume,
 }
 
 /// Tells one CSP what to do.

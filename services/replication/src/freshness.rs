@@ -4,7 +4,9 @@
 //! another copy has applied is a lower bound of the end, a quarter of a second old at most.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use holdfast_schemas::limits;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -13,7 +15,11 @@ use tokio::time::Instant;
 pub struct Freshness {
     log_end: AtomicU64,
     behind: Mutex<Option<(u64, Instant)>>,
+    available_at: Mutex<Option<Instant>>,
 }
+
+/// A CSP that said so within this time is held for available.
+const AVAILABLE_FOR: Duration = Duration::from_millis(5 * limits::HEARTBEAT_INTERVAL_MS);
 
 impl Freshness {
     /// The furthest position that anyone is known to have applied.
@@ -32,6 +38,17 @@ impl Freshness {
         }
     }
 
+    /// Another CSP says that it is available.
+    pub fn heard_available(&self, now: Instant) {
+        *self.available_at.lock() = Some(now);
+    }
+
+    /// Whether another CSP said lately that it is available.
+    #[must_use]
+    pub fn others_available(&self, now: Instant) -> bool {
+        self.available_at.lock().is_some_and(|at| now.saturating_duration_since(at) <= AVAILABLE_FOR)
+    }
+
     /// For how long this copy, which is at `applied`, has been known to be behind, in milliseconds.
     #[must_use]
     pub fn lag_ms(&self, applied: u64, now: Instant) -> u64 {
@@ -46,8 +63,6 @@ impl Freshness {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use holdfast_schemas::message::Heartbeat;
+use holdfast_schemas::message::{CspState, Heartbeat};
 use holdfast_schemas::{Message as _, limits, subject};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::member::Member;
 
-/// Sends a heartbeat at once and then regularly, until the task is aborted.
+/// Sends a heartbeat at once and then regularly, until the task is aborted. A new epoch is told at once: everybody waits to
+/// hear that its primary knows.
 pub async fn send(member: Arc<Member>) {
+    let mut epochs = member.shared.view.epochs();
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::HEARTBEAT_INTERVAL_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = epochs.changed() => {}
+        }
         send_now(&member).await;
     }
 }
@@ -36,7 +41,11 @@ pub async fn listen(member: Arc<Member>) -> Result<(), async_nats::SubscribeErro
     let mut beats = member.client.subscribe(subject::heartbeats(&member.identity.group)).await?;
     while let Some(message) = beats.next().await {
         if let Ok(beat) = Heartbeat::decode(&message.payload) {
-            member.freshness.heard(beat.applied, member.shared.view.position(), Instant::now());
+            let now = Instant::now();
+            member.freshness.heard(beat.applied, member.shared.view.position(), now);
+            if beat.csp != member.identity.csp && beat.state == CspState::Available {
+                member.freshness.heard_available(now);
+            }
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::forward::Forward;
 use crate::freshness::Freshness;
 use crate::log::Gateway;
 use crate::model;
+use crate::requests::Notes;
 
 /// Version of the embedded SurrealDB.
 const SURREALDB_VERSION: &str = "3.3.5";
@@ -63,6 +64,8 @@ pub struct Member {
     pub freshness: Freshness,
     /// What it counted.
     pub counts: Counts,
+    /// What it tells execution about the requests that came from there.
+    pub notes: Arc<Notes>,
     outstanding: AtomicU32,
     state: Mutex<(CspState, Option<String>)>,
     catch_up: Mutex<Option<(u64, u64)>>,
@@ -89,6 +92,7 @@ impl Member {
             database: OnceLock::new(),
             freshness: Freshness::default(),
             counts: Counts::default(),
+            notes: Arc::default(),
             outstanding: AtomicU32::new(0),
             state: Mutex::new((CspState::Joining, None)),
             catch_up: Mutex::new(None),
@@ -113,6 +117,24 @@ impl Member {
         if current.0 != CspState::Quarantined {
             *current = (state, reason);
         }
+    }
+
+    /// Changes the state if it is `from`; says whether it was.
+    pub fn change_state(&self, from: CspState, to: CspState) -> bool {
+        let mut current = self.state.lock();
+        let changes = current.0 == from;
+        if changes {
+            *current = (to, None);
+        }
+        changes
+    }
+
+    /// Whether this CSP is the primary of a primary group, as far as it has applied the log.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        self.shared.view.with(|view| {
+            view.replication == model::Replication::Primary && view.primary.as_deref() == Some(&self.identity.csp)
+        })
     }
 
     /// Notes that it has to catch up to `target`; none when it has.

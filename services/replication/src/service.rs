@@ -9,6 +9,7 @@ use holdfast_schemas::message::{CspState, Storage};
 use holdfast_schemas::{limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::applier::{Applier, ApplyError};
@@ -113,6 +114,8 @@ impl Started {
         let target = subscription.end();
         let mut tasks = JoinSet::new();
         tasks.spawn(heartbeat::send(Arc::clone(&member)));
+        let Identity { group, csp, .. } = member.identity.clone();
+        tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, csp));
         let listener = Arc::clone(&member);
         tasks.spawn(async move {
             if let Err(cause) = heartbeat::listen(listener).await {
@@ -194,15 +197,23 @@ async fn apply_for_ever(
     }
 }
 
-/// Takes no more requests, lets those under way finish, and ends SurrealDB.
+/// How long a primary that stops waits for another one to take over, where there is one that could.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+/// Hands over, takes no more requests, lets those under way finish, and ends SurrealDB.
 async fn stop(member: &Arc<Member>, intake: &mut requests::Intake) {
     member.set_state(CspState::Draining, None);
     heartbeat::send_now(member).await;
+    let hand_over_until = Instant::now() + HAND_OVER_MAX;
+    while member.is_primary() && member.freshness.others_available(Instant::now()) && Instant::now() < hand_over_until {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     // Bounded by the grace of the life cycle, which ends the process after it.
     while member.outstanding() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     intake.stop();
+    member.notes.send_now(&member.client, &member.identity.group, &member.identity.csp).await;
     if let Some(database) = member.database.get() {
         database.shutdown().await;
     }

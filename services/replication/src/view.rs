@@ -47,13 +47,18 @@ impl From<&AppliedState> for View {
 pub struct AppliedView {
     view: Mutex<View>,
     position: watch::Sender<Position>,
+    epoch: watch::Sender<u64>,
 }
 
 impl AppliedView {
     /// A view of the state that a copy was opened with.
     #[must_use]
     pub fn new(state: &AppliedState) -> Self {
-        Self { view: Mutex::new(View::from(state)), position: watch::Sender::new(state.position) }
+        Self {
+            view: Mutex::new(View::from(state)),
+            position: watch::Sender::new(state.position),
+            epoch: watch::Sender::new(state.epoch),
+        }
     }
 
     /// The view now.
@@ -77,6 +82,13 @@ impl AppliedView {
     pub fn advance(&self, state: &AppliedState) {
         *self.view.lock() = View::from(state);
         self.position.send_replace(state.position);
+        self.epoch.send_if_modified(|epoch| std::mem::replace(epoch, state.epoch) != state.epoch);
+    }
+
+    /// Tells of new epochs. A receiver sees the view of its epoch, or of a later one.
+    #[must_use]
+    pub fn epochs(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
     }
 
     /// Waits until `position` is applied; false if it was not by `deadline`.

@@ -13,6 +13,7 @@ use holdfast_storage::request::Request;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::route::Route;
 use crate::member::Member;
 
 /// A request that was delivered to this CSP.
@@ -23,11 +24,15 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The body.
     pub payload: Bytes,
+    /// Who forwarded it, to be told when it is done with.
+    pub route: Option<Route>,
 }
 
 impl From<Message> for Asked {
     fn from(message: Message) -> Self {
-        Self { reply: message.reply, headers: message.headers.unwrap_or_default(), payload: message.payload }
+        let headers = message.headers.unwrap_or_default();
+        let route = headers.get(header::ROUTE).and_then(|route| Route::parse(route.as_str()));
+        Self { reply: message.reply, headers, payload: message.payload, route }
     }
 }
 
@@ -53,12 +58,24 @@ impl Asked {
         Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
     }
 
-    /// Sends the answer.
+    /// Sends the answer, and notes behind it that the request is done with.
     pub async fn answer(&self, member: &Member, body: Vec<u8>) {
-        let Some(reply) = self.reply.clone() else { return };
-        if let Err(cause) = member.client.publish(reply, body.into()).await {
+        if let Some(reply) = self.reply.clone()
+            && let Err(cause) = member.client.publish(reply, body.into()).await
+        {
             // Whoever asked runs into a time-out and asks again under the same id.
             warn!(group = member.identity.group, csp = member.identity.csp, error = %cause, "an answer could not be sent");
+        }
+        if let Some(route) = self.route.clone() {
+            member.notes.done(route);
+        }
+    }
+
+    /// Does not answer: execution sends the request elsewhere. Where it did not come from there, the client is told.
+    pub async fn give_back(&self, member: &Member, error: ErrorReply) {
+        match self.route.clone() {
+            Some(route) => member.notes.give_back(route, error.error.code),
+            None => answer_error(self, member, error).await,
         }
     }
 }
@@ -73,11 +90,16 @@ pub fn now_ms() -> u64 {
 }
 
 /// Why this CSP takes no request now; none when it does.
-pub fn refusal(member: &Member, id: &str) -> Option<ErrorReply> {
+pub fn refusal(member: &Member, id: &str, deadline: Instant) -> Option<ErrorReply> {
+    if Instant::now() >= deadline {
+        // It may have waited in the inbox of a process that was stopped, for longer than ids are kept: never begin it.
+        let message = "its deadline passed before the work began, and nothing was done: send it again, with more time";
+        return Some(ErrorReply::new(Some(id.to_owned()), ErrorCode::DeadlineExceeded, message));
+    }
     let (code, message) = match member.state() {
-        CspState::Available => return None,
+        // Draining is up to routing: what arrives all the same is answered, so that nobody is kept waiting.
+        CspState::Available | CspState::Draining => return None,
         CspState::Quarantined => (ErrorCode::Quarantined, "this copy was set aside: another CSP answers".to_owned()),
-        CspState::Draining => (ErrorCode::ShuttingDown, "this CSP is stopping: send the request again".to_owned()),
         state => (ErrorCode::Unavailable, format!("this CSP is {state}: send the request again in a moment")),
     };
     Some(ErrorReply::new(Some(id.to_owned()), code, message))
@@ -119,6 +141,24 @@ fn failure_code(failure: &CommitFailure) -> ErrorCode {
         CommitFailure::ShuttingDown => ErrorCode::ShuttingDown,
         CommitFailure::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
     }
+}
+
+/// Answers a request, or gives it back where another CSP can still settle it in time.
+pub async fn conclude(asked: &Asked, member: &Member, outcome: Result<Vec<u8>, ErrorReply>, deadline: Instant) {
+    match outcome {
+        Ok(body) => asked.answer(member, body).await,
+        Err(error) if is_for_another(error.error.code) && Instant::now() < deadline => {
+            asked.give_back(member, error).await;
+        }
+        Err(error) => answer_error(asked, member, error).await,
+    }
+}
+
+/// Whether another CSP, or this one a moment later, can answer what this one cannot. An outcome that is unknown here is known
+/// to whoever looks for its id in the log.
+fn is_for_another(code: ErrorCode) -> bool {
+    use ErrorCode::{NotPrimary, OutcomeUnknown, Quarantined, ShuttingDown, Unavailable};
+    matches!(code, NotPrimary | OutcomeUnknown | Quarantined | ShuttingDown | Unavailable)
 }
 
 /// Answers with an error.

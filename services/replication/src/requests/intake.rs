@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use holdfast_schemas::message::{ControlReply, ControlRequest, ErrorReply};
 use holdfast_schemas::{Message as _, subject};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::answer::{Asked, answer_error, now_ms};
-use super::{commit, digest, query, update};
+use super::answer::{Asked, now_ms};
+use super::{commit, control, digest, query, update};
 use crate::member::Member;
 
 /// The subscriptions of one CSP.
@@ -45,14 +44,7 @@ pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::Subscribe
     let (owner, stop) = (Arc::clone(member), Arc::clone(&told_to_stop));
     tasks.spawn(async move {
         while let Some(message) = control.next().await {
-            let asked = Asked::from(message);
-            match ControlRequest::decode(&asked.payload) {
-                Ok(request) => {
-                    asked.answer(&owner, ControlReply { action: request.action }.encode()).await;
-                    stop.notify_one();
-                }
-                Err(error) => answer_error(&asked, &owner, ErrorReply::from(&error)).await,
-            }
+            control::control(&owner, Asked::from(message), &stop).await;
         }
     });
     let mut updates = member.client.subscribe(subject::csp_update(group, csp)).await?;

@@ -2,10 +2,13 @@
 
 mod answer;
 mod commit;
+mod control;
 mod digest;
 mod intake;
 mod query;
+mod route;
 mod update;
 
 pub use answer::now_ms;
 pub use intake::{Intake, serve};
+pub use route::Notes;

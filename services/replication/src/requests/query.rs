@@ -10,7 +10,7 @@ use holdfast_schemas::{ErrorCode, Message as _};
 use holdfast_storage::request::Request;
 use tokio::time::Instant;
 
-use super::answer::{Asked, answer_error, barrier, error_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
 use crate::member::Member;
 
 /// Carries out a query and answers it.
@@ -21,16 +21,13 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
     };
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    if let Some(refusal) = refusal(&member, &id) {
-        return answer_error(&asked, &member, refusal).await;
-    }
     let deadline = asked.deadline(request.deadline_ms);
-    let answer = run(&member, request, &id, deadline).await;
-    member.counts.queries.fetch_add(1, Ordering::Relaxed);
-    match answer {
-        Ok(body) => asked.answer(&member, body).await,
-        Err(error) => answer_error(&asked, &member, error).await,
+    if let Some(refusal) = refusal(&member, &id, deadline) {
+        return asked.give_back(&member, refusal).await;
     }
+    let outcome = run(&member, request, &id, deadline).await;
+    member.counts.queries.fetch_add(1, Ordering::Relaxed);
+    conclude(&asked, &member, outcome, deadline).await;
 }
 
 async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {

@@ -2,6 +2,10 @@
 //!
 //! A repeated id gets the first outcome. It is looked up before the statements run, and again, behind everything that was
 //! acknowledged so far, when they fail: a copy that lags would otherwise fail what another one has already done.
+//!
+//! What was certified has its place in the log, and is certain. What wrote nothing was not certified: a statement that
+//! failed, or a condition that found nothing, may have done so only because this copy had not applied yet what another one
+//! acknowledged, or because it is not the primary any more and does not know. So such an outcome is told only behind a barrier.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +19,7 @@ use holdfast_storage::request::Request;
 use holdfast_storage::{CommitFailure, reserved};
 use tokio::time::Instant;
 
-use super::answer::{Asked, answer_error, barrier, error_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
 use crate::member::Member;
 use crate::model::{Place, Replication};
 use crate::store::KeptIds;
@@ -34,19 +38,21 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     };
     let asked_before = request.id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    if let Some(refusal) = refusal(&member, &id) {
-        return answer_error(&asked, &member, refusal).await;
+    let deadline = asked.deadline(request.deadline_ms);
+    if let Some(refusal) = refusal(&member, &id, deadline) {
+        return asked.give_back(&member, refusal).await;
     }
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id).await;
     }
-    let deadline = asked.deadline(request.deadline_ms);
     let update = Update { member: &member, request, id, deadline, asked_before };
-    let answer = update.run().await;
+    let outcome = update.run().await;
     member.counts.updates.fetch_add(1, Ordering::Relaxed);
-    match answer {
-        Ok(body) => asked.answer(&member, body).await,
-        Err(error) => answer_error(&asked, &member, error).await,
+    match (&outcome, primary_elsewhere(&member)) {
+        (Err(error), Some(primary)) if error.error.code == ErrorCode::NotPrimary => {
+            hand_on(&member, asked, &primary, &update.id).await;
+        }
+        _ => conclude(&asked, &member, outcome, deadline).await,
     }
 }
 
@@ -58,13 +64,13 @@ fn primary_elsewhere(member: &Member) -> Option<String> {
     })
 }
 
-/// Hands the request on to the primary, with the client's own reply subject.
+/// The request is for another CSP: execution gets it back; what came directly is handed on to the primary, with the client's
+/// own reply subject.
 async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
     let attempt = asked.header(header::ATTEMPT).and_then(|attempt| attempt.parse::<u32>().ok()).unwrap_or(1);
-    let Some(reply) = asked.reply.clone().filter(|_| attempt <= HANDED_ON_MAX) else {
-        let message = format!("this CSP is not the primary, {primary} is: send the request again");
-        return answer_error(&asked, member, ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message))
-            .await;
+    let takes_it_back = asked.route.is_some() || attempt > HANDED_ON_MAX;
+    let Some(reply) = asked.reply.clone().filter(|_| !takes_it_back) else {
+        return asked.give_back(member, not_primary(id, Some(primary))).await;
     };
     let mut headers: HeaderMap = asked.headers.clone();
     headers.insert(header::ATTEMPT, (attempt + 1).to_string().as_str());
@@ -74,6 +80,22 @@ async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
         let message = format!("the request could not be handed on ({cause}): send it again");
         answer_error(&asked, member, ErrorReply::new(Some(id.to_owned()), ErrorCode::Unavailable, message)).await;
     }
+}
+
+fn not_primary(id: &str, primary: Option<&str>) -> ErrorReply {
+    let who = primary.map_or_else(|| "another one is".to_owned(), |primary| format!("{primary} is"));
+    let message = format!("this CSP is not the primary, {who}: send the request again");
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message)
+}
+
+/// What a barrier told about a copy that had given an outcome before it.
+enum Standing {
+    /// Whatever was acknowledged before the outcome was acknowledged by this copy, and so seen.
+    Current,
+    /// Another copy may have acknowledged something in between.
+    MayHaveLagged,
+    /// Another copy is the primary now.
+    Deposed,
 }
 
 struct Update<'a> {
@@ -93,20 +115,18 @@ impl Update<'_> {
             return Ok(first);
         }
         let mut attempt = 0;
-        let mut is_behind_barrier = self.answers_for_all();
+        let mut is_behind_barrier = false;
         loop {
             attempt += 1;
             let request = Request::new(Some(self.id.clone()));
-            let error = match self.attempt(&request).await {
-                Ok(body) => return Ok(body),
-                Err(error) => error,
-            };
+            let epoch = self.member.shared.view.with(|view| view.epoch);
+            let outcome = self.attempt(&request).await;
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. }))
                 && let Some(first) = self.first_outcome().await
             {
                 return Ok(first);
             }
-            if is_conflict(&request, &error) {
+            if is_conflict(&request, &outcome) {
                 self.member.counts.conflicts.fetch_add(1, Ordering::Relaxed);
                 let pause = back_off(attempt, &self.id);
                 if Instant::now() + pause < self.deadline {
@@ -114,25 +134,50 @@ impl Update<'_> {
                     continue;
                 }
             }
-            // Nothing was written, so nothing was certified: the statement may have failed only because this copy had not
-            // applied yet what another one acknowledged. Behind a barrier it cannot be so.
-            let may_lag = !is_behind_barrier && matches!(error, StatementError::Statement { .. });
-            if (may_lag || self.asked_before) && barrier(self.member, self.deadline).await {
-                if let Some(first) = self.first_outcome().await {
-                    return Ok(first);
-                }
-                if may_lag {
-                    is_behind_barrier = true;
-                    continue;
-                }
+            let is_certain = is_behind_barrier || !is_uncertified(&request, &outcome);
+            if is_certain && (outcome.is_ok() || !self.asked_before) {
+                return outcome.map_err(|error| error_reply(&self.id, &request, &error));
             }
-            return Err(error_reply(&self.id, &request, &error));
+            if !barrier(self.member, self.deadline).await {
+                return Err(self.not_checked(is_certain, &request, outcome));
+            }
+            if let Some(first) = self.first_outcome().await {
+                return Ok(first);
+            }
+            match if is_certain { Standing::Current } else { self.standing(epoch) } {
+                Standing::Current => return outcome.map_err(|error| error_reply(&self.id, &request, &error)),
+                Standing::Deposed => return Err(not_primary(&self.id, None)),
+                Standing::MayHaveLagged => is_behind_barrier = true,
+            }
         }
     }
 
-    /// Whether every acknowledgement of the group was given by this copy, so that nothing acknowledged is missing here.
-    fn answers_for_all(&self) -> bool {
-        self.member.shared.view.with(|view| view.replication == Replication::Primary)
+    /// What the barrier that was passed just now says of an outcome that this copy gave in `epoch`.
+    fn standing(&self, epoch: u64) -> Standing {
+        self.member.shared.view.with(|view| match (&view.replication, &view.primary) {
+            (Replication::Peer, _) => Standing::MayHaveLagged,
+            (Replication::Primary, Some(primary)) if *primary == self.member.identity.csp => {
+                if view.epoch == epoch {
+                    Standing::Current
+                } else {
+                    Standing::MayHaveLagged
+                }
+            }
+            (Replication::Primary, _) => Standing::Deposed,
+        })
+    }
+
+    /// The answer when the barrier was not passed in time.
+    fn not_checked(&self, is_certain: bool, request: &Request, outcome: Result<Vec<u8>, StatementError>) -> ErrorReply {
+        match outcome {
+            // A failure that stands by itself; only an earlier use of the id could not be looked for.
+            Err(error) if is_certain => error_reply(&self.id, request, &error),
+            _ => {
+                let message = "the log did not answer in time, so it is not known whether this copy was up to date, and \
+                               nothing was written: send it again";
+                ErrorReply::new(Some(self.id.clone()), ErrorCode::DeadlineExceeded, message)
+            }
+        }
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
@@ -178,10 +223,18 @@ async fn kept_results(member: &Member, place: Place) -> Option<Vec<u8>> {
     KeptIds::results_at(&kept, place).map(|results| if results.is_empty() { b"[]".to_vec() } else { results })
 }
 
-fn is_conflict(request: &Request, error: &StatementError) -> bool {
+fn is_conflict(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
     match request.failure() {
         Some(failure) => matches!(failure, CommitFailure::Conflict { .. } | CommitFailure::TooOld),
-        None => matches!(error, StatementError::Conflict(_)),
+        None => matches!(outcome, Err(StatementError::Conflict(_))),
+    }
+}
+
+/// Whether nothing was written, so that the log has no word on the outcome.
+fn is_uncertified(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
+    match outcome {
+        Ok(_) => request.committed().is_none(),
+        Err(error) => matches!(error, StatementError::Statement { .. }),
     }
 }
 

@@ -1,0 +1,64 @@
+//! What this CSP is told to do: shut down, go into maintenance, come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_schemas::message::{ControlAction, ControlReply, ControlRequest, CspState, ErrorReply};
+use holdfast_schemas::{ErrorCode, Message as _};
+use tokio::sync::Notify;
+use tracing::info;
+
+use super::answer::{Asked, answer_error};
+use crate::heartbeat;
+use crate::member::Member;
+
+/// How often a CSP that drains looks whether it is done.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Does what it is told, and answers that it begins to.
+pub async fn control(member: &Arc<Member>, asked: Asked, stop: &Notify) {
+    let action = match ControlRequest::decode(&asked.payload) {
+        Ok(request) => request.action,
+        Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
+    };
+    match action {
+        ControlAction::Shutdown => stop.notify_one(),
+        ControlAction::Drain => {
+            if member.change_state(CspState::Available, CspState::Draining) {
+                heartbeat::send_now(member).await;
+                tokio::spawn(drained(Arc::clone(member)));
+            } else if !matches!(member.state(), CspState::Draining | CspState::Maintenance) {
+                return answer_error(&asked, member, not_now(member, "drained")).await;
+            }
+        }
+        ControlAction::Resume => {
+            let resumes = member.change_state(CspState::Maintenance, CspState::Available)
+                || member.change_state(CspState::Draining, CspState::Available);
+            if resumes {
+                heartbeat::send_now(member).await;
+            } else if member.state() != CspState::Available {
+                return answer_error(&asked, member, not_now(member, "resumed")).await;
+            }
+        }
+    }
+    asked.answer(member, ControlReply { action }.encode()).await;
+}
+
+fn not_now(member: &Member, what: &str) -> ErrorReply {
+    let message = format!("this CSP is {} and cannot be {what} now: look again in a moment", member.state());
+    ErrorReply::new(None, ErrorCode::Unavailable, message)
+}
+
+/// Waits until the CSP has handed over and answered everything; it is in maintenance then.
+async fn drained(member: Arc<Member>) {
+    while member.state() == CspState::Draining {
+        if !member.is_primary() && member.outstanding() == 0 {
+            if member.change_state(CspState::Draining, CspState::Maintenance) {
+                info!(csp = member.identity.csp, position = member.shared.view.position(), "drained, in maintenance");
+                heartbeat::send_now(&member).await;
+            }
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
