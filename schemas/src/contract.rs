@@ -8,7 +8,9 @@ use crate::message::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, ControlReply, ControlRequest, CspStateChange,
     DigestReply, DigestRequest, ErrorReply, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply,
     GroupListRequest, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LogControl, NodeAlive, NodeStateChange,
-    Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, UpdateReply, UpdateRequest,
+    Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, TransactionBeginReply,
+    TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest, TransactionRequest,
+    TransactionStatusReply, UpdateReply, UpdateRequest,
 };
 
 /// One message of the contract.
@@ -79,6 +81,12 @@ pub fn all() -> Vec<Contract> {
         Contract::of::<Assignment>(),
         Contract::of::<AssignmentMoveRequest>(),
         Contract::of::<AssignmentMoveReply>(),
+        Contract::of::<TransactionBeginRequest>(),
+        Contract::of::<TransactionBeginReply>(),
+        Contract::of::<TransactionExecuteRequest>(),
+        Contract::of::<TransactionExecuteReply>(),
+        Contract::of::<TransactionRequest>(),
+        Contract::of::<TransactionStatusReply>(),
     ]
 }
 

@@ -30,6 +30,8 @@ pub enum ErrorCode {
     TransactionTooOld,
     /// The transaction writes more than one transaction may. Nothing was written. Split it.
     TransactionTooLarge,
+    /// The transaction over several messages is not open any more: it was aborted, and nothing of it happened. Begin anew.
+    TransactionAborted,
     /// The deadline passed before the work began, or before it was handed to the log. Nothing was written. Send it again,
     /// with more time.
     DeadlineExceeded,
@@ -63,7 +65,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -74,6 +76,7 @@ impl ErrorCode {
         Self::Conflict,
         Self::TransactionTooOld,
         Self::TransactionTooLarge,
+        Self::TransactionAborted,
         Self::DeadlineExceeded,
         Self::OutcomeUnknown,
         Self::PositionNotReached,
@@ -125,6 +128,7 @@ impl ErrorCode {
             Self::Conflict => "conflict",
             Self::TransactionTooOld => "transaction_too_old",
             Self::TransactionTooLarge => "transaction_too_large",
+            Self::TransactionAborted => "transaction_aborted",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::PositionNotReached => "position_not_reached",

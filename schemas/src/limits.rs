@@ -27,6 +27,18 @@ pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
 /// The longest that a request may ask for.
 pub const MAX_DEADLINE_MS: u64 = 60_000;
 
+/// After how long without a message an open transaction is aborted, if its client does not say.
+pub const DEFAULT_TRANSACTION_IDLE_MS: u64 = 10_000;
+
+/// The longest that an open transaction may wait for a message.
+pub const MAX_TRANSACTION_IDLE_MS: u64 = 60_000;
+
+/// The longest that a transaction over several messages may stay open.
+pub const MAX_TRANSACTION_MS: u64 = 60_000;
+
+/// Most transactions that one CSP keeps open.
+pub const MAX_OPEN_TRANSACTIONS: usize = 1_024;
+
 /// Largest write set of one transaction, encoded. It is split over several log messages.
 pub const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
 

@@ -13,6 +13,7 @@ mod query;
 mod reply;
 mod status;
 mod supervision;
+mod transaction;
 mod update;
 
 pub use administration::{
@@ -33,6 +34,11 @@ pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
 pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use transaction::{
+    TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,
+    TransactionRequest, TransactionState, TransactionStatusReply, split_transaction_token,
+    transaction_execute_reply_bytes, transaction_token,
+};
 pub use update::UpdateRequest;
 
 /// The namespace or database of a request that names none.
@@ -57,14 +63,28 @@ mod rules {
     }
 
     fn common(id: Option<&str>, ns: &str, db: &str, sql: &str, deadline_ms: Option<u64>) -> Result<(), DecodeError> {
+        opening(id, ns, db, deadline_ms)?;
+        self::sql(sql)
+    }
+
+    /// What a request says before its statements.
+    pub(super) fn opening(id: Option<&str>, ns: &str, db: &str, deadline_ms: Option<u64>) -> Result<(), DecodeError> {
         if let Some(id) = id {
             self::id(id)?;
         }
         database("ns", ns)?;
         database("db", db)?;
+        deadline(deadline_ms)
+    }
+
+    pub(super) fn sql(sql: &str) -> Result<(), DecodeError> {
         if sql.trim().is_empty() {
             return Err(DecodeError::refused("sql", "is empty: send at least one statement"));
         }
+        Ok(())
+    }
+
+    pub(super) fn deadline(deadline_ms: Option<u64>) -> Result<(), DecodeError> {
         match deadline_ms {
             Some(ms) if !(1..=MAX_DEADLINE_MS).contains(&ms) => Err(DecodeError::refused(
                 "deadline_ms",

@@ -16,6 +16,16 @@ pub fn query(group: &str) -> String {
     format!("{PREFIX}.{group}.query")
 }
 
+/// Clients carry on a transaction over several messages: `begin`, `execute`, `commit`, `abort`, `status`.
+pub fn transaction(group: &str, verb: &str) -> String {
+    format!("{PREFIX}.{group}.transaction.{verb}")
+}
+
+/// A message of a transaction for the CSP that holds it, or that is to say what became of it.
+pub fn csp_transaction(group: &str, csp: &str, verb: &str) -> String {
+    csp_verb(group, csp, &format!("transaction-{verb}"))
+}
+
 /// Updates for one CSP, from the router or from a client that routes by itself.
 pub fn csp_update(group: &str, csp: &str) -> String {
     csp_verb(group, csp, "update")

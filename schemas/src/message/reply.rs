@@ -78,7 +78,7 @@ pub fn query_reply_bytes(id: &str, position: u64, results_json: &[u8]) -> Vec<u8
 }
 
 /// Puts `results` behind the members of `head`.
-fn splice(mut head: Vec<u8>, results_json: &[u8]) -> Vec<u8> {
+pub(super) fn splice(mut head: Vec<u8>, results_json: &[u8]) -> Vec<u8> {
     head.pop();
     head.reserve_exact(results_json.len() + 13);
     head.extend_from_slice(b",\"results\":");

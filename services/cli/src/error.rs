@@ -158,6 +158,7 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::TransactionStatement => "leave BEGIN and COMMIT out: an update is one transaction".to_owned(),
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
+        ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
         ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
         ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),
         ErrorCode::PositionNotReached => "send it again, or with an older position".to_owned(),

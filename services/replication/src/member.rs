@@ -13,7 +13,7 @@ use crate::forward::Forward;
 use crate::freshness::Freshness;
 use crate::log::Gateway;
 use crate::model;
-use crate::requests::Notes;
+use crate::requests::{Notes, Transactions};
 
 /// Version of the embedded SurrealDB.
 const SURREALDB_VERSION: &str = "3.3.5";
@@ -66,6 +66,8 @@ pub struct Member {
     pub counts: Counts,
     /// What it tells execution about the requests that came from there.
     pub notes: Arc<Notes>,
+    /// Transactions over several messages that began here.
+    pub transactions: Transactions,
     outstanding: AtomicU32,
     state: Mutex<(CspState, Option<String>)>,
     catch_up: Mutex<Option<(u64, u64)>>,
@@ -93,6 +95,7 @@ impl Member {
             freshness: Freshness::default(),
             counts: Counts::default(),
             notes: Arc::default(),
+            transactions: Transactions::default(),
             outstanding: AtomicU32::new(0),
             state: Mutex::new((CspState::Joining, None)),
             catch_up: Mutex::new(None),

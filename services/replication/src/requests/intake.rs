@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::answer::{Asked, now_ms};
+use super::transaction::{self, Verb};
 use super::{commit, control, digest, query, update};
 use crate::member::Member;
 
@@ -51,6 +52,16 @@ pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::Subscribe
     let mut queries = member.client.subscribe(subject::csp_query(group, csp)).await?;
     let mut commits = member.client.subscribe(subject::csp_commit(group, csp)).await?;
     let mut digests = member.client.subscribe(subject::csp_digest(group, csp)).await?;
+    for (name, verb) in Verb::ALL {
+        let mut messages = member.client.subscribe(subject::csp_transaction(group, csp, name)).await?;
+        let owner = Arc::clone(member);
+        tasks.spawn(async move {
+            while let Some(message) = messages.next().await {
+                tokio::spawn(transaction::transaction(Arc::clone(&owner), verb, message.into()));
+            }
+        });
+    }
+    tasks.spawn(transaction::expire(Arc::clone(member)));
     let owner = Arc::clone(member);
     tasks.spawn(async move {
         loop {

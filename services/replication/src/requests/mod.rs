@@ -7,8 +7,10 @@ mod digest;
 mod intake;
 mod query;
 mod route;
+mod transaction;
 mod update;
 
 pub use answer::now_ms;
 pub use intake::{Intake, serve};
 pub use route::Notes;
+pub use transaction::Transactions;

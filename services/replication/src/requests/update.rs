@@ -57,7 +57,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
 }
 
 /// The primary, when it is another CSP.
-fn primary_elsewhere(member: &Member) -> Option<String> {
+pub(super) fn primary_elsewhere(member: &Member) -> Option<String> {
     member.shared.view.with(|view| match (&view.replication, &view.primary) {
         (Replication::Primary, Some(primary)) if *primary != member.identity.csp => Some(primary.clone()),
         _ => None,
@@ -82,7 +82,7 @@ async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
     }
 }
 
-fn not_primary(id: &str, primary: Option<&str>) -> ErrorReply {
+pub(super) fn not_primary(id: &str, primary: Option<&str>) -> ErrorReply {
     let who = primary.map_or_else(|| "another one is".to_owned(), |primary| format!("{primary} is"));
     let message = format!("this CSP is not the primary, {who}: send the request again");
     ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message)
@@ -206,10 +206,15 @@ impl Update<'_> {
 
     /// The answer that the first transaction with this id got, if there was one.
     async fn first_outcome(&self) -> Option<Vec<u8>> {
-        let place = self.member.shared.find_id(&self.id)?;
-        let results = kept_results(self.member, place).await?;
-        Some(update_reply_bytes(&self.id, place.position, Some(place.index), Some(true), &results))
+        kept_outcome(self.member, &self.id).await
     }
+}
+
+/// The answer that the transaction with this id got, if there was one and it is still kept.
+pub(super) async fn kept_outcome(member: &Member, id: &str) -> Option<Vec<u8>> {
+    let place = member.shared.find_id(id)?;
+    let results = kept_results(member, place).await?;
+    Some(update_reply_bytes(id, place.position, Some(place.index), Some(true), &results))
 }
 
 async fn kept_results(member: &Member, place: Place) -> Option<Vec<u8>> {

@@ -18,6 +18,7 @@ use crate::export::{self, Export};
 use crate::factory::Given;
 use crate::first_failure::FirstFailure;
 use crate::live::{self, Broker, Hub, LiveRouter, LiveStream};
+use crate::open_transaction::{self, OpenTransaction};
 use crate::statements::{self, Call};
 
 /// How a datastore is opened.
@@ -131,6 +132,20 @@ impl Database {
     /// See [`StatementError`]. Dropping the future does not stop the update: it goes on in a task of its own.
     pub fn update(&self, call: Call) -> BoxFuture<'static, Result<Bytes, StatementError>> {
         Box::pin(statements::update(Arc::clone(&self.datastore), call))
+    }
+
+    /// Opens a transaction for statements that come one message after the other.
+    ///
+    /// # Errors
+    /// See [`StatementError`].
+    pub fn begin(
+        &self,
+        ns: String,
+        db: String,
+        request: Arc<Request>,
+    ) -> BoxFuture<'static, Result<OpenTransaction, StatementError>> {
+        let datastore = Arc::clone(&self.datastore);
+        Box::pin(async move { open_transaction::begin(datastore, &ns, &db, request).await })
     }
 
     /// Carries out all statements in one read transaction. Gives their results as a JSON array.

@@ -15,10 +15,12 @@ mod failures;
 mod first_failure;
 mod live;
 mod memory;
+mod open_transaction;
 mod statements;
 
 pub use database::{Database, OpenOptions};
 pub use error::{OpenError, StatementError};
 pub use export::Export;
 pub use live::{LiveAction, LiveEvent, LiveRouter, LiveStream};
+pub use open_transaction::OpenTransaction;
 pub use statements::{Call, STORAGE_VERSION};

@@ -126,7 +126,7 @@ pub(crate) async fn run_one(
 }
 
 /// Runs statements in `transaction`, which stays open, until the first one that fails or the deadline.
-async fn run(
+pub(crate) async fn run(
     datastore: &Datastore,
     session: &Session,
     ast: Ast,
@@ -162,7 +162,7 @@ pub(crate) async fn execute_plain(
     json_of(values(results)?)
 }
 
-fn json_of(values: Vec<Value>) -> Result<Bytes, StatementError> {
+pub(crate) fn json_of(values: Vec<Value>) -> Result<Bytes, StatementError> {
     convert::results(values).map_err(|cause| StatementError::Failed(cause.to_string()))
 }
 

@@ -5,6 +5,7 @@ mod deadline;
 mod export;
 mod json;
 mod live;
+mod open_transaction;
 mod refusals;
 mod statements;
 mod support;

@@ -1,0 +1,195 @@
+//! A transaction over several messages: begin, any number of statements, then commit or abort.
+//!
+//! It lives on one CSP, which its token names, and is known by its id like an update: whether it was committed can be asked
+//! of any CSP, for as long as ids are kept.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{default_database, rules};
+use crate::codec::{DecodeError, Kind, Message, encode_as};
+use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
+use crate::name::{self, NameKind};
+
+/// The token of a transaction: `<csp>:<id>`.
+#[must_use]
+pub fn transaction_token(csp: &str, id: &str) -> String {
+    format!("{csp}:{id}")
+}
+
+/// The CSP and the id in a token; none if it is no token.
+#[must_use]
+pub fn split_transaction_token(token: &str) -> Option<(&str, &str)> {
+    let (csp, id) = token.split_once(':')?;
+    (name::validate(NameKind::Csp, csp).is_ok() && rules::id(id).is_ok()).then_some((csp, id))
+}
+
+fn check_token(token: &str) -> Result<(), DecodeError> {
+    match split_transaction_token(token) {
+        Some(_) => Ok(()),
+        None => Err(DecodeError::refused("transaction", "is no token: send the one that `begin` answered with")),
+    }
+}
+
+/// Opens a transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionBeginRequest {
+    /// Names the transaction, so that its outcome can be asked for. Holdfast makes one if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub id: Option<String>,
+    /// SurrealDB namespace.
+    #[serde(default = "default_database")]
+    pub ns: String,
+    /// SurrealDB database.
+    #[serde(default = "default_database")]
+    pub db: String,
+    /// After this long without a message it is aborted, in milliseconds.
+    #[serde(default = "default_idle")]
+    #[schemars(range(min = 100, max = 60_000))]
+    pub idle_ms: u64,
+    /// How long the client waits for the answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub deadline_ms: Option<u64>,
+}
+
+fn default_idle() -> u64 {
+    DEFAULT_TRANSACTION_IDLE_MS
+}
+
+impl Message for TransactionBeginRequest {
+    const TYPE: &'static str = "io.holdfast.execution.v1.transaction_begin_request";
+    const KIND: Kind = Kind::Request;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        rules::opening(self.id.as_deref(), &self.ns, &self.db, self.deadline_ms)?;
+        if !(100..=MAX_TRANSACTION_IDLE_MS).contains(&self.idle_ms) {
+            let reason = format!("is {}: send 100 to {MAX_TRANSACTION_IDLE_MS}", self.idle_ms);
+            return Err(DecodeError::refused("idle_ms", reason));
+        }
+        Ok(())
+    }
+}
+
+/// The transaction is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransactionBeginReply {
+    /// Its id.
+    pub id: String,
+    /// What every further message of it bears.
+    pub transaction: String,
+    /// The position that its statements read.
+    pub position: u64,
+    /// After this long without a message it is aborted, in milliseconds.
+    pub idle_ms: u64,
+}
+
+impl Message for TransactionBeginReply {
+    const TYPE: &'static str = "io.holdfast.replication.v1.transaction_begin_reply";
+    const KIND: Kind = Kind::Reply;
+}
+
+/// Carries out statements in an open transaction. They are not repeated: without an answer, abort and begin anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionExecuteRequest {
+    /// The token.
+    pub transaction: String,
+    /// The statements, without BEGIN and COMMIT.
+    pub sql: String,
+    /// Values of the parameters (`$name`) in `sql`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vars: Option<Map<String, Value>>,
+    /// How long the client waits for the answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub deadline_ms: Option<u64>,
+}
+
+impl Message for TransactionExecuteRequest {
+    const TYPE: &'static str = "io.holdfast.execution.v1.transaction_execute_request";
+    const KIND: Kind = Kind::Request;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        check_token(&self.transaction)?;
+        rules::sql(&self.sql)?;
+        rules::deadline(self.deadline_ms)
+    }
+}
+
+/// The statements ran; nobody else sees what they did before the commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TransactionExecuteReply {
+    /// The transaction's id.
+    pub id: String,
+    /// One result for each statement.
+    pub results: Vec<Value>,
+}
+
+impl Message for TransactionExecuteReply {
+    const TYPE: &'static str = "io.holdfast.replication.v1.transaction_execute_reply";
+    const KIND: Kind = Kind::Reply;
+}
+
+/// An encoded [`TransactionExecuteReply`] around results that are JSON already.
+pub fn transaction_execute_reply_bytes(id: &str, results_json: &[u8]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Head<'a> {
+        id: &'a str,
+    }
+    super::reply::splice(encode_as(TransactionExecuteReply::TYPE, &Head { id }), results_json)
+}
+
+/// Ends a transaction: sent to `transaction.commit` it takes effect and is answered like an update, sent to
+/// `transaction.abort` nothing of it happened, sent to `transaction.status` it is only asked how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionRequest {
+    /// The token.
+    pub transaction: String,
+    /// How long the client waits for the answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub deadline_ms: Option<u64>,
+}
+
+impl Message for TransactionRequest {
+    const TYPE: &'static str = "io.holdfast.execution.v1.transaction_request";
+    const KIND: Kind = Kind::Request;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        check_token(&self.transaction)?;
+        rules::deadline(self.deadline_ms)
+    }
+}
+
+/// How a transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionState {
+    /// It takes statements.
+    Open,
+    /// It took effect.
+    Committed,
+    /// It was aborted, by its client, its time limit, a failed statement, or with its CSP; or it never began.
+    Aborted,
+}
+
+/// How a transaction stands: the answer to `transaction.status` and `transaction.abort`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransactionStatusReply {
+    /// Its id.
+    pub id: String,
+    /// How it stands.
+    pub state: TransactionState,
+    /// Where it was committed; otherwise how far the log was looked through for it.
+    pub position: u64,
+}
+
+impl Message for TransactionStatusReply {
+    const TYPE: &'static str = "io.holdfast.replication.v1.transaction_status_reply";
+    const KIND: Kind = Kind::Reply;
+}

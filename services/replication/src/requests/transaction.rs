@@ -1,0 +1,339 @@
+//! Transactions over several messages: the CSP that a transaction began on holds it open until its commit, its abort, or a
+//! limit of time. When the CSP dies the transaction dies with it, since nothing of it has left the scratch.
+//!
+//! A message that finds its transaction gone is answered from the log: it may have been committed by a message whose answer
+//! was lost, and its id tells. Behind a barrier that is certain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_datastore::OpenTransaction;
+use holdfast_schemas::message::{
+    ErrorReply, TransactionBeginReply, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
+    TransactionState, TransactionStatusReply, split_transaction_token, transaction_execute_reply_bytes,
+    transaction_token, update_reply_bytes,
+};
+use holdfast_schemas::{ErrorCode, Message as _, limits};
+use holdfast_storage::request::Request;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::update::{kept_outcome, not_primary, primary_elsewhere};
+use crate::member::Member;
+
+/// What a client wants of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Open it.
+    Begin,
+    /// Carry out statements.
+    Execute,
+    /// Let it take effect.
+    Commit,
+    /// Let nothing of it happen.
+    Abort,
+    /// Say how it stands.
+    Status,
+}
+
+impl Verb {
+    /// All of them, by the last part of their subject.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("begin", Self::Begin),
+        ("execute", Self::Execute),
+        ("commit", Self::Commit),
+        ("abort", Self::Abort),
+        ("status", Self::Status),
+    ];
+}
+
+/// The open transactions of this CSP.
+#[derive(Default)]
+pub struct Transactions(Mutex<HashMap<Box<str>, Slot>>);
+
+/// One open transaction. Its messages come one after the other: while one is carried out, the transaction is out.
+struct Slot {
+    transaction: Option<OpenTransaction>,
+    idle: Duration,
+    /// When it is aborted unless a message comes.
+    idle_until: Instant,
+    /// When it is aborted whatever comes.
+    ends_at: Instant,
+}
+
+/// Why a message does not get its transaction.
+enum Missing {
+    /// Another message is being carried out.
+    Busy,
+    /// It is not here.
+    Gone,
+}
+
+impl Transactions {
+    fn open(&self, id: &str, transaction: OpenTransaction, idle: Duration) -> bool {
+        let mut open = self.0.lock();
+        if open.len() >= limits::MAX_OPEN_TRANSACTIONS || open.contains_key(id) {
+            return false;
+        }
+        let now = Instant::now();
+        let ends_at = now + Duration::from_millis(limits::MAX_TRANSACTION_MS);
+        open.insert(id.into(), Slot { transaction: Some(transaction), idle, idle_until: now + idle, ends_at });
+        true
+    }
+
+    fn take(&self, id: &str) -> Result<OpenTransaction, Missing> {
+        let mut open = self.0.lock();
+        let slot = open.get_mut(id).ok_or(Missing::Gone)?;
+        slot.transaction.take().ok_or(Missing::Busy)
+    }
+
+    fn put_back(&self, id: &str, transaction: OpenTransaction) {
+        if let Some(slot) = self.0.lock().get_mut(id) {
+            slot.idle_until = Instant::now() + slot.idle;
+            slot.transaction = Some(transaction);
+        }
+    }
+
+    fn remove(&self, id: &str) {
+        let removed = self.0.lock().remove(id);
+        // Dropped outside of the lock: dropping aborts it.
+        drop(removed);
+    }
+
+    fn is_open(&self, id: &str) -> bool {
+        self.0.lock().contains_key(id)
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Aborts those whose time is over.
+    fn expire(&self, now: Instant) -> Vec<Box<str>> {
+        let mut open = self.0.lock();
+        let over = |slot: &Slot| slot.transaction.is_some() && (slot.idle_until <= now || slot.ends_at <= now);
+        let expired: Vec<_> = open.iter().filter(|(_, slot)| over(slot)).map(|(id, _)| id.clone()).collect();
+        let removed: Vec<_> = expired.iter().filter_map(|id| open.remove(id)).collect();
+        drop(open);
+        drop(removed);
+        expired
+    }
+}
+
+/// How often it is looked for transactions whose time is over.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Aborts transactions whose time is over, until the task is aborted.
+pub async fn expire(member: Arc<Member>) {
+    let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for id in member.transactions.expire(Instant::now()) {
+            debug!(csp = member.identity.csp, %id, "a transaction was aborted because its time was over");
+        }
+    }
+}
+
+/// Carries out one message of a transaction and answers it.
+pub async fn transaction(member: Arc<Member>, verb: Verb, asked: Asked) {
+    let _taken = member.take_request();
+    match verb {
+        Verb::Begin => begin(&member, asked).await,
+        Verb::Execute => execute(&member, asked).await,
+        Verb::Commit | Verb::Abort | Verb::Status => end(&member, verb, asked).await,
+    }
+}
+
+async fn begin(member: &Arc<Member>, asked: Asked) {
+    let request = match TransactionBeginRequest::decode(&asked.payload) {
+        Ok(request) => request,
+        Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
+    };
+    let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
+    let deadline = asked.deadline(request.deadline_ms);
+    let refused = refusal(member, &id, deadline)
+        .or_else(|| primary_elsewhere(member).map(|primary| not_primary(&id, Some(&primary))));
+    if let Some(refused) = refused {
+        return asked.give_back(member, refused).await;
+    }
+    let outcome = open(member, &request, &id).await;
+    conclude(&asked, member, outcome, deadline).await;
+}
+
+async fn open(member: &Arc<Member>, request: &TransactionBeginRequest, id: &str) -> Result<Vec<u8>, ErrorReply> {
+    let refuse = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
+    if member.shared.find_id(id).is_some() || member.transactions.is_open(id) {
+        return Err(refuse(ErrorCode::AlreadyExists, "this id is in use already: choose another one"));
+    }
+    let database =
+        member.database.get().ok_or_else(|| refuse(ErrorCode::Unavailable, "the copy is not open yet: ask again"))?;
+    let own = Request::new(Some(id.to_owned()));
+    let transaction = database
+        .begin(request.ns.clone(), request.db.clone(), Arc::clone(&own))
+        .await
+        .map_err(|error| error_reply(id, &own, &error))?;
+    let position = own.snapshot_position();
+    if !member.transactions.open(id, transaction, Duration::from_millis(request.idle_ms)) {
+        let message = "too many transactions are open on this CSP: end some, or begin again in a moment";
+        return Err(refuse(ErrorCode::Overloaded, message));
+    }
+    let token = transaction_token(&member.identity.csp, id);
+    let reply = TransactionBeginReply { id: id.to_owned(), transaction: token, position, idle_ms: request.idle_ms };
+    Ok(reply.encode())
+}
+
+async fn execute(member: &Arc<Member>, asked: Asked) {
+    let request = match TransactionExecuteRequest::decode(&asked.payload) {
+        Ok(request) => request,
+        Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
+    };
+    let id = id_of(&request.transaction).to_owned();
+    let deadline = asked.deadline(request.deadline_ms);
+    let outcome = match member.transactions.take(&id) {
+        Err(missing) => Err(not_here(member, &id, missing, deadline).await),
+        Ok(transaction) => {
+            let ran = transaction.execute(request.sql, request.vars.unwrap_or_default(), deadline).await;
+            match ran {
+                Ok(results) => {
+                    member.transactions.put_back(&id, transaction);
+                    Ok(transaction_execute_reply_bytes(&id, &results))
+                }
+                Err(error) => {
+                    let mut reply = error_reply(&id, transaction.request(), &error);
+                    member.transactions.remove(&id);
+                    reply.error.message.push_str("; the transaction was aborted");
+                    Err(reply)
+                }
+            }
+        }
+    };
+    conclude(&asked, member, outcome, deadline).await;
+}
+
+async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
+    let request = match TransactionRequest::decode(&asked.payload) {
+        Ok(request) => request,
+        Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
+    };
+    let id = id_of(&request.transaction);
+    let deadline = asked.deadline(request.deadline_ms);
+    let outcome = match verb {
+        Verb::Commit => commit(member, id, deadline).await,
+        Verb::Abort => {
+            // A message that is being carried out finds its place gone when it is done, which aborts too.
+            member.transactions.remove(id);
+            status(member, id, deadline).await
+        }
+        _ => status(member, id, deadline).await,
+    };
+    conclude(&asked, member, outcome, deadline).await;
+}
+
+async fn commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    let transaction = match member.transactions.take(id) {
+        Ok(transaction) => transaction,
+        Err(Missing::Busy) => return Err(busy(id)),
+        Err(Missing::Gone) => {
+            return match look_up(member, id, deadline).await? {
+                Some(first) => Ok(first),
+                None => Err(aborted(id)),
+            };
+        }
+    };
+    let request = Arc::clone(transaction.request());
+    let bound = deadline + Duration::from_millis(20);
+    let committed = tokio::time::timeout_at(bound, transaction.commit(Bytes::from_static(b"[]"))).await;
+    member.transactions.remove(id);
+    match committed {
+        Ok(Ok(())) => {
+            let (position, index) = match request.committed() {
+                Some(committed) => (committed.position, Some(committed.index)),
+                None => (request.snapshot_position(), None),
+            };
+            Ok(update_reply_bytes(id, position, index, None, b"[]"))
+        }
+        Ok(Err(error)) => Err(begin_anew(error_reply(id, &request, &error))),
+        Err(_) => {
+            let message = "the log did not answer by the deadline: ask transaction.status with the same token";
+            Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message))
+        }
+    }
+}
+
+/// What lost against another transaction cannot be sent again: what it was built on has changed.
+fn begin_anew(mut reply: ErrorReply) -> ErrorReply {
+    if matches!(reply.error.code, ErrorCode::Conflict | ErrorCode::TransactionTooOld) {
+        reply.error.retryable = false;
+        reply.error.message.push_str(": nothing was written, begin the transaction anew");
+    }
+    reply
+}
+
+async fn status(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    let reply = |state, position| TransactionStatusReply { id: id.to_owned(), state, position }.encode();
+    if member.transactions.is_open(id) {
+        return Ok(reply(TransactionState::Open, member.shared.view.position()));
+    }
+    let found = match member.shared.find_id(id) {
+        Some(place) => Some(place),
+        None if barrier(member, deadline).await => member.shared.find_id(id),
+        None => return Err(log_silent(id)),
+    };
+    Ok(match found {
+        Some(place) => reply(TransactionState::Committed, place.position),
+        None => reply(TransactionState::Aborted, member.shared.view.position()),
+    })
+}
+
+/// The outcome of a transaction that is not here: its first answer if it was committed; none if the log does not have it.
+async fn look_up(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Option<Vec<u8>>, ErrorReply> {
+    if let Some(first) = kept_outcome(member, id).await {
+        return Ok(Some(first));
+    }
+    if !barrier(member, deadline).await {
+        return Err(log_silent(id));
+    }
+    Ok(kept_outcome(member, id).await)
+}
+
+async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: Instant) -> ErrorReply {
+    match missing {
+        Missing::Busy => busy(id),
+        Missing::Gone => match look_up(member, id, deadline).await {
+            Ok(Some(_)) => {
+                let message = "the transaction was committed already, and takes no more statements: begin another one";
+                ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
+            }
+            Ok(None) => aborted(id),
+            Err(error) => error,
+        },
+    }
+}
+
+fn id_of(token: &str) -> &str {
+    // Decoding has refused what is no token.
+    split_transaction_token(token).map_or("", |(_, id)| id)
+}
+
+fn busy(id: &str) -> ErrorReply {
+    let message = "the transaction still works on an earlier message: wait for its answer first";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
+}
+
+fn aborted(id: &str) -> ErrorReply {
+    let message = "the transaction is not open any more, because its time was over or its CSP ended, and nothing of it \
+                   happened: begin anew";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::TransactionAborted, message)
+}
+
+fn log_silent(id: &str) -> ErrorReply {
+    let message =
+        "the log did not answer by the deadline, so it is not known whether the transaction was committed: ask again";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message)
+}

@@ -1,0 +1,96 @@
+//! A transaction that stays open between requests: statements come one message after the other, and at last its commit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_storage::BoxFuture;
+use holdfast_storage::request::Request;
+use serde_json::Map;
+use surrealdb_core::dbs::Session;
+use surrealdb_core::kvs::Datastore;
+use surrealdb_datastore::Transaction;
+use tokio::time::Instant;
+
+use crate::checks::{builds_an_index, check_update, parse};
+use crate::convert;
+use crate::error::StatementError;
+use crate::statements::{self, begin_write, json_of};
+
+/// An open write transaction. Dropped without a commit, it is aborted: nothing of it happened.
+pub struct OpenTransaction {
+    datastore: Arc<Datastore>,
+    session: Session,
+    request: Arc<Request>,
+    transaction: Option<Arc<Transaction>>,
+}
+
+pub(crate) async fn begin(
+    datastore: Arc<Datastore>,
+    ns: &str,
+    db: &str,
+    request: Arc<Request>,
+) -> Result<OpenTransaction, StatementError> {
+    let session = Session::owner().with_ns(ns).with_db(db);
+    let transaction = begin_write(&datastore, Some(&request)).await?;
+    Ok(OpenTransaction { datastore, session, request, transaction: Some(transaction) })
+}
+
+impl OpenTransaction {
+    /// The request that it belongs to: its id, its snapshot, and what became of it.
+    #[must_use]
+    pub fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
+    /// Carries out statements. After a failure the transaction has to be aborted: what the statements before the failed one
+    /// did cannot be told from what was meant.
+    ///
+    /// # Errors
+    /// See [`StatementError`].
+    pub fn execute(
+        &self,
+        sql: String,
+        vars: Map<String, serde_json::Value>,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, StatementError>> {
+        Box::pin(async move {
+            let ast = parse(&self.datastore, &sql)?;
+            check_update(&ast, &sql)?;
+            // It would be built from what was committed before the transaction began, and miss what the messages before this
+            // one wrote.
+            if builds_an_index(&ast, &sql) {
+                return Err(StatementError::Unsupported(
+                    "an index cannot be defined in a transaction over several messages: define it in an update of its own",
+                ));
+            }
+            let transaction = self.transaction.as_ref().ok_or_else(ended)?;
+            let vars = convert::variables(vars);
+            statements::run(&self.datastore, &self.session, ast, vars, transaction, deadline).await.and_then(json_of)
+        })
+    }
+
+    /// Commits. `results` are kept with the id, and told to whoever asks for it again.
+    ///
+    /// # Errors
+    /// See [`StatementError`]; dropping the future leaves the outcome open.
+    pub fn commit(mut self, results: Bytes) -> BoxFuture<'static, Result<(), StatementError>> {
+        Box::pin(async move {
+            self.request.set_results(results);
+            statements::commit(self.transaction.take().ok_or_else(ended)?).await
+        })
+    }
+}
+
+fn ended() -> StatementError {
+    StatementError::Failed("the transaction has ended".to_owned())
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        let (Some(transaction), Ok(runtime)) = (self.transaction.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        // SurrealDB cleans up after a transaction in an async way only. Nothing has left the scratch.
+        runtime.spawn(async move { drop(transaction.cancel().await) });
+    }
+}
