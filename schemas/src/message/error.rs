@@ -32,6 +32,9 @@ pub struct ErrorBody {
     /// The position that the answering copy had applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// How long to wait before sending it again, in milliseconds, where that can be reckoned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// More, by code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
@@ -46,6 +49,7 @@ impl ErrorReply {
             retryable: code.retryable(),
             statement: None,
             position: None,
+            retry_after_ms: None,
             details: None,
         };
         Self { id, error }
@@ -62,6 +66,13 @@ impl ErrorReply {
     #[must_use]
     pub fn at_position(mut self, position: u64) -> Self {
         self.error.position = Some(position);
+        self
+    }
+
+    /// Says when sending it again is worth the while.
+    #[must_use]
+    pub fn retry_after_ms(mut self, retry_after_ms: u64) -> Self {
+        self.error.retry_after_ms = Some(retry_after_ms);
         self
     }
 

@@ -1,5 +1,7 @@
 //! How execution is set up. Section `[execution]`. Values that make no sense together are refused at the start.
 
+use crate::model::policy::Policy;
+use crate::model::roster::HEARTBEATS_MISSED_MAX;
 use holdfast_schemas::limits;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +11,23 @@ use serde::{Deserialize, Serialize};
 pub struct ExecutionConfig {
     /// How often CSPs say that they live; one that was silent for three intervals gets nothing.
     pub heartbeat_interval_ms: u64,
-    /// How long a request waits for a CSP, within its own deadline.
+    /// After so many silent intervals the requests of a CSP are sent elsewhere.
+    pub heartbeats_missed_max: u64,
+    /// A CSP whose oldest open request is older is asked whether it is there, no more often than that.
+    pub probe_after_ms: u64,
+    /// How long the answer to that is awaited.
+    pub probe_timeout_ms: u64,
+    /// How long a request waits for its first CSP, within its own deadline.
     pub wait_ms_max: u64,
-    /// Sum of the bodies that wait at the same time.
+    /// How long after its deadline the CSP's own answer to a request is awaited.
+    pub completion_grace_ms: u64,
+    /// Open requests of a group at most.
+    pub open_requests_max: usize,
+    /// Sum of the bodies of a group's open requests at most.
+    pub open_bytes_max: usize,
+    /// Open requests at one CSP at most.
+    pub csp_open_max: u32,
+    /// Sum of the bodies that wait for an unknown group to be looked up.
     pub waiting_bytes_max: usize,
 }
 
@@ -19,7 +35,14 @@ impl Default for ExecutionConfig {
     fn default() -> Self {
         Self {
             heartbeat_interval_ms: limits::HEARTBEAT_INTERVAL_MS,
-            wait_ms_max: 2_000,
+            heartbeats_missed_max: 5,
+            probe_after_ms: 25,
+            probe_timeout_ms: 500,
+            wait_ms_max: 10_000,
+            completion_grace_ms: 150,
+            open_requests_max: 50_000,
+            open_bytes_max: 256 * 1024 * 1024,
+            csp_open_max: 10_000,
             waiting_bytes_max: 64 * 1024 * 1024,
         }
     }
@@ -36,11 +59,34 @@ pub struct OutOfRange {
 }
 
 impl ExecutionConfig {
+    /// The numbers that the rules go by.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            heartbeat_interval_ms: self.heartbeat_interval_ms,
+            lost_after_ms: self.heartbeat_interval_ms * self.heartbeats_missed_max,
+            probe_after_ms: self.probe_after_ms,
+            patience_ms: self.wait_ms_max,
+            completion_grace_ms: self.completion_grace_ms,
+            open_requests_max: self.open_requests_max,
+            open_bytes_max: self.open_bytes_max,
+            csp_open_max: self.csp_open_max,
+        }
+    }
+
     /// Refuses settings out of range.
     pub fn check(&self) -> Result<(), OutOfRange> {
         let body_max = limits::MAX_REQUEST_BYTES as u64;
         let ranges = [
             ("heartbeat_interval_ms", self.heartbeat_interval_ms, 10, 60_000),
+            // Who gets nothing any more may still answer what it has; the other way round makes no sense.
+            ("heartbeats_missed_max", self.heartbeats_missed_max, HEARTBEATS_MISSED_MAX, 1_000),
+            ("probe_after_ms", self.probe_after_ms, 1, 60_000),
+            ("probe_timeout_ms", self.probe_timeout_ms, 10, 60_000),
+            // A CSP answers by itself a moment after the deadline: its own word is more exact than ours.
+            ("completion_grace_ms", self.completion_grace_ms, 50, 60_000),
+            ("open_requests_max", self.open_requests_max as u64, 1, 1_000_000),
+            ("open_bytes_max", self.open_bytes_max as u64, 2 * body_max, 1 << 40),
+            ("csp_open_max", u64::from(self.csp_open_max), 1, self.open_requests_max as u64),
             ("wait_ms_max", self.wait_ms_max, 0, limits::MAX_DEADLINE_MS),
             // At least one request of the largest size, at most what the waiting room can count.
             ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
@@ -65,5 +111,7 @@ mod tests {
         assert!(endless.check().is_err());
         let narrow = ExecutionConfig { waiting_bytes_max: 10, ..ExecutionConfig::default() };
         assert!(narrow.check().is_err());
+        let lopsided = ExecutionConfig { open_requests_max: 10, csp_open_max: 11, ..ExecutionConfig::default() };
+        assert!(lopsided.check().is_err_and(|error| error.to_string().contains("csp_open_max")));
     }
 }

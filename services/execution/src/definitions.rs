@@ -1,7 +1,8 @@
 //! Learns the groups from the definitions bucket: a watch that is set up again whenever it ends, and a look-up for requests
 //! that are faster than the watch.
 
-use crate::router::Router;
+use crate::perform::Performer;
+use crate::router::Task;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind, KeyValueError};
 use async_nats::jetstream::kv::{Entry, Operation, Store};
@@ -9,7 +10,6 @@ use futures::StreamExt;
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{Message, subject};
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -59,10 +59,10 @@ impl Definitions {
     }
 
     /// Keeps the router's groups as the bucket says, for ever. `loaded` turns true once the first read is complete.
-    pub async fn follow(&self, router: Arc<Router>, loaded: watch::Sender<bool>) {
+    pub async fn follow(&self, performer: Performer, loaded: watch::Sender<bool>) {
         let mut pause = PAUSE_MIN;
         loop {
-            match self.follow_once(&router, &loaded).await {
+            match self.follow_once(&performer, &loaded).await {
                 Ok(()) => pause = PAUSE_MIN,
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn Error, "the definitions are not watched");
@@ -73,7 +73,7 @@ impl Definitions {
         }
     }
 
-    async fn follow_once(&self, router: &Router, loaded: &watch::Sender<bool>) -> Result<(), DefinitionsError> {
+    async fn follow_once(&self, performer: &Performer, loaded: &watch::Sender<bool>) -> Result<(), DefinitionsError> {
         let Some(bucket) = self.bucket().await? else {
             loaded.send_replace(true);
             return Err(DefinitionsError::Missing);
@@ -86,7 +86,7 @@ impl Definitions {
         }
         while let Some(entry) = watch.next().await {
             let entry = entry.map_err(unreachable)?;
-            apply(router, &entry);
+            performer.perform(apply(performer, &entry)).await;
             if entry.seen_current {
                 loaded.send_replace(true);
             }
@@ -116,18 +116,21 @@ fn unreachable(error: impl Into<Box<dyn Error + Send + Sync>>) -> DefinitionsErr
     DefinitionsError::Bucket(error.into())
 }
 
-fn apply(router: &Router, entry: &Entry) {
+fn apply(performer: &Performer, entry: &Entry) -> Vec<Task> {
     match entry.operation {
         Operation::Put => match GroupDefinition::decode(&entry.value) {
             Ok(definition) => {
                 tracing::info!(group = definition.name, csps = definition.csps.len(), "group known");
-                router.define(definition);
+                performer.router.define(definition, performer.clock.monotonic_ms())
             }
-            Err(error) => tracing::error!(group = entry.key, %error, "a definition cannot be read and is left out"),
+            Err(error) => {
+                tracing::error!(group = entry.key, %error, "a definition cannot be read and is left out");
+                Vec::new()
+            }
         },
         Operation::Delete | Operation::Purge => {
             tracing::info!(group = entry.key, "group gone");
-            router.remove(&entry.key);
+            performer.router.remove(&entry.key)
         }
     }
 }

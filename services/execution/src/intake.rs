@@ -1,28 +1,24 @@
 //! Takes requests in: one loop per subject, in which a request is checked, routed and sent on without a task of its own.
 
-use crate::forward::{self, Envelope, Forwarder};
-use crate::model::request::{self, Kind, Refusal, Request};
-use crate::model::route::Need;
-use crate::router::Router;
-use crate::waiting::{Waiter, WaitingRoom};
+use crate::envelope::Envelope;
+use crate::lookup::Lookup;
+use crate::model::request::{self, Kind, Refusal};
+use crate::model::traffic::Arrival;
+use crate::perform::Performer;
 use async_nats::{Message, Subscriber};
 use futures::StreamExt;
-use holdfast_foundation::clock::Clock;
 use holdfast_schemas::ErrorCode;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Everything that a request meets on its way.
 #[derive(Clone)]
 pub struct Intake {
-    /// Where to.
-    pub router: Arc<Router>,
-    /// The way out.
-    pub forwarder: Arc<Forwarder>,
-    /// Where requests wait that have no CSP now.
-    pub waiting: Arc<WaitingRoom>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
+    /// The router, and what does its tasks.
+    pub performer: Performer,
+    /// Where requests wait whose group is not in the table.
+    pub lookup: Arc<Lookup>,
 }
 
 impl Intake {
@@ -52,42 +48,45 @@ impl Intake {
             tracing::debug!(subject = %message.subject, "a query without a reply subject was dropped");
             return;
         }
-        match seen(kind, &message) {
-            Ok((id, request)) => {
-                let deadline_at_ms = self.clock.now_ms().saturating_add(request.deadline_ms);
-                self.send(Envelope { message, id, deadline_at_ms }, request.need).await;
-            }
-            Err(refusal) => self.forwarder.refuse(&message, refusal).await,
+        let reply = message.reply.clone();
+        match self.arrival(kind, message) {
+            Ok((group, arrival)) => self.route(group, arrival).await,
+            Err(refusal) => self.performer.forwarder.refuse(reply, refusal, None).await,
         }
     }
 
-    async fn send(&self, envelope: Envelope, need: Need) {
+    /// The one look at a request.
+    fn arrival(&self, kind: Kind, message: Message) -> Result<(String, Arrival<Envelope>), Refusal> {
+        let mut request = request::read(kind, &message.payload)?;
+        let envelope = Envelope::new(message, &mut request, self.performer.clock.now_ms())?;
         let Some(group) = group_of(&envelope.message) else {
-            let refusal = Refusal {
-                id: Some(envelope.id),
-                code: ErrorCode::InvalidRequest,
-                message: "the subject names no group".to_owned(),
-            };
-            return self.forwarder.refuse(&envelope.message, refusal).await;
+            let message = "the subject names no group".to_owned();
+            return Err(Refusal { id: Some(envelope.id), code: ErrorCode::InvalidRequest, message });
         };
-        match self.router.route(group, need, self.clock.monotonic_ms()) {
-            Ok(destination) => self.forwarder.forward(envelope, destination).await,
-            Err(reason) => {
-                let group = group.to_owned();
-                self.waiting.enter(Waiter { envelope, group, need }, reason).await;
+        let arrival = Arrival {
+            need: request.need,
+            affinity: request.affinity,
+            bytes: envelope.message.payload.len(),
+            deadline_ms: request.deadline_ms,
+            has_reply: envelope.message.reply.is_some(),
+            cargo: Arc::new(envelope),
+        };
+        Ok((group, arrival))
+    }
+
+    async fn route(&self, group: String, arrival: Arrival<Envelope>) {
+        let now_ms = self.performer.clock.monotonic_ms();
+        match self.performer.router.take(&group, arrival, now_ms) {
+            Ok(Some(task)) => self.performer.perform_one(task).await,
+            Ok(None) => {
+                self.performer.forwarder.counters.waited.fetch_add(1, Ordering::Relaxed);
             }
+            Err(arrival) => self.lookup.enter(group, arrival).await,
         }
     }
-}
-
-/// The one look at a request: its id, and what its routing needs.
-fn seen(kind: Kind, message: &Message) -> Result<(String, Request), Refusal> {
-    let mut request = request::read(kind, &message.payload)?;
-    let id = forward::id_for(message, &mut request)?;
-    Ok((id, request))
 }
 
 /// The group in `<prefix>.<group>.<verb>`.
-fn group_of(message: &Message) -> Option<&str> {
-    message.subject.as_str().split('.').nth(1)
+fn group_of(message: &Message) -> Option<String> {
+    message.subject.as_str().split('.').nth(1).map(str::to_owned)
 }

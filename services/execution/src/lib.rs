@@ -1,14 +1,17 @@
 //! The way in: checks updates and queries, picks the CSP, and forwards the message there with the client's own reply
 //! subject. See DESIGN.md.
 //!
-//! `model` and `router` are the routing rules, usable by any client that wants to route by itself.
+//! `model` holds the rules, usable by any client that wants to route by itself.
 
 pub mod config;
 mod definitions;
+mod envelope;
 mod forward;
-mod heartbeats;
 mod intake;
+mod lookup;
 pub mod model;
-pub mod router;
+mod news;
+mod perform;
+mod router;
 pub mod service;
-mod waiting;
+mod sweep;

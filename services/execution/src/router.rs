@@ -1,37 +1,79 @@
-//! The routing table: every group that is defined, with what heartbeats say of it.
+//! The routing table: every group that is defined, with its requests and what is known of its CSPs.
 //!
-//! The rules are in `model`; this adds the shared table, so that the service, and any client that wants to route by itself,
-//! can ask "where to?" from many tasks at once. Locks are held for a look and never over an await. A look is a handful of
-//! comparisons, so one lock per group is cheaper than anything cleverer.
+//! The rules are in `model`; this adds the shared table, the names and the subjects, so that the loops of the service can
+//! bring what they hear from many tasks at once. Locks are held for a look and never over an await. A look is a handful of
+//! comparisons and one entry in a table, so one lock per group is cheaper than anything cleverer.
 
+use crate::envelope::Envelope;
+use crate::model::effect::{Cause, Effect, Ending};
 use crate::model::member::Report;
+use crate::model::policy::Policy;
+use crate::model::probe::ProbeOutcome;
 use crate::model::roster::{CspIndex, Roster};
-use crate::model::route::{self, Need, NoRoute};
+use crate::model::route::NoRoute;
+use crate::model::traffic::{Arrival, Traffic};
 use async_nats::Subject;
-use holdfast_schemas::message::GroupDefinition;
-use holdfast_schemas::message::Heartbeat;
-use holdfast_schemas::subject;
+use holdfast_schemas::message::{Completions, CspStateChange, GroupDefinition, Heartbeat};
+use holdfast_schemas::{ErrorCode, subject};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
-/// Why there is no destination.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    /// The table has no such group.
-    #[error("there is no group {0}")]
-    UnknownGroup(String),
-    /// The group is there, and nobody of it can take the request now.
-    #[error("group {group}: {reason}{csp}")]
-    NoRoute {
-        /// The group.
-        group: String,
-        /// The rule that found nobody.
-        reason: NoRoute,
-        /// The CSP that everybody waits for, in brackets; empty where there is none.
-        csp: String,
+/// What the rules want done, with the names that it takes to do it.
+#[derive(Debug)]
+pub enum Task {
+    /// Send a request.
+    Send(Parcel),
+    /// Answer a client.
+    Refuse {
+        /// Its request.
+        envelope: Arc<Envelope>,
+        /// The stable code.
+        code: ErrorCode,
+        /// One sentence for people.
+        message: String,
+        /// When it is worth the while to send it again.
+        retry_after_ms: Option<u64>,
     },
+    /// Ask a CSP whether it is there, and tell [`Router::probed`].
+    Probe(Question),
+    /// Say that a CSP is gone.
+    Vanished {
+        /// Its group.
+        group: String,
+        /// Its name.
+        csp: String,
+        /// How that was noticed.
+        cause: Cause,
+        /// How many requests it leaves behind.
+        requests: usize,
+    },
+}
+
+/// A request with its address.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Where to.
+    pub destination: Subject,
+    /// The request.
+    pub envelope: Arc<Envelope>,
+    /// Under which number the CSP says that it is done; none if nobody waits for an answer.
+    pub number: Option<u64>,
+    /// How often it was sent, counted from 1.
+    pub attempt: u32,
+    /// Whether a CSP before may have carried it out.
+    pub is_recovery: bool,
+}
+
+/// Is that CSP there?
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub csp: String,
+    index: CspIndex,
+    number: u64,
 }
 
 /// The subjects of one CSP, made once.
@@ -40,118 +82,225 @@ struct Destination {
     query: Subject,
 }
 
+/// One group.
 struct Group {
     definition: GroupDefinition,
     destinations: Vec<Destination>,
-    roster: Mutex<Roster>,
+    traffic: Traffic<Envelope>,
+    /// It was removed, and stays until its last request has ended.
+    is_removed: bool,
 }
+
+type Groups = HashMap<String, Arc<Mutex<Group>>, foldhash::fast::RandomState>;
 
 /// The table.
 pub struct Router {
-    groups: RwLock<HashMap<String, Arc<Group>, foldhash::fast::RandomState>>,
-    changed: Notify,
-    heartbeat_interval_ms: u64,
+    groups: RwLock<Groups>,
+    policy: Policy,
 }
 
 impl Router {
     /// A table without groups.
-    pub fn new(heartbeat_interval_ms: u64) -> Self {
-        Self { groups: RwLock::default(), changed: Notify::new(), heartbeat_interval_ms }
+    pub fn new(policy: Policy) -> Self {
+        Self { groups: RwLock::default(), policy }
     }
 
-    /// Puts a group into the table. What is known of its CSPs is kept if the definition is the one that was there.
-    pub fn define(&self, definition: GroupDefinition) {
+    /// Puts a group into the table, or changes it. What is known of its CSPs, and their requests, are kept.
+    pub fn define(&self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
         let mut groups = self.groups.write();
-        if groups.get(&definition.name).is_some_and(|group| group.definition == definition) {
-            return;
+        let Some(known) = groups.get(&definition.name).cloned() else {
+            groups.insert(definition.name.clone(), Arc::new(Mutex::new(Group::new(definition, self.policy))));
+            return Vec::new();
+        };
+        // The table stays locked, so that a sweep does not drop a removed group that comes back.
+        let mut group = known.lock();
+        if group.definition == definition && !group.is_removed {
+            return Vec::new();
         }
-        let group = Group::new(definition, self.heartbeat_interval_ms);
-        groups.insert(group.definition.name.clone(), Arc::new(group));
-        drop(groups);
-        self.changed.notify_waiters();
+        group.redefine(definition, now_ms)
     }
 
     /// Takes a group out of the table.
-    pub fn remove(&self, group: &str) {
-        self.groups.write().remove(group);
-        self.changed.notify_waiters();
-    }
-
-    /// Takes in a heartbeat. Returns false if its group or its CSP is not defined.
-    pub fn observe(&self, heartbeat: &Heartbeat, now_ms: u64) -> bool {
-        let Some(group) = self.group(&heartbeat.group) else {
-            return false;
+    pub fn remove(&self, name: &str) -> Vec<Task> {
+        let Some(group) = self.group(name) else {
+            return Vec::new();
         };
-        let known = group.roster.lock().observe(&heartbeat.csp, &report(heartbeat), now_ms);
-        self.changed.notify_waiters();
-        known
+        let mut group = group.lock();
+        group.is_removed = true;
+        let effects = group.traffic.close();
+        group.tasks(effects)
     }
 
-    /// Chooses the CSP for a request, counts the request as sent there, and returns the subject to send it to.
-    pub fn route(&self, group: &str, need: Need, now_ms: u64) -> Result<Subject, RouteError> {
-        let group = self.group(group).ok_or_else(|| RouteError::UnknownGroup(group.to_owned()))?;
-        let mut roster = group.roster.lock();
-        match route::choose(&roster, need, now_ms) {
-            Ok(index) => {
-                roster.forwarded(index);
-                drop(roster);
-                group.subject(index, need)
-            }
-            Err(reason) => Err(group.no_route(reason, &roster)),
+    /// Takes a request: what is to be done with it now, nothing if it waits. Gives it back if there is no such group.
+    pub fn take(
+        &self,
+        group: &str,
+        arrival: Arrival<Envelope>,
+        now_ms: u64,
+    ) -> Result<Option<Task>, Arrival<Envelope>> {
+        let Some(group) = self.group(group) else {
+            return Err(arrival);
+        };
+        let mut group = group.lock();
+        if group.is_removed {
+            return Err(arrival);
         }
+        Ok(group.traffic.take(arrival, now_ms).map(|effect| group.task(effect)))
+    }
+
+    /// Takes in a heartbeat.
+    pub fn heard(&self, heartbeat: &Heartbeat, now_ms: u64) -> Vec<Task> {
+        self.with(&heartbeat.group, |group| {
+            let (is_known, effects) = group.traffic.heard(&heartbeat.csp, &report(heartbeat), now_ms);
+            if !is_known {
+                tracing::trace!(group = heartbeat.group, csp = heartbeat.csp, "heartbeat of an unknown CSP");
+            }
+            effects
+        })
+    }
+
+    /// Takes in what supervision says.
+    pub fn judged(&self, change: &CspStateChange, now_ms: u64) -> Vec<Task> {
+        let incarnation = change.incarnation.as_deref();
+        self.with(&change.group, |group| group.traffic.judged(&change.csp, change.state, incarnation, now_ms))
+    }
+
+    /// Takes in a completion note.
+    pub fn completed(&self, note: &Completions, now_ms: u64) -> Vec<Task> {
+        self.with(&note.group, |group| group.traffic.completed(note, now_ms))
+    }
+
+    /// Takes in what became of a question.
+    pub fn probed(&self, question: &Question, outcome: ProbeOutcome, now_ms: u64) -> Vec<Task> {
+        self.with(&question.group, |group| group.traffic.probed(question.index, question.number, outcome, now_ms))
+    }
+
+    /// Lets time pass.
+    pub fn sweep(&self, now_ms: u64) -> Vec<Task> {
+        let groups: Vec<_> = self.groups.read().values().cloned().collect();
+        let mut tasks = Vec::new();
+        let mut is_finished = false;
+        for group in groups {
+            let mut group = group.lock();
+            let effects = group.traffic.sweep(now_ms);
+            tasks.extend(group.tasks(effects));
+            is_finished |= group.is_finished();
+        }
+        if is_finished {
+            self.groups.write().retain(|_, group| !group.lock().is_finished());
+        }
+        tasks
+    }
+
+    /// Whether no request is open.
+    pub fn is_empty(&self) -> bool {
+        self.groups.read().values().all(|group| group.lock().traffic.open().is_empty())
     }
 
     /// Whether the table has that group.
     pub fn knows(&self, group: &str) -> bool {
-        self.groups.read().contains_key(group)
+        self.group(group).is_some_and(|group| !group.lock().is_removed)
     }
 
     /// The names of all groups, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.groups.read().keys().cloned().collect();
+        let groups = self.groups.read();
+        let defined = groups.iter().filter(|(_, group)| !group.lock().is_removed);
+        let mut names: Vec<_> = defined.map(|(name, _)| name.clone()).collect();
         names.sort();
         names
     }
 
-    /// Told when something changed that may make a route. Enable it before asking, so that nothing is missed.
-    pub fn changed(&self) -> &Notify {
-        &self.changed
+    fn with(&self, name: &str, event: impl FnOnce(&mut Group) -> Vec<Effect<Envelope>>) -> Vec<Task> {
+        let Some(group) = self.group(name) else {
+            return Vec::new();
+        };
+        let mut group = group.lock();
+        let effects = event(&mut group);
+        group.tasks(effects)
     }
 
-    fn group(&self, name: &str) -> Option<Arc<Group>> {
+    fn group(&self, name: &str) -> Option<Arc<Mutex<Group>>> {
         self.groups.read().get(name).cloned()
     }
 }
 
 impl Group {
-    fn new(definition: GroupDefinition, heartbeat_interval_ms: u64) -> Self {
-        let destinations = definition
-            .csps
-            .iter()
-            .map(|csp| Destination {
-                update: Subject::from(subject::csp_update(&definition.name, csp)),
-                query: Subject::from(subject::csp_query(&definition.name, csp)),
-            })
-            .collect();
-        let roster = Roster::new(definition.replication, definition.csps.clone(), heartbeat_interval_ms);
-        Self { definition, destinations, roster: Mutex::new(roster) }
+    fn new(definition: GroupDefinition, policy: Policy) -> Self {
+        let traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
+        let mut group = Self { definition, destinations: Vec::new(), traffic, is_removed: false };
+        group.address();
+        group
     }
 
-    fn subject(&self, index: CspIndex, need: Need) -> Result<Subject, RouteError> {
-        let destination = self.destinations.get(index.0).map(|destination| match need {
-            Need::Update => destination.update.clone(),
-            Need::Any { .. } | Need::Session { .. } | Need::Strong => destination.query.clone(),
-        });
-        // Rosters and destinations are made of the same list, so there always is one.
-        destination.ok_or_else(|| RouteError::UnknownGroup(self.definition.name.clone()))
+    fn redefine(&mut self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
+        self.definition = definition;
+        self.is_removed = false;
+        let effects = self.traffic.redefine(self.definition.replication, &self.definition.csps, now_ms);
+        self.address();
+        self.tasks(effects)
     }
 
-    fn no_route(&self, reason: NoRoute, roster: &Roster) -> RouteError {
-        let csp = match reason {
-            NoRoute::PrimaryUnavailable(index) => format!(" ({})", roster.name(index)),
-            NoRoute::PrimaryUnknown | NoRoute::NobodyAvailable | NoRoute::AllBehind => String::new(),
-        };
-        RouteError::NoRoute { group: self.definition.name.clone(), reason, csp }
+    /// Makes the subjects of CSPs that have none yet. A place in the roster is a place in this list.
+    fn address(&mut self) {
+        let (group, known) = (&self.definition.name, self.destinations.len());
+        for csp in self.traffic.roster().names().skip(known) {
+            self.destinations.push(Destination {
+                update: Subject::from(subject::csp_update(group, csp)),
+                query: Subject::from(subject::csp_query(group, csp)),
+            });
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.is_removed && self.traffic.open().is_empty()
+    }
+
+    fn tasks(&self, effects: Vec<Effect<Envelope>>) -> Vec<Task> {
+        effects.into_iter().map(|effect| self.task(effect)).collect()
+    }
+
+    fn task(&self, effect: Effect<Envelope>) -> Task {
+        let group = || self.definition.name.clone();
+        let name = |csp: CspIndex| self.traffic.roster().name(csp).to_owned();
+        match effect {
+            Effect::Send(sending) => Task::Send(Parcel {
+                destination: self.destination(sending.csp, sending.is_update),
+                envelope: sending.cargo,
+                number: sending.number,
+                attempt: sending.attempt,
+                is_recovery: sending.is_recovery,
+            }),
+            Effect::End { cargo, ending } => Task::Refuse {
+                envelope: cargo,
+                code: ending.code(),
+                message: format!("group {}: {ending}{}", self.definition.name, missed(ending, self.traffic.roster())),
+                retry_after_ms: ending.retry_after_ms(),
+            },
+            Effect::Probe { csp, question } => {
+                Task::Probe(Question { group: group(), csp: name(csp), index: csp, number: question })
+            }
+            Effect::Vanished { csp, cause, requests } => {
+                Task::Vanished { group: group(), csp: name(csp), cause, requests }
+            }
+        }
+    }
+
+    fn destination(&self, csp: CspIndex, is_update: bool) -> Subject {
+        match self.destinations.get(csp.0) {
+            Some(destination) if is_update => destination.update.clone(),
+            Some(destination) => destination.query.clone(),
+            // Every place of the roster was given its subjects, so this is never reached.
+            None => Subject::from(subject::csp_status(&self.definition.name, self.traffic.roster().name(csp))),
+        }
+    }
+}
+
+/// The CSP that a request waited for in vain, in brackets.
+fn missed(ending: Ending, roster: &Roster) -> String {
+    match ending {
+        Ending::NoRoute(NoRoute::PrimaryUnavailable(index)) => format!(" ({})", roster.name(index)),
+        _ => String::new(),
     }
 }
 
@@ -164,5 +313,7 @@ fn report(heartbeat: &Heartbeat) -> Report {
         epoch: heartbeat.epoch,
         primary: heartbeat.primary.clone(),
         outstanding: heartbeat.outstanding,
+        query_us: None,
+        update_us: None,
     }
 }

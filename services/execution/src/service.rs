@@ -1,20 +1,23 @@
 //! The service: subscriptions, the tasks behind them, and their end.
 //!
 //! Ready means: the groups are known and requests are subscribed to. At the end it stops taking requests, sends on what the
-//! server had already handed over, lets those that wait find their CSP or their answer, and only then leaves the bus.
+//! server had already handed over, follows every request until it has its answer, and only then leaves the bus.
 
 use crate::config::ExecutionConfig;
 use crate::definitions::Definitions;
 use crate::forward::{Counters, Forwarder};
-use crate::heartbeats;
 use crate::intake::Intake;
+use crate::lookup::Lookup;
 use crate::model::request::Kind;
+use crate::perform::Performer;
 use crate::router::Router;
-use crate::waiting::WaitingRoom;
+use crate::{news, sweep};
 use holdfast_foundation::{BoxError, Context, Service};
+use holdfast_schemas::message::{Completions, CspStateChange, Heartbeat};
 use holdfast_schemas::subject;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -30,44 +33,56 @@ impl Service for Execution {
 
     async fn start(config: ExecutionConfig, ctx: Context) -> Result<(), BoxError> {
         config.check()?;
-        let client = ctx.bus.client().clone();
-        let router = Arc::new(Router::new(config.heartbeat_interval_ms));
+        // Differs after every start of the process; without dots, so that it fits a subject.
+        let instance = ulid::Ulid::generate().to_string();
+        let performer = performer(&config, &ctx, &instance);
         let definitions = Definitions::new(ctx.bus.jetstream().clone());
         let mut background = JoinSet::new();
-        let beats = client.subscribe(subject::heartbeats(ANY_GROUP)).await?;
-        background.spawn(heartbeats::follow(Arc::clone(&router), beats, Arc::clone(&ctx.clock)));
+        listen(&mut background, &performer, &instance).await?;
+        background.spawn(sweep::sweep(performer.clone()));
         let (loaded, mut is_loaded) = watch::channel(false);
-        let (bucket, table) = (definitions.clone(), Arc::clone(&router));
-        background.spawn(async move { bucket.follow(table, loaded).await });
+        let (bucket, follower) = (definitions.clone(), performer.clone());
+        background.spawn(async move { bucket.follow(follower, loaded).await });
         tokio::select! {
             loaded = is_loaded.wait_for(|loaded| *loaded) => drop(loaded?),
             () = ctx.shutdown.requested() => return Ok(()),
         }
-        serve(&config, &ctx, router, definitions).await
+        serve(&config, &ctx, performer, definitions).await
     }
+}
+
+fn performer(config: &ExecutionConfig, ctx: &Context, instance: &str) -> Performer {
+    let client = ctx.bus.client().clone();
+    Performer {
+        forwarder: Arc::new(Forwarder::new(client.clone(), instance.to_owned())),
+        router: Arc::new(Router::new(config.policy())),
+        client,
+        clock: Arc::clone(&ctx.clock),
+        probe_timeout: Duration::from_millis(config.probe_timeout_ms),
+    }
+}
+
+/// Follows heartbeats, verdicts, and the notes of what CSPs are done with.
+async fn listen(background: &mut JoinSet<()>, performer: &Performer, instance: &str) -> Result<(), BoxError> {
+    let client = &performer.client;
+    let beats = client.subscribe(subject::heartbeats(ANY_GROUP)).await?;
+    background.spawn(news::follow::<Heartbeat>(performer.clone(), beats, Router::heard));
+    let verdicts = client.subscribe(subject::event(ANY_GROUP, subject::EVENT_CSP_STATE)).await?;
+    background.spawn(news::follow::<CspStateChange>(performer.clone(), verdicts, Router::judged));
+    let notes = client.subscribe(subject::completions(instance)).await?;
+    background.spawn(news::follow::<Completions>(performer.clone(), notes, Router::completed));
+    Ok(())
 }
 
 async fn serve(
     config: &ExecutionConfig,
     ctx: &Context,
-    router: Arc<Router>,
+    performer: Performer,
     definitions: Definitions,
 ) -> Result<(), BoxError> {
     let client = ctx.bus.client().clone();
-    let forwarder = Arc::new(Forwarder::new(client.clone()));
-    let waiting = Arc::new(WaitingRoom::new(
-        config,
-        Arc::clone(&router),
-        Arc::clone(&forwarder),
-        definitions,
-        Arc::clone(&ctx.clock),
-    ));
-    let intake = Intake {
-        router,
-        forwarder: Arc::clone(&forwarder),
-        waiting: Arc::clone(&waiting),
-        clock: Arc::clone(&ctx.clock),
-    };
+    let lookup = Arc::new(Lookup::new(config, performer.clone(), definitions));
+    let intake = Intake { performer: performer.clone(), lookup: Arc::clone(&lookup) };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
     for (kind, subject) in [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))] {
@@ -81,9 +96,10 @@ async fn serve(
     if !ctx.shutdown.is_requested() {
         return Err("the subscriptions ended: the connection to nats is closed".into());
     }
-    waiting.emptied().await;
+    lookup.emptied().await;
+    sweep::emptied(&performer).await;
     client.flush().await?;
-    told(&forwarder.counters);
+    told(&performer.forwarder.counters);
     Ok(())
 }
 
@@ -91,6 +107,7 @@ fn told(counters: &Counters) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     tracing::info!(
         forwarded = count(&counters.forwarded),
+        sent_again = count(&counters.sent_again),
         refused = count(&counters.refused),
         waited = count(&counters.waited),
         "requests"

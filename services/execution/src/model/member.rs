@@ -1,10 +1,12 @@
-//! One CSP as execution sees it: what its last heartbeat said, and what was sent to it since.
+//! One CSP as execution sees it: what its last heartbeat said, what others say of it, and what is open there.
 //!
-//! Load is "outstanding in the last heartbeat + forwarded by us since - what it has probably answered since". Without the
-//! last part the CSP that reported a moment ago would look empty beside those that report later, and every heartbeat would
-//! draw a burst upon its sender. The speed of answering is taken from the interval before: what we sent, plus what became
-//! less in between.
+//! Load is "our own requests that are open there" (known exactly, from the completion notes) + "those of other instances"
+//! (what the CSP reported beyond ours). The second part is as old as the heartbeat, so half of the one before is kept: else
+//! every instance would send a burst to whoever happened to report an empty queue.
 
+use super::pace::Pace;
+use super::probe::Probe;
+use super::service_time::ServiceTime;
 use holdfast_schemas::message::CspState;
 
 /// What a heartbeat says that routing needs.
@@ -24,9 +26,13 @@ pub struct Report {
     pub primary: Option<String>,
     /// Requests that it has taken and not answered.
     pub outstanding: u32,
+    /// How long its queries took lately, in microseconds, if it says so.
+    pub query_us: Option<u32>,
+    /// How long its updates took lately, in microseconds, if it says so.
+    pub update_us: Option<u32>,
 }
 
-/// What is known of one CSP.
+/// What is known of one CSP that was heard of.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub(super) incarnation: String,
@@ -34,56 +40,98 @@ pub struct Member {
     pub(super) applied: u64,
     pub(super) lag_ms: Option<u64>,
     pub(super) heard_at_ms: u64,
-    outstanding: u32,
-    forwarded: u32,
-    answered_per_ms: f64,
+    /// Nobody was found behind the name then, or it was judged to be gone.
+    pub(super) gone_at_ms: Option<u64>,
+    /// Supervision does not hold it for sound.
+    pub(super) is_doubted: bool,
+    pub(super) probe: Probe,
+    pub(super) pace: Pace,
+    pub(super) queries: ServiceTime,
+    pub(super) updates: ServiceTime,
+    open: u32,
+    others: f64,
 }
 
 impl Member {
-    /// A CSP that was not known before, or a new process behind a known name.
+    /// A CSP that was not known before, or a new process behind a known name. Nothing of ours is open there.
     pub fn new(report: &Report, lag_ms: Option<u64>, now_ms: u64) -> Self {
-        Self {
+        let mut member = Self {
             incarnation: report.incarnation.clone(),
             state: report.state,
             applied: report.applied,
             lag_ms,
             heard_at_ms: now_ms,
-            outstanding: report.outstanding,
-            forwarded: 0,
-            answered_per_ms: 0.0,
-        }
+            gone_at_ms: None,
+            is_doubted: false,
+            probe: Probe::default(),
+            pace: Pace::default(),
+            queries: ServiceTime::default(),
+            updates: ServiceTime::default(),
+            open: 0,
+            others: f64::from(report.outstanding),
+        };
+        member.note_times(report, now_ms);
+        member
     }
 
-    /// The next heartbeat of the same process.
-    pub fn update(&mut self, report: &Report, lag_ms: Option<u64>, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.heard_at_ms);
-        if elapsed_ms > 0 {
-            let sent = f64::from(self.outstanding) + f64::from(self.forwarded);
-            let answered = (sent - f64::from(report.outstanding)).max(0.0);
-            self.answered_per_ms = answered / elapsed_ms as f64;
-        }
+    /// The next heartbeat of the same process. If it was held for gone, it is there again, unless the heartbeat can have
+    /// been under way for so long.
+    pub fn update(&mut self, report: &Report, lag_ms: Option<u64>, now_ms: u64, under_way_ms: u64) {
+        let others = f64::from(report.outstanding.saturating_sub(self.open));
+        self.others = (self.others + others) / 2.0;
         self.state = report.state;
         self.applied = report.applied;
         self.lag_ms = lag_ms;
         self.heard_at_ms = now_ms;
-        self.outstanding = report.outstanding;
-        self.forwarded = 0;
+        self.note_times(report, now_ms);
+        let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
+        if is_newer && report.state == CspState::Available {
+            self.gone_at_ms = None;
+        }
     }
 
-    /// One more request went there.
-    pub fn forwarded(&mut self) {
-        self.forwarded = self.forwarded.saturating_add(1);
+    fn note_times(&mut self, report: &Report, now_ms: u64) {
+        if let Some(query_us) = report.query_us {
+            self.queries.report(query_us, now_ms);
+        }
+        if let Some(update_us) = report.update_us {
+            self.updates.report(update_us, now_ms);
+        }
+    }
+
+    /// One more of our requests is there.
+    pub fn sent(&mut self) {
+        self.open = self.open.saturating_add(1);
+    }
+
+    /// One of our requests is there no more.
+    pub fn left(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// Our requests that are there.
+    pub fn open(&self) -> u32 {
+        self.open
     }
 
     /// Requests that are probably waiting there.
-    pub fn load(&self, now_ms: u64) -> f64 {
-        let answered = self.answered_per_ms * now_ms.saturating_sub(self.heard_at_ms) as f64;
-        (f64::from(self.outstanding) + f64::from(self.forwarded) - answered).max(0.0)
+    pub fn load(&self) -> f64 {
+        f64::from(self.open) + self.others
     }
 
-    /// Says of itself that it serves, and said so lately.
+    /// Was heard of lately, and not found gone since.
+    pub fn is_there(&self, now_ms: u64, fresh_ms: u64) -> bool {
+        self.gone_at_ms.is_none() && now_ms.saturating_sub(self.heard_at_ms) <= fresh_ms
+    }
+
+    /// Says of itself that it serves, and is there.
     pub fn available(&self, now_ms: u64, fresh_ms: u64) -> bool {
-        self.state == CspState::Available && now_ms.saturating_sub(self.heard_at_ms) <= fresh_ms
+        self.state == CspState::Available && self.is_there(now_ms, fresh_ms)
+    }
+
+    /// The process that was heard last.
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
     }
 
     /// The state that it last reported.
@@ -99,5 +147,10 @@ impl Member {
     /// How late its copy was at its last heartbeat.
     pub fn lag_ms(&self) -> Option<u64> {
         self.lag_ms
+    }
+
+    /// Whether supervision holds it for less than sound: it gets something only if nobody else can take it.
+    pub fn is_doubted(&self) -> bool {
+        self.is_doubted
     }
 }

@@ -33,6 +33,8 @@ pub struct Request {
     pub deadline_ms: u64,
     /// What the CSP has to fulfil.
     pub need: Need,
+    /// Queries with the same value go to the same copy.
+    pub affinity: Option<u64>,
 }
 
 /// Why a request does not travel on.
@@ -70,19 +72,20 @@ pub fn id_fits(id: &str) -> bool {
 }
 
 fn decode(kind: Kind, body: &[u8]) -> Result<Request, DecodeError> {
-    let (id, deadline_ms, need) = match kind {
+    let (id, deadline_ms, need, key) = match kind {
         Kind::Update => {
             let request = UpdateRequest::decode(body)?;
-            (request.id, request.deadline_ms, Need::Update)
+            (request.id, request.deadline_ms, Need::Update, None)
         }
         Kind::Query => {
             let request = QueryRequest::decode(body)?;
             let need = need(request.consistency, request.after, request.max_lag_ms);
             // Decoding has refused what does not fit together.
-            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong))
+            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity)
         }
     };
-    Ok(Request { id, deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS), need })
+    let deadline_ms = deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
+    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity) })
 }
 
 #[derive(Deserialize)]
@@ -121,7 +124,8 @@ struct QueryGlance<'a> {
     consistency: Consistency,
     after: Option<u64>,
     max_lag_ms: Option<u64>,
-    affinity: Option<String>,
+    #[serde(borrow)]
+    affinity: Option<Cow<'a, str>>,
 }
 
 fn glance_at_update(body: &[u8]) -> Option<Request> {
@@ -130,7 +134,7 @@ fn glance_at_update(body: &[u8]) -> Option<Request> {
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
         && contents_fit(seen.sql, seen.vars);
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
-    Some(Request { id: seen.id, deadline_ms, need: Need::Update })
+    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity: None })
 }
 
 fn glance_at_query(body: &[u8]) -> Option<Request> {
@@ -138,10 +142,10 @@ fn glance_at_query(body: &[u8]) -> Option<Request> {
     let plain = seen.kind == QueryRequest::TYPE
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
         && contents_fit(seen.sql, seen.vars)
-        && seen.affinity.is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
+        && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
     let need = need(seen.consistency, seen.after, seen.max_lag_ms)?;
-    Some(Request { id: seen.id, deadline_ms, need })
+    Some(Request { id: seen.id, deadline_ms, need, affinity: seen.affinity.as_deref().map(affinity) })
 }
 
 fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {
@@ -168,6 +172,11 @@ fn need(consistency: Consistency, after: Option<u64>, max_lag_ms: Option<u64>) -
         (Consistency::Strong, None, None) => Some(Need::Strong),
         _ => None,
     }
+}
+
+/// A key as a number, the same in every instance.
+fn affinity(key: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }
 
 /// The id of a body that is refused for another reason, so that the sender can tell which request it was.

@@ -13,7 +13,7 @@ fn refused(kind: Kind, body: &str) -> Refusal {
 #[test]
 fn good_requests_say_what_they_need() {
     let update = read(Kind::Update, br#"{"id":"x","sql":"CREATE a","vars":{"v":[1]},"deadline_ms":100}"#).unwrap();
-    assert_eq!(update, Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update });
+    assert_eq!(update, Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update, affinity: None });
     let cases = [
         (r#"{"sql":"s"}"#, Need::Any { max_lag_ms: None }),
         (r#"{"sql":"s","consistency":"any","max_lag_ms":5}"#, Need::Any { max_lag_ms: Some(5) }),
@@ -23,8 +23,22 @@ fn good_requests_say_what_they_need() {
     ];
     for (body, need) in cases {
         let request = read(Kind::Query, body.as_bytes()).unwrap();
-        assert_eq!(request, Request { id: None, deadline_ms: limits::DEFAULT_DEADLINE_MS, need }, "{body}");
+        assert_eq!(
+            (request.id, request.deadline_ms, request.need),
+            (None, limits::DEFAULT_DEADLINE_MS, need),
+            "{body}"
+        );
     }
+}
+
+#[test]
+fn a_key_is_the_same_number_however_it_is_written() {
+    let affinity = |body: &str| read(Kind::Query, body.as_bytes()).unwrap().affinity;
+    let plain = affinity(r#"{"sql":"s","affinity":"k"}"#);
+    assert!(plain.is_some());
+    assert_eq!(affinity(r#"{"sql":"s","affinity":"\u006b"}"#), plain);
+    assert_ne!(affinity(r#"{"sql":"s","affinity":"l"}"#), plain);
+    assert_eq!(affinity(r#"{"sql":"s"}"#), None);
 }
 
 #[test]

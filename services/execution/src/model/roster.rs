@@ -1,11 +1,13 @@
 //! What execution knows of a group: its CSPs in the order of the definition, and who is primary.
 //!
-//! Everything here comes from heartbeats and is forgotten at a restart; three heartbeat intervals later it is complete again.
+//! Everything here comes from heartbeats and is forgotten at a restart; an interval later it is complete again.
 //! The primary is the one named with the highest epoch: an old primary that wakes up names an older epoch and is not heard.
 
 use super::member::{Member, Report};
+use super::policy::Policy;
+use super::service_time::ServiceTime;
 use super::timeline::Timeline;
-use holdfast_schemas::message::Replication;
+use holdfast_schemas::message::{CspState, Replication};
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;
@@ -14,51 +16,82 @@ pub const HEARTBEATS_MISSED_MAX: u64 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CspIndex(pub usize);
 
-/// The CSPs of one group, as last heard.
+/// Who a heartbeat came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A name that is not in the group's definition.
+    Stranger,
+    /// A CSP of which nothing was heard before, or the process that was there before.
+    Known(CspIndex),
+    /// Another process than before: what was open at the one before is lost.
+    Replaced(CspIndex),
+}
+
+/// The CSPs of one group, as last heard. Places stay as they are for ever: a CSP that leaves the group keeps its own.
 #[derive(Debug)]
 pub struct Roster {
     replication: Replication,
     names: Vec<String>,
+    is_defined: Vec<bool>,
     members: Vec<Option<Member>>,
     epoch: u64,
     primary: Option<CspIndex>,
     timeline: Timeline,
-    heartbeat_interval_ms: u64,
+    policy: Policy,
     rotation: usize,
 }
 
 impl Roster {
     /// A roster of CSPs of which nothing has been heard.
-    pub fn new(replication: Replication, names: Vec<String>, heartbeat_interval_ms: u64) -> Self {
+    pub fn new(replication: Replication, names: Vec<String>, policy: Policy) -> Self {
         let members = names.iter().map(|_| None).collect();
         Self {
             replication,
+            is_defined: vec![true; names.len()],
             names,
             members,
             epoch: 0,
             primary: None,
             timeline: Timeline::default(),
-            heartbeat_interval_ms,
+            policy,
             rotation: 0,
         }
     }
 
-    /// Takes in a heartbeat. Returns false for a name that is not in the group's definition.
-    pub fn observe(&mut self, csp: &str, report: &Report, now_ms: u64) -> bool {
+    /// The group has these CSPs from now on. What is known of those that it had before is kept.
+    pub fn redefine(&mut self, replication: Replication, names: &[String]) {
+        self.replication = replication;
+        for name in names {
+            if self.find(name).is_none() {
+                self.names.push(name.clone());
+                self.members.push(None);
+            }
+        }
+        self.is_defined = self.names.iter().map(|name| names.contains(name)).collect();
+    }
+
+    /// Takes in a heartbeat.
+    pub fn observe(&mut self, csp: &str, report: &Report, now_ms: u64) -> Heard {
         let Some(index) = self.find(csp) else {
-            return false;
+            return Heard::Stranger;
         };
         self.timeline.note(report.log_end.max(report.applied), now_ms);
         let lag_ms = self.timeline.lag_ms(report.applied, now_ms);
-        match self.members.get_mut(index.0) {
+        // A heartbeat that was under way when its sender was found gone says nothing new; half an interval is plenty.
+        let under_way_ms = self.policy.heartbeat_interval_ms / 2;
+        let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
-                member.update(report, lag_ms, now_ms);
+                member.update(report, lag_ms, now_ms, under_way_ms);
+                Heard::Known(index)
             }
-            Some(place) => *place = Some(Member::new(report, lag_ms, now_ms)),
-            None => return false,
-        }
+            Some(place) => match place.replace(Member::new(report, lag_ms, now_ms)) {
+                Some(_) => Heard::Replaced(index),
+                None => Heard::Known(index),
+            },
+            None => Heard::Stranger,
+        };
         self.learn_primary(report);
-        true
+        heard
     }
 
     fn learn_primary(&mut self, report: &Report) {
@@ -80,15 +113,58 @@ impl Roster {
         self.names.get(index.0).map_or("", String::as_str)
     }
 
+    /// The names of all places.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// What is known of the CSP at a place.
     pub fn member(&self, index: CspIndex) -> Option<&Member> {
         self.members.get(index.0)?.as_ref()
     }
 
+    /// What is known of the CSP at a place, to be changed.
+    pub(super) fn member_mut(&mut self, index: CspIndex) -> Option<&mut Member> {
+        self.members.get_mut(index.0)?.as_mut()
+    }
+
+    /// All CSPs that were heard of.
+    pub(super) fn members(&self) -> impl Iterator<Item = (CspIndex, &Member)> {
+        let places = self.members.iter().enumerate();
+        places.filter_map(|(place, member)| Some((CspIndex(place), member.as_ref()?)))
+    }
+
     /// Whether requests may go to that CSP now.
     pub fn available(&self, index: CspIndex, now_ms: u64) -> bool {
-        let fresh_ms = self.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX;
-        self.member(index).is_some_and(|member| member.available(now_ms, fresh_ms))
+        self.is_defined(index) && self.member(index).is_some_and(|member| member.available(now_ms, self.fresh_ms()))
+    }
+
+    /// Whether that CSP, being the primary, takes updates now: one that drains does, until another epoch begins.
+    pub fn takes_updates(&self, index: CspIndex, now_ms: u64) -> bool {
+        let serves = |member: &Member| {
+            let state = member.state();
+            (state == CspState::Available || state == CspState::Draining) && member.is_there(now_ms, self.fresh_ms())
+        };
+        self.is_defined(index) && self.member(index).is_some_and(serves)
+    }
+
+    /// Whether the CSP has as many requests of ours as it may have.
+    pub fn is_full(&self, member: &Member) -> bool {
+        member.open() >= self.policy.csp_open_max
+    }
+
+    /// The CSPs that were silent for so long that they have lost their requests.
+    pub fn lost(&self, now_ms: u64) -> Vec<CspIndex> {
+        let silent = |member: &Member| now_ms.saturating_sub(member.heard_at_ms) > self.policy.lost_after_ms;
+        self.members().filter(|(_, member)| silent(member)).map(|(index, _)| index).collect()
+    }
+
+    fn fresh_ms(&self) -> u64 {
+        self.policy.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX
+    }
+
+    fn is_defined(&self, index: CspIndex) -> bool {
+        self.is_defined.get(index.0).copied().unwrap_or_default()
     }
 
     /// The CSPs that requests may go to now, beginning at another one each time so that equals take turns.
@@ -101,10 +177,29 @@ impl Roster {
     }
 
     /// Counts a request that goes to that CSP.
-    pub fn forwarded(&mut self, index: CspIndex) {
+    pub fn sent(&mut self, index: CspIndex) {
+        if let Some(member) = self.member_mut(index) {
+            member.sent();
+        }
+        self.passed(index);
+    }
+
+    /// Passes over that CSP in the turn of equals, for a request that is not followed.
+    pub fn passed(&mut self, index: CspIndex) {
         self.rotation = (index.0 + 1) % self.names.len().max(1);
-        if let Some(Some(member)) = self.members.get_mut(index.0) {
-            member.forwarded();
+    }
+
+    /// Time passes: reckons paces and weights anew.
+    pub fn tick(&mut self, now_ms: u64) {
+        let least_of = |time: fn(&Member) -> &ServiceTime| {
+            let means = self.members.iter().flatten().filter_map(|member| time(member).mean_ms());
+            means.fold(f64::INFINITY, f64::min)
+        };
+        let (query_ms, update_ms) = (least_of(|member| &member.queries), least_of(|member| &member.updates));
+        for member in self.members.iter_mut().flatten() {
+            member.pace.tick(member.open(), now_ms);
+            member.queries.weigh(query_ms, now_ms);
+            member.updates.weigh(update_ms, now_ms);
         }
     }
 
@@ -115,7 +210,7 @@ impl Roster {
 
     /// The primary of the highest epoch that was heard of.
     pub fn primary(&self) -> Option<CspIndex> {
-        self.primary
+        self.primary.filter(|index| self.is_defined(*index))
     }
 
     /// The highest epoch that was heard of.
@@ -130,6 +225,6 @@ impl Roster {
 
     /// A copy at most this late keeps step with its group: heartbeats tell no finer.
     pub fn in_step_ms(&self) -> u64 {
-        self.heartbeat_interval_ms
+        self.policy.heartbeat_interval_ms
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Two rules that nothing overrides: a CSP that is not available is never chosen, and an update of a primary group goes to
 //! the primary or nowhere. Among those that remain the cheapest wins, where the cost is the load, plus a surcharge in the same
-//! unit (waiting requests) where the CSP would first have to wait for its copy or ask somebody.
+//! unit (waiting requests) where the CSP would first have to wait for its copy or ask somebody, times what a request weighs
+//! there. With an affinity key it is not the cheapest but the one that the key falls to: every pair of key and CSP has a
+//! number of its own, and the highest wins, so a key moves only if its CSP goes or a new one draws a higher number.
+//! CSPs that supervision doubts come behind all others.
 
 use super::member::Member;
 use super::roster::{CspIndex, Roster};
@@ -32,59 +35,90 @@ pub enum Need {
     Strong,
 }
 
+impl Need {
+    /// Whether the request may write.
+    pub fn is_update(self) -> bool {
+        self == Self::Update
+    }
+}
+
+/// What is asked of the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// What the CSP has to fulfil.
+    pub need: Need,
+    /// Requests with the same value go to the same CSP.
+    pub affinity: Option<u64>,
+    /// A CSP that gave the request back a moment ago.
+    pub avoided: Option<CspIndex>,
+}
+
+impl From<Need> for Demand {
+    fn from(need: Need) -> Self {
+        Self { need, affinity: None, avoided: None }
+    }
+}
+
 /// Why nobody can be chosen now. Each may pass by waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
     /// No heartbeat has named a primary of this group's definition.
     #[error("no primary is known")]
     PrimaryUnknown,
-    /// The primary is known and does not serve.
+    /// The primary is known and does not serve now.
     #[error("the primary is not available")]
     PrimaryUnavailable(CspIndex),
-    /// No CSP serves.
+    /// No CSP serves now.
     #[error("no CSP is available")]
     NobodyAvailable,
     /// CSPs serve, and all are later than the reader allows.
     #[error("every available CSP is further behind than max_lag_ms allows")]
     AllBehind,
+    /// Those that could take it have as many requests as they may have.
+    #[error("every CSP that may take it has too many requests already")]
+    AllFull,
 }
 
-/// Chooses for `need` among what the roster knows at `now_ms`.
-pub fn choose(roster: &Roster, need: Need, now_ms: u64) -> Result<CspIndex, NoRoute> {
-    match need {
-        Need::Update => for_update(roster, now_ms),
-        Need::Any { max_lag_ms } => for_any(roster, max_lag_ms, now_ms),
-        Need::Session { after } => for_session(roster, after, now_ms),
-        Need::Strong => for_strong(roster, now_ms),
+/// Chooses among what the roster knows at `now_ms`.
+pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
+    match demand.need {
+        Need::Update => for_update(roster, demand, now_ms),
+        Need::Any { max_lag_ms } => for_any(roster, demand, max_lag_ms, now_ms),
+        Need::Session { after } => for_session(roster, demand, after, now_ms),
+        Need::Strong => for_strong(roster, demand, now_ms),
     }
 }
 
-fn for_update(roster: &Roster, now_ms: u64) -> Result<CspIndex, NoRoute> {
+fn for_update(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
     if roster.replication() == Replication::Peer {
-        return cheapest(roster, now_ms, |_, _| Some(0.0)).ok_or(NoRoute::NobodyAvailable);
+        return best(roster, demand, now_ms, |_, _| Some(0.0));
     }
     let primary = roster.primary().ok_or(NoRoute::PrimaryUnknown)?;
-    if roster.available(primary, now_ms) { Ok(primary) } else { Err(NoRoute::PrimaryUnavailable(primary)) }
+    if !roster.takes_updates(primary, now_ms) || demand.avoided == Some(primary) {
+        return Err(NoRoute::PrimaryUnavailable(primary));
+    }
+    match roster.member(primary) {
+        Some(member) if roster.is_full(member) => Err(NoRoute::AllFull),
+        Some(_) | None => Ok(primary),
+    }
 }
 
-fn for_any(roster: &Roster, max_lag_ms: Option<u64>, now_ms: u64) -> Result<CspIndex, NoRoute> {
+fn for_any(roster: &Roster, demand: Demand, max_lag_ms: Option<u64>, now_ms: u64) -> Result<CspIndex, NoRoute> {
     let allowed = |member: &Member| match (max_lag_ms, member.lag_ms()) {
         (None, _) => true,
         (Some(bound), Some(lag)) => lag <= bound,
         (Some(_), None) => false,
     };
-    if let Some(index) = cheapest(roster, now_ms, |_, member| allowed(member).then_some(0.0)) {
-        return Ok(index);
-    }
-    match roster.candidates(now_ms).next() {
-        Some(_) => Err(NoRoute::AllBehind),
-        None => Err(NoRoute::NobodyAvailable),
+    let found = best(roster, demand, now_ms, |_, member| allowed(member).then_some(0.0));
+    match found {
+        Err(NoRoute::NobodyAvailable) if others(roster, demand, now_ms).next().is_some() => Err(NoRoute::AllBehind),
+        found => found,
     }
 }
 
 /// The CSP waits for the position itself, so a copy in step will do: heartbeats are too slow to prove the newest positions,
 /// and insisting on proof would pile all sessions upon whoever reported last. If nobody is in step, the one that is nearest.
-fn for_session(roster: &Roster, after: u64, now_ms: u64) -> Result<CspIndex, NoRoute> {
+fn for_session(roster: &Roster, demand: Demand, after: u64, now_ms: u64) -> Result<CspIndex, NoRoute> {
     let surcharge = |_: CspIndex, member: &Member| {
         if member.applied() >= after {
             return Some(0.0);
@@ -92,30 +126,60 @@ fn for_session(roster: &Roster, after: u64, now_ms: u64) -> Result<CspIndex, NoR
         let in_step = member.lag_ms().is_some_and(|lag| lag <= roster.in_step_ms());
         in_step.then_some(UNPROVEN_SURCHARGE)
     };
-    cheapest(roster, now_ms, surcharge)
-        .or_else(|| roster.candidates(now_ms).max_by_key(|(_, member)| member.applied()).map(|(index, _)| index))
-        .ok_or(NoRoute::NobodyAvailable)
+    let nearest = || {
+        let open = others(roster, demand, now_ms).filter(|(_, member)| !roster.is_full(member));
+        open.max_by_key(|(_, member)| member.applied()).map(|(index, _)| index)
+    };
+    best(roster, demand, now_ms, surcharge).or_else(|reason| nearest().ok_or(reason))
 }
 
-fn for_strong(roster: &Roster, now_ms: u64) -> Result<CspIndex, NoRoute> {
+fn for_strong(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
     let no_detour = |index: CspIndex| roster.replication() == Replication::Peer || roster.primary() == Some(index);
-    cheapest(roster, now_ms, |index, _| Some(if no_detour(index) { 0.0 } else { DETOUR_SURCHARGE }))
-        .ok_or(NoRoute::NobodyAvailable)
+    best(roster, demand, now_ms, |index, _| Some(if no_detour(index) { 0.0 } else { DETOUR_SURCHARGE }))
 }
 
-/// The available CSP with the least load plus surcharge; `None` from `surcharge` excludes it. Of equals the first in turn.
-fn cheapest(roster: &Roster, now_ms: u64, surcharge: impl Fn(CspIndex, &Member) -> Option<f64>) -> Option<CspIndex> {
-    let mut best: Option<(f64, CspIndex)> = None;
-    for (index, member) in roster.candidates(now_ms) {
+/// Everybody who serves, but for the one to avoid.
+fn others(roster: &Roster, demand: Demand, now_ms: u64) -> impl Iterator<Item = (CspIndex, &Member)> {
+    roster.candidates(now_ms).filter(move |(index, _)| demand.avoided != Some(*index))
+}
+
+/// The available CSP of the best rank; `None` from `surcharge` excludes it. Of equals the first in turn.
+fn best(
+    roster: &Roster,
+    demand: Demand,
+    now_ms: u64,
+    surcharge: impl Fn(CspIndex, &Member) -> Option<f64>,
+) -> Result<CspIndex, NoRoute> {
+    let mut best: Option<((bool, f64), CspIndex)> = None;
+    let mut reason = NoRoute::NobodyAvailable;
+    for (index, member) in others(roster, demand, now_ms) {
         let Some(extra) = surcharge(index, member) else {
             continue;
         };
-        let cost = member.load(now_ms) + extra;
-        if best.is_none_or(|(least, _)| cost < least) {
-            best = Some((cost, index));
+        if roster.is_full(member) {
+            reason = NoRoute::AllFull;
+            continue;
+        }
+        let cost = match demand.affinity {
+            Some(key) => -draw(key, roster.name(index)),
+            None => cost(member, demand.need, extra),
+        };
+        let rank = (member.is_doubted(), cost);
+        if best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, index));
         }
     }
-    best.map(|(_, index)| index)
+    best.map(|(_, index)| index).ok_or(reason)
+}
+
+fn cost(member: &Member, need: Need, surcharge: f64) -> f64 {
+    let time = if need.is_update() { &member.updates } else { &member.queries };
+    (member.load() + 1.0 + surcharge) * time.weight()
+}
+
+/// The number that this pair has in every instance.
+fn draw(key: u64, csp: &str) -> f64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(csp.as_bytes(), key) as f64
 }
 
 #[cfg(test)]

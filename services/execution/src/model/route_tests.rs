@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::model::member::Report;
+use crate::model::policy::Policy;
+use crate::model::roster::Heard;
 use holdfast_schemas::message::CspState;
 use proptest::prelude::*;
 
@@ -16,33 +18,44 @@ fn report(applied: u64) -> Report {
         epoch: 1,
         primary: Some("a".to_owned()),
         outstanding: 0,
+        query_us: None,
+        update_us: None,
     }
 }
 
+fn policy() -> Policy {
+    Policy { heartbeat_interval_ms: INTERVAL_MS, ..Policy::for_tests() }
+}
+
 fn roster(replication: Replication) -> Roster {
-    Roster::new(replication, ["a", "b", "c"].map(str::to_owned).to_vec(), INTERVAL_MS)
+    Roster::new(replication, ["a", "b", "c"].map(str::to_owned).to_vec(), policy())
 }
 
 /// A roster whose CSPs have all reported that they stand at `applied`.
 fn reported(replication: Replication, applied: [u64; 3]) -> Roster {
     let mut roster = roster(replication);
     for (name, applied) in ["a", "b", "c"].into_iter().zip(applied) {
-        assert!(roster.observe(name, &report(applied), 0));
+        assert!(matches!(roster.observe(name, &report(applied), 0), Heard::Known(_)));
     }
     roster
 }
 
 fn chosen(roster: &Roster, need: Need) -> &str {
-    roster.name(choose(roster, need, 0).unwrap())
+    roster.name(choose(roster, need.into(), 0).unwrap())
 }
 
 #[test]
 fn updates_of_a_primary_group_go_to_the_primary_or_nowhere() {
     let mut roster = reported(Replication::Primary, [5, 5, 5]);
     assert_eq!(chosen(&roster, Need::Update), "a");
-    roster.observe("a", &Report { state: CspState::Draining, ..report(5) }, 0);
     let primary = roster.find("a").unwrap();
-    assert_eq!(choose(&roster, Need::Update, 0), Err(NoRoute::PrimaryUnavailable(primary)));
+    let avoiding = Demand { avoided: Some(primary), ..Need::Update.into() };
+    assert_eq!(choose(&roster, avoiding, 0), Err(NoRoute::PrimaryUnavailable(primary)));
+    roster.observe("a", &Report { state: CspState::Draining, ..report(5) }, 0);
+    assert_eq!(chosen(&roster, Need::Update), "a", "a primary that drains answers until another one does");
+    assert_ne!(chosen(&roster, Need::Strong), "a", "and gets nothing else");
+    roster.observe("a", &Report { state: CspState::CatchingUp, ..report(5) }, 0);
+    assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::PrimaryUnavailable(primary)));
 }
 
 #[test]
@@ -52,28 +65,28 @@ fn the_highest_epoch_names_the_primary() {
     roster.observe("a", &report(6), 0);
     assert_eq!(chosen(&roster, Need::Update), "b");
     roster.observe("c", &Report { epoch: 3, primary: Some("stranger".to_owned()), ..report(7) }, 0);
-    assert_eq!(choose(&roster, Need::Update, 0), Err(NoRoute::PrimaryUnknown));
+    assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::PrimaryUnknown));
 }
 
 #[test]
 fn a_primary_that_nobody_named_is_unknown() {
-    assert_eq!(choose(&roster(Replication::Primary), Need::Update, 0), Err(NoRoute::PrimaryUnknown));
-    assert_eq!(choose(&roster(Replication::Peer), Need::Update, 0), Err(NoRoute::NobodyAvailable));
+    assert_eq!(choose(&roster(Replication::Primary), Need::Update.into(), 0), Err(NoRoute::PrimaryUnknown));
+    assert_eq!(choose(&roster(Replication::Peer), Need::Update.into(), 0), Err(NoRoute::NobodyAvailable));
 }
 
 #[test]
 fn silence_of_three_intervals_takes_a_csp_out() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
     roster.observe("b", &report(5), 3 * INTERVAL_MS);
-    let index = choose(&roster, Need::Update, 3 * INTERVAL_MS + 1).unwrap();
+    let index = choose(&roster, Need::Update.into(), 3 * INTERVAL_MS + 1).unwrap();
     assert_eq!(roster.name(index), "b");
-    assert_eq!(choose(&roster, Need::Update, 6 * INTERVAL_MS + 1), Err(NoRoute::NobodyAvailable));
+    assert_eq!(choose(&roster, Need::Update.into(), 6 * INTERVAL_MS + 1), Err(NoRoute::NobodyAvailable));
 }
 
 #[test]
 fn a_stranger_is_not_heard() {
     let mut roster = roster(Replication::Peer);
-    assert!(!roster.observe("stranger", &report(9), 0));
+    assert_eq!(roster.observe("stranger", &report(9), 0), Heard::Stranger);
     assert_eq!(roster.log_end(), 0);
 }
 
@@ -82,8 +95,8 @@ fn equals_take_turns() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
     let mut names = Vec::new();
     for _ in 0..6 {
-        let index = choose(&roster, Need::Any { max_lag_ms: None }, 0).unwrap();
-        roster.forwarded(index);
+        let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
+        roster.sent(index);
         names.push(roster.name(index).to_owned());
     }
     assert_eq!(names, ["a", "b", "c", "a", "b", "c"]);
@@ -92,12 +105,13 @@ fn equals_take_turns() {
 #[test]
 fn reported_load_counts() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
-    roster.observe("a", &Report { outstanding: 10, ..report(5) }, 0);
-    roster.observe("c", &Report { outstanding: 10, ..report(5) }, 0);
+    // Half of what was reported before is kept.
+    roster.observe("a", &Report { outstanding: 20, ..report(5) }, 0);
+    roster.observe("c", &Report { outstanding: 20, ..report(5) }, 0);
     for _ in 0..10 {
-        let index = choose(&roster, Need::Update, 0).unwrap();
+        let index = choose(&roster, Need::Update.into(), 0).unwrap();
         assert_eq!(roster.name(index), "b");
-        roster.forwarded(index);
+        roster.sent(index);
     }
 }
 
@@ -107,10 +121,10 @@ fn a_late_copy_serves_readers_that_allow_it() {
     roster.observe("a", &report(20), 100);
     roster.observe("b", &report(10), 600);
     roster.observe("c", &report(10), 600);
-    let choose_at = |max_lag_ms, roster: &Roster| choose(roster, Need::Any { max_lag_ms }, 600);
+    let choose_at = |max_lag_ms, roster: &Roster| choose(roster, Need::Any { max_lag_ms }.into(), 600);
     assert_eq!(choose_at(Some(499), &roster).map(|index| roster.name(index)), Ok("a"));
     let index = choose_at(Some(500), &roster).unwrap();
-    roster.forwarded(index);
+    roster.sent(index);
     assert_ne!(choose_at(Some(500), &roster).unwrap(), index);
     roster.observe("a", &Report { state: CspState::CatchingUp, ..report(20) }, 600);
     assert_eq!(choose_at(Some(499), &roster), Err(NoRoute::AllBehind));
@@ -123,11 +137,11 @@ fn a_session_finds_a_copy_that_has_its_position() {
     for (name, applied) in [("a", 10), ("b", 30), ("c", 20)] {
         roster.observe(name, &report(applied), 600);
     }
-    let choose_at = |after| choose(&roster, Need::Session { after }, 600).map(|index| roster.name(index));
+    let choose_at = |after| choose(&roster, Need::Session { after }.into(), 600).map(|index| roster.name(index));
     assert_eq!(choose_at(25), Ok("b"));
     assert_eq!(choose_at(99), Ok("b"), "a position from the future: the one in step");
     roster.observe("b", &Report { state: CspState::Draining, ..report(30) }, 600);
-    let choose_at = |after| choose(&roster, Need::Session { after }, 600).map(|index| roster.name(index));
+    let choose_at = |after| choose(&roster, Need::Session { after }.into(), 600).map(|index| roster.name(index));
     assert_eq!(choose_at(99), Ok("c"), "nobody is in step: the nearest");
 }
 
@@ -137,8 +151,8 @@ fn sessions_spread_over_copies_in_step() {
     roster.observe("c", &report(11), 10);
     let mut count = [0; 3];
     for _ in 0..30 {
-        let index = choose(&roster, Need::Session { after: 11 }, 10).unwrap();
-        roster.forwarded(index);
+        let index = choose(&roster, Need::Session { after: 11 }.into(), 10).unwrap();
+        roster.sent(index);
         count[index.0] += 1;
     }
     assert!(count.iter().all(|share| *share >= 9), "{count:?}");
@@ -157,15 +171,23 @@ fn a_heartbeat_draws_no_burst() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
     let names = ["a", "b", "c"];
     let mut recent = std::collections::VecDeque::new();
-    // Ten requests per millisecond, answered at once; heartbeats come one after the other, every 84 ms.
+    let mut open = std::collections::VecDeque::new();
+    // Ten requests per millisecond, named in a note 5 ms later; heartbeats come one after the other, every 84 ms, and say
+    // what the CSP has of us and as much of another instance.
     for now in 0..3_000u64 {
         if now % 84 == 0 {
-            let name = names[(now / 84 % 3) as usize];
-            roster.observe(name, &report(5), now);
+            let csp = (now / 84 % 3) as usize;
+            let outstanding = 2 * roster.member(CspIndex(csp)).unwrap().open();
+            roster.observe(names[csp], &Report { outstanding, ..report(5) }, now);
+        }
+        while open.front().is_some_and(|(_, sent_at)| now - sent_at >= 5) {
+            let (csp, _) = open.pop_front().unwrap();
+            roster.member_mut(csp).unwrap().left();
         }
         for _ in 0..10 {
-            let index = choose(&roster, Need::Any { max_lag_ms: None }, now).unwrap();
-            roster.forwarded(index);
+            let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), now).unwrap();
+            roster.sent(index);
+            open.push_back((index, now));
             recent.push_back(index.0);
             if recent.len() > 300 {
                 recent.pop_front();
@@ -178,6 +200,91 @@ fn a_heartbeat_draws_no_burst() {
             }
         }
     }
+}
+
+#[test]
+fn a_full_csp_is_passed_over() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    let most = Policy::for_tests().csp_open_max;
+    let a = roster.find("a").unwrap();
+    (0..most).for_each(|_| roster.sent(a));
+    for _ in 0..2 * most {
+        let index = choose(&roster, Need::Update.into(), 0).unwrap();
+        assert_ne!(index, a);
+        roster.sent(index);
+    }
+    assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::AllFull));
+    roster.member_mut(a).unwrap().left();
+    assert_eq!(choose(&roster, Need::Update.into(), 0), Ok(a));
+}
+
+#[test]
+fn whom_supervision_doubts_comes_behind_all_others() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    let (a, b) = (roster.find("a").unwrap(), roster.find("b").unwrap());
+    for csp in [a, b] {
+        roster.member_mut(csp).unwrap().is_doubted = true;
+    }
+    for _ in 0..20 {
+        assert_eq!(chosen(&roster, Need::Strong), "c");
+        roster.sent(roster.find("c").unwrap());
+    }
+    roster.observe("c", &Report { state: CspState::Draining, ..report(5) }, 0);
+    assert_ne!(chosen(&roster, Need::Strong), "c", "better a doubtful one than nobody");
+}
+
+#[test]
+fn a_slow_csp_gets_less() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    for (name, query_us) in [("a", 500), ("b", 20_000), ("c", 500)] {
+        roster.observe(name, &Report { query_us: Some(query_us), ..report(5) }, 0);
+    }
+    roster.tick(0);
+    let mut count = [0; 3];
+    for _ in 0..82 {
+        let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
+        roster.sent(index);
+        count[index.0] += 1;
+    }
+    assert_eq!(count, [40, 2, 40], "a request weighs twenty times as much there");
+}
+
+#[test]
+fn a_key_sticks_to_its_csp_until_that_is_gone() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    let home = |roster: &Roster, key| {
+        let demand = Demand { affinity: Some(key), ..Need::Any { max_lag_ms: None }.into() };
+        choose(roster, demand, 0).unwrap()
+    };
+    let homes: Vec<_> = (0..300).map(|key| home(&roster, key)).collect();
+    for csp in 0..3 {
+        let share = homes.iter().filter(|home| home.0 == csp).count();
+        assert!((60..=140).contains(&share), "CSP {csp} has {share} of 300 keys");
+    }
+    (0..20).for_each(|_| roster.sent(homes[0]));
+    assert_eq!(home(&roster, 0), homes[0], "whatever its load");
+    let b = roster.find("b").unwrap();
+    roster.observe("b", &Report { state: CspState::Draining, ..report(5) }, 0);
+    for (key, before) in (0..).zip(&homes) {
+        let now = home(&roster, key);
+        assert!(if *before == b { now != b } else { now == *before }, "only the keys of b move");
+    }
+    roster.observe("b", &report(5), 0);
+    assert_eq!((0..300).map(|key| home(&roster, key)).collect::<Vec<_>>(), homes);
+}
+
+#[test]
+fn a_new_definition_keeps_what_is_known() {
+    let mut roster = reported(Replication::Primary, [5, 5, 5]);
+    roster.redefine(Replication::Primary, &["b", "c", "d"].map(str::to_owned));
+    assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::PrimaryUnknown), "a left the group");
+    for _ in 0..6 {
+        let name = chosen(&roster, Need::Any { max_lag_ms: None });
+        assert!(name == "b" || name == "c", "{name}");
+        roster.sent(roster.find(name).unwrap());
+    }
+    roster.observe("d", &Report { epoch: 2, primary: Some("d".to_owned()), ..report(6) }, 0);
+    assert_eq!(chosen(&roster, Need::Update), "d");
 }
 
 #[derive(Debug, Clone)]
@@ -200,7 +307,7 @@ fn heartbeat() -> impl Strategy<Value = (usize, Report, u64)> {
         |(csp, state, applied, ahead, epoch, primary, outstanding, wait_ms)| {
             let primary = ["a", "b", "c"].get(primary).map(|name| (*name).to_owned());
             let log_end = applied + ahead;
-            let report = Report { incarnation: "i".to_owned(), state, applied, log_end, epoch, primary, outstanding };
+            let report = Report { state, applied, log_end, epoch, primary, outstanding, ..report(applied) };
             (csp, report, wait_ms)
         },
     )
@@ -237,9 +344,14 @@ fn play(case: &Case) -> (Roster, u64) {
         roster.observe(["a", "b", "c"][*csp], report, now);
     }
     for csp in &case.forwarded {
-        roster.forwarded(CspIndex(*csp));
+        roster.sent(CspIndex(*csp));
     }
     (roster, now + case.wait_ms)
+}
+
+fn serves(roster: &Roster, need: Need, csp: CspIndex, now: u64) -> bool {
+    let is_only_choice = need.is_update() && roster.replication() == Replication::Primary;
+    if is_only_choice { roster.takes_updates(csp, now) } else { roster.available(csp, now) }
 }
 
 /// Whether that CSP may get the request, said as plainly as the rules can be said.
@@ -261,9 +373,9 @@ proptest! {
         let (roster, now) = play(&case);
         let possible: Vec<_> = (0..3)
             .map(CspIndex)
-            .filter(|csp| roster.available(*csp, now) && allowed(&roster, case.need, *csp))
+            .filter(|csp| serves(&roster, case.need, *csp, now) && allowed(&roster, case.need, *csp))
             .collect();
-        match choose(&roster, case.need, now) {
+        match choose(&roster, case.need.into(), now) {
             Ok(csp) => prop_assert!(possible.contains(&csp)),
             Err(why) => prop_assert!(possible.is_empty(), "{why:?} although {possible:?}"),
         }
@@ -274,7 +386,7 @@ proptest! {
     fn sessions_get_a_copy_that_is_there_or_nearly(case in case(), after in 0u64..80) {
         let (roster, now) = play(&case);
         let there = |csp: CspIndex| roster.member(csp).is_some_and(|member| member.applied() >= after);
-        if let Ok(csp) = choose(&roster, Need::Session { after }, now) {
+        if let Ok(csp) = choose(&roster, Need::Session { after }.into(), now) {
             let somebody_is = (0..3).map(CspIndex).any(|other| roster.available(other, now) && there(other));
             let in_step = roster.member(csp).unwrap().lag_ms().is_some_and(|lag| lag <= roster.in_step_ms());
             prop_assert!(there(csp) || in_step || !somebody_is);
@@ -289,10 +401,10 @@ proptest! {
             roster.observe(name, &Report { outstanding, ..report(1) }, 0);
         }
         for _ in 0..requests {
-            let index = choose(&roster, Need::Any { max_lag_ms: None }, 0).unwrap();
-            roster.forwarded(index);
+            let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
+            roster.sent(index);
         }
-        let loads: Vec<_> = (0..3).map(|csp| roster.member(CspIndex(csp)).unwrap().load(0)).collect();
+        let loads: Vec<_> = (0..3).map(|csp| roster.member(CspIndex(csp)).unwrap().load()).collect();
         let least = loads.iter().copied().fold(f64::MAX, f64::min);
         let most = loads.iter().copied().fold(0.0, f64::max);
         prop_assert!(most - least <= 1.0, "{loads:?}");

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// Notices kept. At four heartbeats a second from five CSPs this is about a minute of a busy log.
+/// Notices kept. At ten heartbeats a second from five CSPs this is about twenty seconds of a busy log.
 const NOTICES_MAX: usize = 1_024;
 
 /// When each log end was first heard of.

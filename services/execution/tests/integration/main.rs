@@ -2,6 +2,7 @@
 
 mod fake_csp;
 mod nats;
+mod recovery;
 mod scene;
 
 use fake_csp::{Appearance, FakeCsp};
@@ -24,9 +25,12 @@ async fn forwards_the_same_bytes_with_the_clients_reply_subject_and_headers() {
     assert_eq!(seen["reply"], "my.inbox");
     assert_eq!(seen["verb"], "update");
     assert_eq!(seen["headers"]["Traceparent"], "00-abc");
-    assert_eq!(seen["headers"]["Holdfast-Id"], "the-id");
-    assert_eq!(seen["headers"]["Holdfast-Attempt"], "1");
-    assert_eq!(seen["headers"]["Holdfast-Disposition"], "normal");
+    for left_out in ["Holdfast-Id", "Holdfast-Attempt", "Holdfast-Disposition"] {
+        assert_eq!(seen["headers"][left_out], Value::Null, "{left_out} goes without saying");
+    }
+    let (instance, number) = seen["headers"]["Holdfast-Route"].as_str().unwrap().split_once(':').unwrap();
+    assert_eq!(instance.len(), 26);
+    assert!(number.parse::<u64>().is_ok());
     let deadline: u64 = seen["headers"]["Holdfast-Deadline"].as_str().unwrap().parse().unwrap();
     let left = deadline.abs_diff(scene::now_ms());
     assert!((3_000..=5_000).contains(&left), "{left} ms are left of 5000");
@@ -201,7 +205,7 @@ async fn instances_share_requests_and_answer_each_once() {
     }
     let mut ids: Vec<Value> = Vec::new();
     for _ in 0..200 {
-        ids.push(scene::next(&mut inbox).await["headers"]["Holdfast-Id"].clone());
+        ids.push(scene::next(&mut inbox).await["body"].clone());
     }
     ids.sort_by_key(ToString::to_string);
     ids.dedup();

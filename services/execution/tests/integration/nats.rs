@@ -119,6 +119,9 @@ pub async fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 }
 
 fn nats_binary() -> PathBuf {
+    if let Some(server) = std::env::var_os("HOLDFAST_NATS_SERVER") {
+        return server.into();
+    }
     let fetched = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/nats-server");
     if fetched.exists() { fetched } else { PathBuf::from("nats-server") }
 }

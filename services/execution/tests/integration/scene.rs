@@ -18,9 +18,15 @@ pub struct Scene {
 impl Scene {
     /// Group `g` with these CSPs, and one execution that knows it.
     pub async fn start(csps: &[&str], replication: &str) -> Self {
-        let mut scene = Self::empty().await;
-        scene.define("g", csps, replication).await;
+        let mut scene = Self::without_execution(csps, replication).await;
         scene.start_execution().await;
+        scene
+    }
+
+    /// Group `g` with these CSPs, and nobody who takes requests.
+    pub async fn without_execution(csps: &[&str], replication: &str) -> Self {
+        let scene = Self::empty().await;
+        scene.define("g", csps, replication).await;
         scene
     }
 
@@ -49,8 +55,12 @@ impl Scene {
     }
 
     pub async fn start_execution(&mut self) {
+        self.start_execution_with(&[]).await;
+    }
+
+    pub async fn start_execution_with(&mut self, settings: &[(&str, &str)]) {
         let binary = env!("CARGO_BIN_EXE_holdfast-execution");
-        self.instances.push(Process::start(binary, &self.server, &[]).await);
+        self.instances.push(Process::start(binary, &self.server, settings).await);
     }
 
     /// Kills the oldest instance.

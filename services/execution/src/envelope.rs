@@ -1,0 +1,98 @@
+//! A request with all that its CSP has to be told, kept until it ends. Nothing in it is copied when it is sent again: body and
+//! subjects are counted references.
+
+use crate::model::request::{self, Refusal, Request};
+use async_nats::Message;
+use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
+use holdfast_schemas::{ErrorCode, header, limits};
+
+const ID: HeaderName = HeaderName::from_static(header::ID);
+const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
+const DEADLINE: HeaderName = HeaderName::from_static(header::DEADLINE);
+const DISPOSITION: HeaderName = HeaderName::from_static(header::DISPOSITION);
+const ROUTE: HeaderName = HeaderName::from_static(header::ROUTE);
+
+/// A request as it travels.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The message as it came, without headers that are ours to set.
+    pub message: Message,
+    /// The id that it bears from here on.
+    pub id: String,
+    /// Whether the CSP finds the id in the body.
+    pub id_is_in_body: bool,
+    /// When its answer stops mattering, in milliseconds since 1970.
+    pub deadline_at_ms: u64,
+}
+
+/// What routing adds to one sending of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// Who we are.
+    pub instance: &'a str,
+    /// Under which number the CSP says that it is done; none if nobody waits for an answer.
+    pub number: Option<u64>,
+    /// How often it was sent, counted from 1.
+    pub attempt: u32,
+    /// Whether a CSP before may have carried it out.
+    pub is_recovery: bool,
+}
+
+impl Envelope {
+    /// Puts a request into an envelope. Its id is the body's, else the header's, else a new one.
+    pub fn new(mut message: Message, request: &mut Request, now_ms: u64) -> Result<Self, Refusal> {
+        let id_is_in_body = request.id.is_some();
+        let id = match request.id.take().or_else(|| header_id(&message)) {
+            Some(id) if request::id_fits(&id) => id,
+            Some(_) => return Err(bad_header_id()),
+            None => ulid::Ulid::generate().to_string(),
+        };
+        message.headers = message.headers.take().map(foreign);
+        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms) })
+    }
+
+    /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.
+    pub fn headers(&self, stamp: Stamp<'_>) -> HeaderMap {
+        let mut headers = self.message.headers.clone().unwrap_or_default();
+        headers.insert(DEADLINE, HeaderValue::from(self.deadline_at_ms));
+        if let Some(number) = stamp.number {
+            headers.insert(ROUTE, HeaderValue::from(format!("{}:{number}", stamp.instance)));
+        }
+        if !self.id_is_in_body || stamp.is_recovery {
+            headers.insert(ID, HeaderValue::from(self.id.as_str()));
+        }
+        if stamp.attempt > 1 {
+            headers.insert(ATTEMPT, HeaderValue::from(stamp.attempt));
+        }
+        if stamp.is_recovery {
+            headers.insert(DISPOSITION, HeaderValue::from(header::DISPOSITION_RECOVERY));
+        }
+        headers
+    }
+}
+
+/// Only routing says what routing says: such headers of a client would be taken for ours where we leave them out.
+fn foreign(headers: HeaderMap) -> HeaderMap {
+    let ours = |name: &HeaderName| [ID, ATTEMPT, DEADLINE, DISPOSITION, ROUTE].contains(name);
+    let mut kept = HeaderMap::new();
+    for (name, values) in headers.iter().filter(|(name, _)| !ours(name)) {
+        for value in values {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}
+
+fn header_id(message: &Message) -> Option<String> {
+    let value = message.headers.as_ref()?.get(ID)?;
+    Some(value.as_str().to_owned())
+}
+
+fn bad_header_id() -> Refusal {
+    let message = format!(
+        "the header {} must have 1 to {} printable ASCII characters without blanks",
+        header::ID,
+        limits::MAX_ID_BYTES
+    );
+    Refusal { id: None, code: ErrorCode::InvalidRequest, message }
+}

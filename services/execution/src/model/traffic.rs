@@ -1,0 +1,407 @@
+//! The requests of a group and its CSPs, together: what is taken, where it goes, and where it goes next when its CSP is gone.
+//!
+//! A taxi dispatcher: every passenger is in one car or stands at the rank, until the driver says "delivered". A car that
+//! crashed does not say so; its passengers are fetched and sent on with a note, "may have been delivered already".
+//!
+//! ```text
+//!   take --> waits <---> at a CSP --> done (a completion note names it)
+//!              |             |
+//!              +----> ended here <---+   (deadline, patience, group removed)
+//! ```
+//!
+//! What must hold, and is tested under random histories: a request is at one CSP at most, or waits; it ends exactly once; it
+//! is never forgotten and never sent after its deadline; every attempt is counted; and once it was with a CSP that was lost,
+//! every later attempt says so.
+
+use super::effect::{Cause, Effect, Ending, Sending};
+use super::member::Report;
+use super::open_requests::{Open, OpenRequests, Place, Ticket, number, ticket};
+use super::policy::Policy;
+use super::probe::ProbeOutcome;
+use super::roster::{CspIndex, Heard, Roster};
+use super::route::{self, Demand, Need, NoRoute};
+use holdfast_schemas::message::{Completions, CspState, Replication, Returned};
+use std::sync::Arc;
+
+/// A CSP that gave a request back does not get it again for so long; doubled with every further time.
+const BACK_OFF_MS: u64 = 4;
+/// The longest such pause.
+const BACK_OFF_MAX_MS: u64 = 64;
+/// What is said to somebody who comes when everything is full.
+const RETRY_AFTER_MS: u64 = 100;
+/// Kinds of requests that are tried in vain before the rest of them is not tried any more, in one go through those that wait.
+const VAIN_NEEDS_MAX: usize = 16;
+
+/// A request that arrives.
+#[derive(Debug)]
+pub struct Arrival<C> {
+    /// What travels.
+    pub cargo: Arc<C>,
+    /// What its CSP has to fulfil.
+    pub need: Need,
+    /// Queries with the same value go to the same copy.
+    pub affinity: Option<u64>,
+    /// Size of its body.
+    pub bytes: usize,
+    /// How long its answer matters, from now on.
+    pub deadline_ms: u64,
+    /// Whether somebody waits for an answer.
+    pub has_reply: bool,
+}
+
+/// The requests and CSPs of one group.
+#[derive(Debug)]
+pub struct Traffic<C> {
+    roster: Roster,
+    open: OpenRequests<C>,
+    policy: Policy,
+    questions: u64,
+    /// Whether somebody waits for a pause to end or for room, which no news tells of: the next sweep tries again.
+    retries_at_sweep: bool,
+}
+
+impl<C> Traffic<C> {
+    /// Without requests, and with CSPs of which nothing has been heard.
+    pub fn new(replication: Replication, names: Vec<String>, policy: Policy) -> Self {
+        let roster = Roster::new(replication, names, policy);
+        Self { roster, open: OpenRequests::default(), policy, questions: 0, retries_at_sweep: false }
+    }
+
+    /// The group has these CSPs from now on. Open requests stay where they are.
+    pub fn redefine(&mut self, replication: Replication, names: &[String], now_ms: u64) -> Vec<Effect<C>> {
+        self.roster.redefine(replication, names);
+        self.place_waiting(now_ms)
+    }
+
+    /// The group is no more: whoever waits is told. What a CSP has, it answers.
+    pub fn close(&mut self) -> Vec<Effect<C>> {
+        let ending = |open: &Open<C>| match open.ending() {
+            Ending::OutcomeUnknown => Ending::OutcomeUnknown,
+            _ => Ending::GroupRemoved,
+        };
+        self.open.waiting().into_iter().filter_map(|ticket| self.end(ticket, ending)).collect()
+    }
+
+    /// What is known of the CSPs.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The requests that have not ended.
+    pub fn open(&self) -> &OpenRequests<C> {
+        &self.open
+    }
+
+    /// Takes a request: sends it, ends it, or (none) lets it wait.
+    pub fn take(&mut self, arrival: Arrival<C>, now_ms: u64) -> Option<Effect<C>> {
+        let refused = |cargo, ending| Some(Effect::End { cargo, ending });
+        let is_full = self.open.len() >= self.policy.open_requests_max
+            || self.open.bytes().saturating_add(arrival.bytes) > self.policy.open_bytes_max;
+        if is_full {
+            return refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS });
+        }
+        let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None };
+        match route::choose(&self.roster, demand, now_ms) {
+            Ok(csp) => match self.too_late(csp, arrival.deadline_ms) {
+                Some(ending) => refused(arrival.cargo, ending),
+                None => {
+                    let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::NobodyAvailable, now_ms));
+                    self.send(ticket, csp, now_ms)
+                }
+            },
+            Err(NoRoute::AllFull) => refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS }),
+            Err(reason) => {
+                self.open.insert(self.opened(arrival, demand, reason, now_ms));
+                None
+            }
+        }
+    }
+
+    fn opened(&self, arrival: Arrival<C>, demand: Demand, reason: NoRoute, now_ms: u64) -> Open<C> {
+        let patience_ms = self.policy.patience_ms.min(arrival.deadline_ms);
+        Open {
+            cargo: arrival.cargo,
+            demand,
+            bytes: arrival.bytes,
+            has_reply: arrival.has_reply,
+            deadline_ms: now_ms.saturating_add(arrival.deadline_ms),
+            give_up_at_ms: now_ms.saturating_add(patience_ms),
+            place: Place::Waiting(reason),
+            attempt: 0,
+            returns: 0,
+            avoided_until_ms: 0,
+            may_have_run: false,
+        }
+    }
+
+    /// Whether the CSP has so much to do that the request could not be answered in time.
+    fn too_late(&self, csp: CspIndex, left_ms: u64) -> Option<Ending> {
+        let member = self.roster.member(csp)?;
+        let wait_ms = member.pace.wait_ms(member.open()).filter(|wait_ms| *wait_ms > left_ms)?;
+        Some(Ending::TooLate { ahead: member.open(), retry_after_ms: wait_ms - left_ms })
+    }
+
+    /// A CSP says what it is done with, and gives back what it does not answer.
+    pub fn completed(&mut self, note: &Completions, now_ms: u64) -> Vec<Effect<C>> {
+        if let Some(member) = self.roster.find(&note.csp).and_then(|csp| self.roster.member_mut(csp)) {
+            member.probe.sign_of_life(now_ms);
+        }
+        for number in &note.done {
+            self.done(*number, now_ms);
+        }
+        let returned = note.returned.iter().filter_map(|returned| self.returned(returned, now_ms)).collect();
+        // Room that became free is given to those who wait by the next sweep: notes are too many to try everybody each time.
+        self.place(returned, now_ms)
+    }
+
+    fn done(&mut self, done: u64, now_ms: u64) {
+        let ticket = ticket(done);
+        let Some(open) = self.remove(ticket) else {
+            return;
+        };
+        // The answer of an earlier CSP says nothing about the one that has the request now.
+        let Place::At { csp, since_ms } = open.place else {
+            return;
+        };
+        if number(ticket, open.attempt) != done {
+            return;
+        }
+        if let Some(member) = self.roster.member_mut(csp) {
+            member.pace.done();
+            let time = if open.demand.need.is_update() { &mut member.updates } else { &mut member.queries };
+            time.note(now_ms.saturating_sub(since_ms), now_ms);
+        }
+    }
+
+    fn returned(&mut self, returned: &Returned, now_ms: u64) -> Option<Ticket> {
+        let ticket = ticket(returned.number);
+        let open = self.open.get_mut(ticket)?;
+        let Place::At { csp, .. } = open.place else {
+            return None;
+        };
+        if number(ticket, open.attempt) != returned.number {
+            return None;
+        }
+        open.may_have_run |= returned.code.outcome_is_unknown();
+        open.demand.avoided = Some(csp);
+        open.avoided_until_ms = now_ms + BACK_OFF_MAX_MS.min(BACK_OFF_MS << open.returns.min(8));
+        open.returns += 1;
+        self.wait(ticket, NoRoute::NobodyAvailable);
+        Some(ticket)
+    }
+
+    /// A CSP says that it lives.
+    pub fn heard(&mut self, csp: &str, report: &Report, now_ms: u64) -> (bool, Vec<Effect<C>>) {
+        let heard = self.roster.observe(csp, report, now_ms);
+        let mut effects = match heard {
+            Heard::Replaced(csp) => self.vanish(csp, Cause::Replaced, now_ms),
+            Heard::Known(_) | Heard::Stranger => Vec::new(),
+        };
+        effects.extend(self.place_waiting(now_ms));
+        (heard != Heard::Stranger, effects)
+    }
+
+    /// Supervision says how a CSP is. A verdict on a process that is not there any more says nothing.
+    pub fn judged(&mut self, csp: &str, state: CspState, incarnation: Option<&str>, now_ms: u64) -> Vec<Effect<C>> {
+        let Some(csp) = self.roster.find(csp) else {
+            return Vec::new();
+        };
+        let Some(member) = self.roster.member_mut(csp) else {
+            return Vec::new();
+        };
+        if incarnation.is_some_and(|incarnation| incarnation != member.incarnation()) {
+            return Vec::new();
+        }
+        member.is_doubted = !matches!(state, CspState::Available | CspState::Draining);
+        if state != CspState::Unavailable {
+            return self.place_waiting(now_ms);
+        }
+        member.gone_at_ms = Some(now_ms);
+        self.vanish(csp, Cause::Judged, now_ms)
+    }
+
+    /// What became of a question.
+    pub fn probed(&mut self, csp: CspIndex, question: u64, outcome: ProbeOutcome, now_ms: u64) -> Vec<Effect<C>> {
+        let Some(member) = self.roster.member_mut(csp) else {
+            return Vec::new();
+        };
+        if !member.probe.settled(question) || outcome == ProbeOutcome::Unsettled {
+            return Vec::new();
+        }
+        member.gone_at_ms = Some(now_ms);
+        self.vanish(csp, Cause::NoResponders, now_ms)
+    }
+
+    /// Time passes: ends what is due, asks CSPs that say nothing, and tries those that wait for a pause or for room.
+    pub fn sweep(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        self.roster.tick(now_ms);
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let mut effects: Vec<_> =
+            self.due(now_ms).into_iter().filter_map(|ticket| self.end(ticket, Open::ending)).collect();
+        for csp in self.roster.lost(now_ms) {
+            effects.extend(self.vanish(csp, Cause::Silent, now_ms));
+        }
+        effects.extend(self.probes(now_ms));
+        if std::mem::take(&mut self.retries_at_sweep) {
+            effects.extend(self.place_waiting(now_ms));
+        }
+        self.open.shrink();
+        effects
+    }
+
+    fn due(&self, now_ms: u64) -> Vec<Ticket> {
+        let grace_ms = self.policy.completion_grace_ms;
+        let is_due = |open: &Open<C>| match open.place {
+            Place::At { .. } => now_ms >= open.deadline_ms.saturating_add(grace_ms),
+            Place::Waiting(_) if open.attempt == 0 => now_ms >= open.give_up_at_ms,
+            Place::Waiting(_) => now_ms >= open.deadline_ms,
+        };
+        self.open.iter().filter(|(_, open)| is_due(open)).map(|(ticket, _)| ticket).collect()
+    }
+
+    fn probes(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        let mut oldest_ms: Vec<Option<u64>> = Vec::new();
+        for (_, open) in self.open.iter() {
+            let Place::At { csp, since_ms } = open.place else {
+                continue;
+            };
+            if oldest_ms.len() <= csp.0 {
+                oldest_ms.resize(csp.0 + 1, None);
+            }
+            if let Some(oldest) = oldest_ms.get_mut(csp.0) {
+                *oldest = Some(oldest.map_or(since_ms, |oldest| oldest.min(since_ms)));
+            }
+        }
+        let mut effects = Vec::new();
+        for (place, oldest_ms) in oldest_ms.into_iter().enumerate() {
+            let csp = CspIndex(place);
+            let (Some(oldest_ms), Some(member)) = (oldest_ms, self.roster.member_mut(csp)) else {
+                continue;
+            };
+            if member.probe.is_due(oldest_ms, self.policy.probe_after_ms, now_ms) {
+                self.questions += 1;
+                member.probe.asked(self.questions, now_ms);
+                effects.push(Effect::Probe { csp, question: self.questions });
+            }
+        }
+        effects
+    }
+
+    /// The CSP has lost what it had: everything there is sent elsewhere, and may have been carried out.
+    fn vanish(&mut self, csp: CspIndex, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
+        let there = self.open.at(csp);
+        // A silent CSP without requests is nothing new with every sweep.
+        if there.is_empty() && cause == Cause::Silent {
+            return Vec::new();
+        }
+        for ticket in &there {
+            if let Some(open) = self.open.get_mut(*ticket) {
+                open.may_have_run = true;
+            }
+            self.wait(*ticket, NoRoute::NobodyAvailable);
+        }
+        let mut effects = vec![Effect::Vanished { csp, cause, requests: there.len() }];
+        effects.extend(self.place(there, now_ms));
+        effects
+    }
+
+    fn place_waiting(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        if self.open.has_waiting() { self.place(self.open.waiting(), now_ms) } else { Vec::new() }
+    }
+
+    /// Sends those of the tickets that somebody can take now; the others go on waiting.
+    fn place(&mut self, tickets: Vec<Ticket>, now_ms: u64) -> Vec<Effect<C>> {
+        let mut vain: Vec<(Need, NoRoute)> = Vec::new();
+        let mut effects = Vec::new();
+        for ticket in tickets {
+            let Some(open) = self.open.get_mut(ticket).filter(|open| now_ms < open.deadline_ms) else {
+                continue;
+            };
+            if now_ms >= open.avoided_until_ms {
+                open.demand.avoided = None;
+            }
+            let demand = open.demand;
+            let known = vain.iter().find(|(need, _)| *need == demand.need).map(|(_, reason)| *reason);
+            let chosen = known.map_or_else(|| route::choose(&self.roster, demand, now_ms), Err);
+            match chosen {
+                Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
+                Err(reason) => {
+                    self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
+                    // Where one went away empty-handed that avoids nobody, so does the next of its kind.
+                    if known.is_none() && demand.avoided.is_none() && vain.len() < VAIN_NEEDS_MAX {
+                        vain.push((demand.need, reason));
+                    }
+                    self.open.put(ticket, Place::Waiting(reason));
+                }
+            }
+        }
+        effects
+    }
+
+    fn send(&mut self, ticket: Ticket, csp: CspIndex, now_ms: u64) -> Option<Effect<C>> {
+        self.open.put(ticket, Place::At { csp, since_ms: now_ms });
+        let open = self.open.get_mut(ticket)?;
+        open.attempt += 1;
+        let sending = Sending {
+            cargo: Arc::clone(&open.cargo),
+            csp,
+            is_update: open.demand.need.is_update(),
+            number: open.has_reply.then(|| number(ticket, open.attempt)),
+            attempt: open.attempt,
+            is_recovery: open.may_have_run,
+        };
+        if open.has_reply {
+            self.roster.sent(csp);
+        } else {
+            self.open.remove(ticket);
+            self.roster.passed(csp);
+        }
+        Some(Effect::Send(sending))
+    }
+
+    /// Takes the request from its CSP, if it is at one, and lets it wait.
+    fn wait(&mut self, ticket: Ticket, reason: NoRoute) {
+        let before = self.open.put(ticket, Place::Waiting(reason));
+        self.leave(before);
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Open<C>> {
+        let open = self.open.remove(ticket)?;
+        self.leave(Some(open.place));
+        Some(open)
+    }
+
+    fn leave(&mut self, place: Option<Place>) {
+        if let Some(Place::At { csp, .. }) = place
+            && let Some(member) = self.roster.member_mut(csp)
+        {
+            member.left();
+        }
+    }
+
+    fn end(&mut self, ticket: Ticket, ending: impl Fn(&Open<C>) -> Ending) -> Option<Effect<C>> {
+        let open = self.remove(ticket)?;
+        let ending = ending(&open);
+        Some(Effect::End { cargo: open.cargo, ending })
+    }
+}
+
+impl<C> Open<C> {
+    /// What can be said of the request when its time is over.
+    fn ending(&self) -> Ending {
+        let is_update = self.demand.need.is_update();
+        match self.place {
+            _ if is_update && self.may_have_run => Ending::OutcomeUnknown,
+            Place::At { .. } if is_update => Ending::OutcomeUnknown,
+            Place::At { .. } => Ending::Unanswered,
+            Place::Waiting(_) if self.attempt > 0 && !is_update => Ending::Unanswered,
+            Place::Waiting(reason) => Ending::NoRoute(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "traffic_tests.rs"]
+mod tests;
