@@ -4,8 +4,9 @@
 //! verdict needs more than half of those who are. So one that is cut off or wrong can neither cause a verdict nor block it.
 //! One who has just come, or was blind, gives no verdict until everybody who lives has had the time to speak.
 //!
-//! An accusation is made of a process, not of a name: a CSP that was started again is another one. Who has not heard the
-//! process at all accuses whoever bears the name, and takes it back at the first heartbeat.
+//! An accusation is made of a process, not of a name: a CSP that was started again is another one. Who has not heard any
+//! process accuses whoever bears the name. That adds to the accusation of one who has heard it, and does not replace it: or a
+//! CSP that comes for the first time would be condemned until everybody has taken back that it was not there before.
 
 use super::decision::CspKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,13 +143,15 @@ impl Council {
     fn majority(&self, key: &CspKey, incarnation: Option<&str>, now_ms: u64) -> Option<Verdict> {
         let mut living = 0;
         let mut accusers = BTreeMap::new();
+        let mut named = false;
         for (instance, charges) in self.voices(now_ms) {
             living += 1;
             if let Some(charge) = charges.get(key).filter(|charge| charge.concerns(incarnation)) {
+                named |= charge.incarnation.as_deref() == incarnation;
                 accusers.insert(instance.to_owned(), charge.evidence.clone());
             }
         }
-        if accusers.len() * 2 <= living {
+        if !named || accusers.len() * 2 <= living {
             return None;
         }
         let evidence: BTreeSet<_> = accusers.values().cloned().collect();

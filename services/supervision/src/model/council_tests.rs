@@ -71,6 +71,17 @@ fn a_new_process_is_not_condemned_for_the_old_one() {
 }
 
 #[test]
+fn one_that_comes_for_the_first_time_is_not_condemned_for_its_absence() {
+    let mut council = council(&["b", "c"]);
+    council.hear("b", charges(None), 1_000);
+    council.hear("c", charges(None), 1_000);
+    assert!(council.verdict(&key(), None, 1_000).is_some());
+    assert!(!is_condemned(&council, 1_000), "we have heard it, and nobody else has");
+    council.charge(&key(), Some(charge(Some("1"))));
+    assert!(is_condemned(&council, 1_000));
+}
+
+#[test]
 fn one_that_was_blind_waits_until_everybody_has_spoken() {
     let mut council = council(&["b", "c"]);
     council.charge(&key(), Some(charge(Some("1"))));
@@ -125,7 +136,8 @@ fn name(number: u8) -> Option<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// A verdict exactly if more than half of those who live accuse the process, and everybody had the time to speak.
+    /// A verdict exactly if more than half of those who live accuse the process, one of them by its own name, and everybody
+    /// had the time to speak.
     #[test]
     fn a_verdict_is_a_majority_of_those_who_live(events in prop::collection::vec(event(), 1..80)) {
         let mut council = Council::new("me".to_owned(), LOST_MS, 0);
@@ -157,7 +169,8 @@ proptest! {
                 others.iter().flatten().filter(|(at, _)| now - at < LOST_MS).map(|(_, accused)| *accused).chain([own]).collect();
             for process in 1u8..3 {
                 let accusers = living.iter().filter(|accused| matches!(accused, Some(number) if *number == 0 || *number == process));
-                let expected = now >= open_at && accusers.clone().count() * 2 > living.len();
+                let named = living.contains(&Some(process));
+                let expected = now >= open_at && named && accusers.clone().count() * 2 > living.len();
                 let verdict = council.verdict(&key(), Some(&process.to_string()), now);
                 prop_assert_eq!(verdict.is_some(), expected);
                 if let Some(verdict) = verdict {

@@ -79,17 +79,16 @@ impl Decision {
     /// what it finds: the suspicion of a slower one says less than the verdict of a faster one, and a mere repetition does
     /// not lift a suspicion that somebody holds for a reason.
     pub fn replaces(&self, written: &CspStateChange, now_ms: u64) -> bool {
-        let other_process = self.incarnation.is_some() && self.incarnation != written.incarnation;
+        let differs = self.state != written.state;
+        let reasoned = written.state == CspState::Suspect
+            && (written.cause.starts_with(GRAY) || written.cause.starts_with(FLAPPING));
         match self.basis {
-            Basis::Life => self.state != written.state,
-            Basis::Silence => {
-                self.state != written.state && (written.state, self.state) != (CspState::Unavailable, CspState::Suspect)
-            }
+            Basis::Life => differs || (self.state == CspState::Suspect && !reasoned),
+            Basis::Silence => differs && (written.state, self.state) != (CspState::Unavailable, CspState::Suspect),
             Basis::Repetition => {
-                let reasoned = written.state == CspState::Suspect
-                    && (written.cause.starts_with(GRAY) || written.cause.starts_with(FLAPPING))
-                    && now_ms.saturating_sub(written.since_ms) < RESPECTED_MS;
-                other_process || (self.state != written.state && !reasoned)
+                let other_process = self.incarnation.is_some() && self.incarnation != written.incarnation;
+                let respected = reasoned && now_ms.saturating_sub(written.since_ms) < RESPECTED_MS;
+                other_process || (differs && !respected)
             }
         }
     }
@@ -163,6 +162,13 @@ mod tests {
         assert!(!again.replaces(&gray, 2_000));
         assert!(again.replaces(&gray, 1_000 + RESPECTED_MS));
         assert!(decision(CspState::Available, Basis::Life).replaces(&gray, 2_000));
+    }
+
+    #[test]
+    fn a_reason_replaces_a_suspicion_by_silence_and_not_another_reason() {
+        let flapping = decision(CspState::Suspect, Basis::Life);
+        assert!(flapping.replaces(&written(CspState::Suspect, "heartbeats missed"), 1_000));
+        assert!(!flapping.replaces(&written(CspState::Suspect, "gray: its storage fails"), 1_000));
     }
 
     #[test]

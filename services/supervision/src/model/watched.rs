@@ -24,6 +24,7 @@ pub(super) struct Watched {
     /// Where it was last heard.
     pub(super) node: Option<String>,
     told: Option<CspState>,
+    /// Whether it is shown as suspect although it reports that it is available.
     masked: bool,
     unavailable_since_ms: Option<u64>,
 }
@@ -63,14 +64,15 @@ impl Watched {
     pub(super) fn news(&mut self, now_ms: u64) -> Option<Shown> {
         let state = self.detector.state()?;
         let mask = self.mask(state, now_ms);
-        let well_again = self.masked && mask.is_none() && state == CspState::Available;
-        self.masked = mask.is_some();
+        let was_masked = std::mem::replace(&mut self.masked, mask.is_some());
+        let well_again = was_masked && mask.is_none() && state == CspState::Available;
         let (state, cause) = match mask {
             Some(cause) => (CspState::Suspect, cause),
             None if well_again => (state, "well again".to_owned()),
             None => (state, self.detector.cause().to_owned()),
         };
-        if self.told == Some(state) {
+        // A suspicion for another kind of reason is news too.
+        if self.told == Some(state) && !(state == CspState::Suspect && self.masked && !was_masked) {
             return None;
         }
         let before = self.told.replace(state);

@@ -209,6 +209,27 @@ fn a_lone_supervisor_judges_when_the_others_are_dead() {
 }
 
 #[test]
+fn one_that_is_cut_off_without_noticing_judges_nobody() {
+    let mut world = World::new(3, &["a", "b"]);
+    world.pass(1_000);
+    let mut cut_off = world.supervisors.remove(0);
+    let mut questions = Vec::new();
+    for now in (1_010..20_000).step_by(10) {
+        let mut effects = cut_off.tick(Some(1), now);
+        let overdue: Vec<_> = questions.extract_if(.., |(_, _, asked)| now - *asked >= 200).collect();
+        for (key, question, _) in overdue {
+            effects.extend(cut_off.status(&key, question, StatusOutcome::Unanswered, now));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Ask { key, question } => questions.push((key, question, now)),
+                other => panic!("{other:?} at {now}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_new_process_is_welcomed_while_others_still_accuse_the_old_one() {
     let mut world = World::new(1, &["a"]);
     world.pass(1_000);
