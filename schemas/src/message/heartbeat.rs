@@ -33,6 +33,18 @@ pub struct Heartbeat {
     pub outstanding: u32,
     /// When it was said, by the clock of the CSP, in milliseconds since 1970.
     pub at_ms: u64,
+    /// For how long the oldest log message that reached it has not been applied; none when nothing waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_ms: Option<u64>,
+    /// Why its copy cannot be written, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_error: Option<String>,
+    /// Mean time that a query took since the heartbeat before; none if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_us: Option<u32>,
+    /// Mean time that an update took since the heartbeat before; none if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_us: Option<u32>,
 }
 
 impl Message for Heartbeat {

@@ -174,6 +174,10 @@ impl Member {
             primary: view.primary,
             outstanding: self.outstanding(),
             at_ms: now_ms,
+            stuck_ms: None,
+            storage_error: None,
+            query_us: None,
+            update_us: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod definitions;
+mod events;
 pub mod model;
 mod recorder;
 pub mod service;

@@ -1,11 +1,10 @@
 //! The service: what the watching task needs around it.
 
 use crate::config::SupervisionConfig;
-use crate::definitions;
 use crate::recorder::Recorder;
-use crate::watch::Watch;
+use crate::watch::{Ears, Watch};
+use crate::{definitions, events};
 use holdfast_foundation::{BoxError, Context, Service};
-use holdfast_schemas::subject;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,18 +20,20 @@ impl Service for Supervision {
         config.check()?;
         let client = ctx.bus.client().clone();
         let jetstream = ctx.bus.jetstream().clone();
-        let heartbeats = client.subscribe(subject::all_heartbeats()).await?;
         let (memberships, defined) = mpsc::unbounded_channel();
-        let (changes, decided) = mpsc::unbounded_channel();
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let ears = Ears::open(&client, defined).await?;
         let mut background = JoinSet::new();
         background.spawn(definitions::follow(jetstream.clone(), memberships));
+        background.spawn(events::keep(jetstream.clone(), config.bucket_replicas));
         let recorder = Recorder::new(client.clone(), jetstream, config.bucket_replicas);
-        background.spawn(recorder.run(decided));
+        background.spawn(recorder.run(ordered));
         client.flush().await?;
-        ctx.ready("heartbeats are watched");
-        let watch = Watch::new(ctx.bus.clone(), Arc::clone(&ctx.clock), config, changes);
+        let instance = ulid::Ulid::generate().to_string();
+        ctx.ready(&format!("heartbeats are watched by {instance}"));
+        let watch = Watch::new(ctx.bus.clone(), Arc::clone(&ctx.clock), config, instance, orders);
         let shutdown = ctx.shutdown.clone();
-        watch.run(heartbeats, defined, async move { shutdown.requested().await }).await;
+        watch.run(ears, async move { shutdown.requested().await }).await;
         Ok(())
     }
 }

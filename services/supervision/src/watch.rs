@@ -1,22 +1,24 @@
-//! The loop that brings heartbeats, definitions, answers and the time to the watchlist, and carries out what it decides.
+//! The loop that brings what is heard, the answers and the time to the watchlist, and carries out what it decides.
 //!
 //! One task owns the watchlist, so nothing is locked; what takes time (asking, writing) happens in other tasks.
 
 use crate::config::SupervisionConfig;
-use crate::model::detector::{Effect, StatusOutcome};
-use crate::model::watchlist::{CspKey, Task, Watchlist};
-use async_nats::{Subscriber, connection::State};
+use crate::model::decision::{CspKey, Effect};
+use crate::model::detector::StatusOutcome;
+use crate::model::watchlist::Watchlist;
+use crate::recorder::{Order, Task};
+use async_nats::{Client, SubscribeError, Subscriber, connection::State};
 use futures::StreamExt;
 use holdfast_foundation::bus::{Bus, RequestError};
 use holdfast_foundation::clock::Clock;
-use holdfast_schemas::message::CspStateChange;
-use holdfast_schemas::message::{Heartbeat, StatusReply, StatusRequest};
-use holdfast_schemas::{Message, subject};
+use holdfast_schemas::message::{Heartbeat, Hint, NodeAlive, StatusReply, StatusRequest};
+use holdfast_schemas::{Message, limits, subject};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// What the definitions bucket says of one group.
 #[derive(Debug)]
@@ -25,6 +27,34 @@ pub struct Membership {
     pub group: String,
     /// Its CSPs; none if it is gone.
     pub csps: Vec<String>,
+}
+
+/// All that is listened to.
+pub struct Ears {
+    heartbeats: Subscriber,
+    opinions: Subscriber,
+    hints: Subscriber,
+    nodes: Subscriber,
+    memberships: mpsc::UnboundedReceiver<Membership>,
+}
+
+impl Ears {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn open(
+        client: &Client,
+        memberships: mpsc::UnboundedReceiver<Membership>,
+    ) -> Result<Self, SubscribeError> {
+        Ok(Self {
+            heartbeats: client.subscribe(subject::all_heartbeats()).await?,
+            opinions: client.subscribe(subject::opinions()).await?,
+            hints: client.subscribe(subject::hint()).await?,
+            nodes: client.subscribe(subject::nodes_alive()).await?,
+            memberships,
+        })
+    }
 }
 
 struct Answer {
@@ -38,90 +68,111 @@ pub struct Watch {
     bus: Bus,
     clock: Arc<dyn Clock>,
     config: SupervisionConfig,
+    own_subject: String,
     list: Watchlist,
-    changes: mpsc::UnboundedSender<CspStateChange>,
+    orders: mpsc::UnboundedSender<Order>,
     answers: mpsc::UnboundedSender<Answer>,
     answered: mpsc::UnboundedReceiver<Answer>,
 }
 
 impl Watch {
-    /// Watches with this policy, and hands changes of state to `changes`.
+    /// Watches with these settings under the name `instance`, and hands what is to be written to `orders`.
     pub fn new(
         bus: Bus,
         clock: Arc<dyn Clock>,
         config: SupervisionConfig,
-        changes: mpsc::UnboundedSender<CspStateChange>,
+        instance: String,
+        orders: mpsc::UnboundedSender<Order>,
     ) -> Self {
         let (answers, answered) = mpsc::unbounded_channel();
-        let list = Watchlist::new(config.policy());
-        Self { bus, clock, config, list, changes, answers, answered }
+        let own_subject = subject::opinion(&instance);
+        let list = Watchlist::new(config.policies(), instance, clock.monotonic_ms());
+        Self { bus, clock, config, own_subject, list, orders, answers, answered }
     }
 
     /// Watches until `stop`.
-    pub async fn run(
-        mut self,
-        mut heartbeats: Subscriber,
-        mut memberships: mpsc::UnboundedReceiver<Membership>,
-        stop: impl Future<Output = ()>,
-    ) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(self.config.tick_ms));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut reassertions = tokio::time::interval(Duration::from_millis(self.config.reassert_ms));
-        reassertions.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub async fn run(mut self, mut ears: Ears, stop: impl Future<Output = ()>) {
+        let mut ticks = every(self.config.tick_ms);
+        let mut words = every(limits::PRESENCE_INTERVAL_MS);
+        let mut reassertions = every(self.config.reassert_ms);
         let mut stop = std::pin::pin!(stop);
         loop {
-            let now_ms = self.clock.monotonic_ms();
-            let tasks = tokio::select! {
+            let effects = tokio::select! {
                 () = &mut stop => return,
-                Some(message) = heartbeats.next() => self.heartbeat(&message),
-                Some(group) = memberships.recv() => {
-                    self.list.define(&group.group, &group.csps, now_ms);
+                Some(message) = ears.heartbeats.next() => {
+                    self.heard(&message, |list, beat: Heartbeat, now_ms| list.heartbeat(&beat, now_ms))
+                }
+                Some(message) = ears.opinions.next() => self.heard(&message, Watchlist::opinion),
+                Some(message) = ears.hints.next() => self.heard(&message, |list, hint: Hint, now_ms| {
+                    list.hint(&CspKey { group: hint.group, csp: hint.csp }, &hint.evidence, now_ms)
+                }),
+                Some(message) = ears.nodes.next() => {
+                    self.heard(&message, |list, alive: NodeAlive, now_ms| list.node_alive(&alive.node, now_ms))
+                }
+                Some(group) = ears.memberships.recv() => {
+                    self.list.define(&group.group, &group.csps, self.clock.monotonic_ms());
                     Vec::new()
                 }
                 Some(answer) = self.answered.recv() => {
                     self.list.status(&answer.key, answer.question, answer.outcome, self.clock.monotonic_ms())
                 }
-                _ = ticks.tick() => {
-                    let connected = self.bus.client().connection_state() == State::Connected;
-                    self.list.tick(connected, self.clock.monotonic_ms())
-                }
-                _ = reassertions.tick() => self.list.reassert(),
+                _ = ticks.tick() => self.list.tick(self.connection(), self.clock.monotonic_ms()),
+                _ = words.tick() => vec![Effect::Speak],
+                _ = reassertions.tick() => self.list.reassert(self.clock.monotonic_ms()),
             };
-            tasks.into_iter().for_each(|task| self.perform(task));
+            for effect in effects {
+                self.perform(effect).await;
+            }
         }
     }
 
-    fn heartbeat(&mut self, message: &async_nats::Message) -> Vec<Task> {
-        match Heartbeat::decode(&message.payload) {
-            Ok(heartbeat) => {
-                let key = CspKey { group: heartbeat.group, csp: heartbeat.csp };
-                self.list.heartbeat(&key, heartbeat.state, self.clock.monotonic_ms())
-            }
+    fn heard<M: Message>(
+        &mut self,
+        message: &async_nats::Message,
+        tell: impl FnOnce(&mut Watchlist, M, u64) -> Vec<Effect>,
+    ) -> Vec<Effect> {
+        match M::decode(&message.payload) {
+            Ok(said) => tell(&mut self.list, said, self.clock.monotonic_ms()),
             Err(error) => {
-                tracing::debug!(subject = %message.subject, %error, "heartbeat cannot be read");
+                tracing::debug!(subject = %message.subject, %error, "what was said cannot be read");
                 Vec::new()
             }
         }
     }
 
-    fn perform(&self, task: Task) {
-        match task.effect {
-            Effect::AskStatus { question } => self.ask(task.key, question),
-            Effect::Changed { state, cause } => {
-                let change = CspStateChange {
-                    group: task.key.group,
-                    csp: task.key.csp,
-                    state,
-                    since_ms: self.clock.now_ms(),
-                    cause: cause.to_owned(),
-                    incarnation: None,
-                    evidence: Vec::new(),
-                    concurring: Vec::new(),
-                };
-                if self.changes.send(change).is_err() {
-                    tracing::error!("nobody writes states any more");
-                }
-            }
+    /// The number of the connection that we have. A server that is about to leave closes the connections of the others too,
+    /// in some order, so it counts as none.
+    fn connection(&self) -> Option<u64> {
+        let client = self.bus.client();
+        let usable = client.connection_state() == State::Connected && !client.server_info().lame_duck_mode;
+        usable.then(|| client.statistics().connects.load(Ordering::Relaxed))
+    }
+
+    async fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Ask { key, question } => self.ask(key, question),
+            Effect::Speak => self.speak().await,
+            Effect::Record(decision) => self.order(Task::State(decision)),
+            Effect::Release(keys) => self.order(Task::Release(keys)),
+            Effect::Node(decision) => self.order(Task::Node(decision)),
+        }
+    }
+
+    /// Says whom we hold for gone. Without a connection it would only be said late, when it may be true no longer.
+    async fn speak(&self) {
+        let client = self.bus.client();
+        if client.connection_state() != State::Connected {
+            return;
+        }
+        let word = self.list.own_opinion().encode();
+        if let Err(error) = client.publish(self.own_subject.clone(), word.into()).await {
+            tracing::debug!(%error, "our opinion could not be told");
+        }
+    }
+
+    fn order(&self, task: Task) {
+        if self.orders.send(Order { task, at_ms: self.clock.now_ms() }).is_err() {
+            tracing::error!("nobody writes states any more");
         }
     }
 
@@ -135,6 +186,12 @@ impl Watch {
             let _ = answers.send(Answer { key, question, outcome });
         });
     }
+}
+
+fn every(interval_ms: u64) -> Interval {
+    let mut interval = tokio::time::interval(Duration::from_millis(interval_ms));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 async fn ask(bus: &Bus, key: &CspKey, timeout: Duration) -> StatusOutcome {

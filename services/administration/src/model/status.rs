@@ -88,6 +88,10 @@ mod tests {
             primary: Some(primary.to_owned()),
             outstanding: 0,
             at_ms: 90,
+            stuck_ms: None,
+            storage_error: None,
+            query_us: None,
+            update_us: None,
         };
         let answer = StatusReply {
             heartbeat,

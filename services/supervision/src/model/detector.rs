@@ -1,40 +1,30 @@
 //! Watches one CSP: a pure algorithm that is told the time.
 //!
-//! Someone on night watch who calls out to a colleague only when the usual footsteps stop, and who, having dozed off
-//! himself, does not blame the colleague for the silence. A gap in our own ticks (a paused process) or a lost connection is
-//! our blindness and is never counted as the CSP's silence.
+//! Someone on night watch who calls out as soon as a footstep is late, and again when the footsteps stop; and who, having
+//! dozed off himself, does not blame the colleague for the silence. One that is late is asked while it still counts as
+//! reporting: if NATS then says that nobody listens, the process is gone, and no time was lost by waiting. A time-out says so
+//! much less that it counts only once the heartbeats are missed.
 //!
-//! Once unavailable, nothing is asked any more: the CSP comes back by its own heartbeat.
+//! The early question is put only about a CSP that we have heard since we were last blind: after a restart of nats-server
+//! everybody returns in some order, and who returns late is not gone.
 
 use super::table::{self, Belief, Signal};
 use holdfast_schemas::message::CspState;
 
+/// Observations that are kept for a verdict.
+const EVIDENCE_MAX: usize = 8;
+
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
+    /// Silence after which a CSP is asked for its status.
+    pub late_after_ms: u64,
     /// Silence that makes a CSP suspect.
     pub suspect_after_ms: u64,
-    /// Status requests until the verdict.
+    /// Status requests that must time out before an accusation.
     pub status_attempts: u32,
-    /// Ticks farther apart than this mean that we were not running.
-    pub blind_after_ms: u64,
-}
-
-/// What the edge has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send a status request; report back with the same number.
-    AskStatus {
-        /// Which question this is; answers to older ones are void.
-        question: u64,
-    },
-    /// The state of the CSP is another one now.
-    Changed {
-        /// The new state.
-        state: CspState,
-        /// Why.
-        cause: &'static str,
-    },
+    /// Between two questions that others asked for.
+    pub hint_pause_ms: u64,
 }
 
 /// How a status request ended.
@@ -50,17 +40,31 @@ pub enum StatusOutcome {
     NotAsked,
 }
 
-/// What is believed of one CSP, and since when.
+/// The number of a question that is to be asked now.
+pub type Question = Option<u64>;
+
+/// What is believed of one CSP.
 #[derive(Debug)]
 pub struct Detector {
     policy: Policy,
     belief: Belief,
     state: Option<CspState>,
+    cause: &'static str,
+    incarnation: Option<String>,
+    accusing: bool,
+    accused_for: &'static str,
+    evidence: Vec<String>,
+    /// The last heartbeat, or the end of our last blindness.
     heard_at_ms: u64,
-    ticked_at_ms: u64,
+    /// The last sign of life.
+    signed_at_ms: Option<u64>,
+    /// The last sign of life, or the end of the last question.
+    checked_at_ms: u64,
+    heard_since_blind: bool,
     question: u64,
     asking: bool,
-    attempts: u32,
+    asked_at_ms: Option<u64>,
+    unanswered: u32,
 }
 
 impl Detector {
@@ -70,63 +74,117 @@ impl Detector {
             policy,
             belief: Belief::Unknown,
             state: None,
+            cause: "",
+            incarnation: None,
+            accusing: false,
+            accused_for: "",
+            evidence: Vec::new(),
             heard_at_ms: now_ms,
-            ticked_at_ms: now_ms,
+            signed_at_ms: None,
+            checked_at_ms: now_ms,
+            heard_since_blind: false,
             question: 0,
             asking: false,
-            attempts: 0,
+            asked_at_ms: None,
+            unanswered: 0,
         }
     }
 
     /// A heartbeat came.
-    pub fn heartbeat(&mut self, reported: CspState, now_ms: u64) -> Vec<Effect> {
+    pub fn heartbeat(&mut self, reported: CspState, incarnation: &str, now_ms: u64) {
+        if self.incarnation.as_deref() != Some(incarnation) {
+            self.incarnation = Some(incarnation.to_owned());
+        }
         self.heard_at_ms = now_ms;
-        self.close_question();
-        self.signal(Signal::Heartbeat, reported)
+        self.signed_at_ms = Some(now_ms);
+        self.heard_since_blind = true;
+        self.start_over(now_ms);
+        self.evidence.clear();
+        self.signal(Signal::Heartbeat, Some(reported));
     }
 
-    /// Time passes. `connected` is whether we ourselves are connected.
-    pub fn tick(&mut self, connected: bool, now_ms: u64) -> Vec<Effect> {
-        let gap_ms = now_ms.saturating_sub(self.ticked_at_ms);
-        self.ticked_at_ms = now_ms;
-        if !connected || gap_ms > self.policy.blind_after_ms {
-            self.heard_at_ms = now_ms;
-            self.close_question();
-            return Vec::new();
+    /// Time passes, and we see.
+    pub fn tick(&mut self, now_ms: u64) -> Question {
+        if self.is_missed(now_ms) {
+            if matches!(self.belief, Belief::Unknown | Belief::Reporting) {
+                self.observe(self.silence(now_ms));
+            }
+            self.signal(Signal::HeartbeatsMissed, Some(CspState::Suspect));
         }
-        if now_ms.saturating_sub(self.heard_at_ms) < self.policy.suspect_after_ms {
-            return Vec::new();
+        let due = now_ms.saturating_sub(self.checked_at_ms) >= self.policy.late_after_ms;
+        (due && self.may_ask(now_ms)).then(|| self.ask(now_ms))
+    }
+
+    /// We see nothing: silence counts from zero, and what we said about it is taken back.
+    pub fn blind(&mut self, now_ms: u64) {
+        self.heard_at_ms = now_ms;
+        self.heard_since_blind = false;
+        self.start_over(now_ms);
+        self.signal(Signal::Blinded, Some(CspState::Suspect));
+    }
+
+    /// Somebody found nobody there.
+    pub fn hint(&mut self, evidence: &str, now_ms: u64) -> Question {
+        let rested = self.asked_at_ms.is_none_or(|at| now_ms.saturating_sub(at) >= self.policy.hint_pause_ms);
+        if !rested || self.accusing || !self.heard_since_blind || !self.may_ask(now_ms) {
+            return None;
         }
-        let mut effects = self.signal(Signal::HeartbeatsMissed, CspState::Suspect);
-        if self.belief == Belief::Suspect && !self.asking {
-            effects.push(self.ask());
-        }
-        effects
+        self.observe(format!("told: {evidence}"));
+        Some(self.ask(now_ms))
     }
 
     /// A status request ended.
-    pub fn status(&mut self, question: u64, outcome: StatusOutcome, now_ms: u64) -> Vec<Effect> {
+    pub fn status(&mut self, question: u64, outcome: StatusOutcome, now_ms: u64) -> Question {
         if !self.asking || question != self.question {
-            return Vec::new();
+            return None;
         }
         self.asking = false;
+        self.checked_at_ms = now_ms;
         match outcome {
-            StatusOutcome::NotAsked => Vec::new(),
+            StatusOutcome::NotAsked => {}
             StatusOutcome::Answered => {
-                // It lives and its heartbeats do not arrive: it stays suspect, and is asked again after the next silence.
-                self.attempts = 0;
-                self.heard_at_ms = now_ms;
-                self.signal(Signal::StatusAnswered, CspState::Suspect)
+                // It lives, and heartbeats may still not arrive: a suspect stays one, and is asked again after each silence.
+                self.start_over(now_ms);
+                self.signed_at_ms = Some(now_ms);
+                self.signal(Signal::StatusAnswered, Some(CspState::Suspect));
             }
-            StatusOutcome::NoResponders => self.signal(Signal::NoResponders, CspState::Unavailable),
-            StatusOutcome::Unanswered if self.attempts < self.policy.status_attempts => vec![self.ask()],
-            StatusOutcome::Unanswered => self.signal(Signal::StatusUnanswered, CspState::Unavailable),
+            StatusOutcome::NoResponders => {
+                if self.belief == Belief::Reporting {
+                    self.observe(self.silence(now_ms));
+                }
+                self.observe("nobody listens for status requests".to_owned());
+                self.accuse(Signal::NoResponders);
+            }
+            StatusOutcome::Unanswered if self.is_missed(now_ms) => {
+                self.unanswered += 1;
+                if self.unanswered < self.policy.status_attempts {
+                    return Some(self.ask(now_ms));
+                }
+                self.observe(format!("{} status requests went unanswered", self.unanswered));
+                self.accuse(Signal::StatusUnanswered);
+            }
+            StatusOutcome::Unanswered => {}
+        }
+        None
+    }
+
+    /// A majority of the supervisors accuses this process.
+    pub fn agreed(&mut self) {
+        let accused = self.belief == Belief::Accused;
+        self.signal(Signal::Agreed, Some(CspState::Unavailable));
+        if accused {
+            self.cause = self.accused_for;
         }
     }
 
-    /// The state as supervised; none as long as nothing is known.
+    /// The state, leaving aside how well it works; none as long as nothing is known.
     pub fn state(&self) -> Option<CspState> {
         self.state
+    }
+
+    /// Why it is in that state.
+    pub fn cause(&self) -> &'static str {
+        self.cause
     }
 
     /// What is believed.
@@ -134,28 +192,84 @@ impl Detector {
         self.belief
     }
 
-    fn ask(&mut self) -> Effect {
+    /// Whether we hold it for gone ourselves.
+    pub fn is_accusing(&self) -> bool {
+        self.accusing
+    }
+
+    /// The process that was last heard.
+    pub fn incarnation(&self) -> Option<&str> {
+        self.incarnation.as_deref()
+    }
+
+    /// What was observed since its last heartbeat.
+    pub fn evidence(&self) -> &[String] {
+        &self.evidence
+    }
+
+    /// When it last gave a sign of life.
+    pub fn signed_at_ms(&self) -> Option<u64> {
+        self.signed_at_ms
+    }
+
+    /// Whether its next heartbeat is late.
+    pub fn is_late(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.heard_at_ms) >= self.policy.late_after_ms
+    }
+
+    fn is_missed(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.heard_at_ms) >= self.policy.suspect_after_ms
+    }
+
+    /// One question at a time; and none about one that we hold for gone with the others: it comes back by its heartbeat.
+    fn may_ask(&self, now_ms: u64) -> bool {
+        let settled = self.accusing && self.belief == Belief::Unavailable;
+        let allowed = self.heard_since_blind || self.is_missed(now_ms);
+        !self.asking && !settled && allowed && self.belief != Belief::Unknown
+    }
+
+    fn ask(&mut self, now_ms: u64) -> u64 {
         self.question += 1;
-        self.attempts += 1;
         self.asking = true;
-        Effect::AskStatus { question: self.question }
+        self.asked_at_ms = Some(now_ms);
+        self.question
     }
 
-    fn close_question(&mut self) {
+    fn start_over(&mut self, now_ms: u64) {
         self.asking = false;
-        self.attempts = 0;
+        self.unanswered = 0;
+        self.accusing = false;
+        self.checked_at_ms = now_ms;
     }
 
-    /// Follows the table; `state` is the CSP's state if the belief moves, or if it goes on reporting.
-    fn signal(&mut self, signal: Signal, state: CspState) -> Vec<Effect> {
-        let row = table::next(self.belief, signal);
-        let moved = row.to != self.belief || signal == Signal::Heartbeat;
-        self.belief = row.to;
-        if !moved || self.state == Some(state) {
-            return Vec::new();
+    fn silence(&self, now_ms: u64) -> String {
+        format!("no heartbeat for {} ms", now_ms.saturating_sub(self.heard_at_ms))
+    }
+
+    fn observe(&mut self, what: String) {
+        if self.evidence.len() < EVIDENCE_MAX && self.evidence.last() != Some(&what) {
+            self.evidence.push(what);
         }
-        self.state = Some(state);
-        vec![Effect::Changed { state, cause: row.cause }]
+    }
+
+    /// We hold it for gone. One that reported a moment ago keeps its state until there is a verdict, or its heartbeats are
+    /// missed: an accusation that a heartbeat takes back at once is nobody's business.
+    fn accuse(&mut self, signal: Signal) {
+        self.accusing = true;
+        if let Some(row) = table::next(self.belief, signal) {
+            self.accused_for = row.cause;
+        }
+        self.signal(signal, self.state);
+    }
+
+    /// Follows the table; `state` is the CSP's state in the row's belief.
+    fn signal(&mut self, signal: Signal, state: Option<CspState>) {
+        let Some(row) = table::next(self.belief, signal) else { return };
+        if row.to != self.belief || self.state != state {
+            self.cause = row.cause;
+        }
+        self.belief = row.to;
+        self.state = state;
     }
 }
 

@@ -1,151 +1,293 @@
-//! One detector for every CSP of every defined group.
+//! All decisions together: every CSP of every defined group, the nodes that they are on, and the other supervisors.
 //!
 //! Definitions say who is watched. A CSP that leaves the definitions is forgotten; one that stays keeps what is known of it.
 
-use super::detector::{Detector, Effect, Policy, StatusOutcome};
-use super::table::Belief;
-use holdfast_schemas::message::CspState;
-use std::collections::BTreeMap;
+use super::council::{Charge, Charges, Council, Verdict};
+use super::decision::{CspKey, Decision, Effect, NodeDecision};
+use super::detector::{Question, StatusOutcome};
+use super::health::Health;
+use super::nodes::{Nodes, Outcome, Resident};
+use super::sight::Sight;
+use super::watched::{Shown, Watched};
+use super::{damping, detector, health, nodes};
+use holdfast_schemas::message::{Accusation, CspState, Heartbeat, Opinion};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The cause of a state that is said again.
-const REASSERTED: &str = "reported by the CSP";
-
-/// A CSP by its full name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CspKey {
-    /// The group.
-    pub group: String,
-    /// The CSP in it.
-    pub csp: String,
+/// How patient each part is.
+#[derive(Debug, Clone, Copy)]
+pub struct Policies {
+    /// About silence.
+    pub detector: detector::Policy,
+    /// About going and coming.
+    pub damping: damping::Policy,
+    /// About not working.
+    pub health: health::Limits,
+    /// About nodes.
+    pub nodes: nodes::Policy,
+    /// About ourselves.
+    pub blind_after_ms: u64,
+    /// About other supervisors.
+    pub presence_lost_ms: u64,
 }
 
-/// What to do, and about whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
-    /// About whom.
-    pub key: CspKey,
-    /// What.
-    pub effect: Effect,
-}
-
-/// All CSPs that are watched.
+/// All that is watched.
 #[derive(Debug)]
 pub struct Watchlist {
-    policy: Policy,
-    detectors: BTreeMap<CspKey, Detector>,
+    policies: Policies,
+    sight: Sight,
+    council: Council,
+    nodes: Nodes,
+    groups: BTreeMap<String, Health>,
+    csps: BTreeMap<CspKey, Watched>,
 }
 
 impl Watchlist {
-    /// Watches nobody yet.
-    pub fn new(policy: Policy) -> Self {
-        Self { policy, detectors: BTreeMap::new() }
+    /// Watches nobody yet, under the name `instance`.
+    pub fn new(policies: Policies, instance: String, now_ms: u64) -> Self {
+        Self {
+            policies,
+            sight: Sight::new(policies.blind_after_ms, now_ms),
+            council: Council::new(instance, policies.presence_lost_ms, now_ms),
+            nodes: Nodes::new(policies.nodes),
+            groups: BTreeMap::new(),
+            csps: BTreeMap::new(),
+        }
     }
 
     /// A group has these CSPs; none if it is gone.
     pub fn define(&mut self, group: &str, csps: &[String], now_ms: u64) {
-        self.detectors.retain(|key, _| key.group != group || csps.contains(&key.csp));
+        let council = &mut self.council;
+        self.csps.retain(|key, _| {
+            let stays = key.group != group || csps.contains(&key.csp);
+            if !stays {
+                council.charge(key, None);
+            }
+            stays
+        });
+        if csps.is_empty() {
+            self.groups.remove(group);
+            return;
+        }
+        self.groups.entry(group.to_owned()).or_insert_with(|| Health::new(self.policies.health)).retain(csps);
         for csp in csps {
             let key = CspKey { group: group.to_owned(), csp: csp.clone() };
-            self.detectors.entry(key).or_insert_with(|| Detector::new(self.policy, now_ms));
+            let Policies { detector, damping, .. } = self.policies;
+            self.csps.entry(key).or_insert_with(|| Watched::new(detector, damping, now_ms));
         }
     }
 
     /// A heartbeat came; of a CSP that nobody defined it means nothing.
-    pub fn heartbeat(&mut self, key: &CspKey, state: CspState, now_ms: u64) -> Vec<Task> {
-        let effects = self.detectors.get_mut(key).map(|detector| detector.heartbeat(state, now_ms));
-        tasks(key, effects.unwrap_or_default())
+    pub fn heartbeat(&mut self, beat: &Heartbeat, now_ms: u64) -> Vec<Effect> {
+        let key = CspKey { group: beat.group.clone(), csp: beat.csp.clone() };
+        if !self.csps.contains_key(&key) {
+            return Vec::new();
+        }
+        let takes_requests = beat.state == CspState::Available;
+        let health = self.groups.get_mut(&beat.group).filter(|_| takes_requests);
+        let complaint = health.and_then(|health| health.examine(beat, now_ms)).map(str::to_owned);
+        self.update(&key, now_ms, |watched| {
+            watched.complaint = complaint;
+            if watched.node.as_ref() != Some(&beat.node) {
+                watched.node = Some(beat.node.clone());
+            }
+            watched.detector.heartbeat(beat.state, &beat.incarnation, now_ms);
+            None
+        })
     }
 
     /// A status request ended.
-    pub fn status(&mut self, key: &CspKey, question: u64, outcome: StatusOutcome, now_ms: u64) -> Vec<Task> {
-        let effects = self.detectors.get_mut(key).map(|detector| detector.status(question, outcome, now_ms));
-        tasks(key, effects.unwrap_or_default())
+    pub fn status(&mut self, key: &CspKey, question: u64, outcome: StatusOutcome, now_ms: u64) -> Vec<Effect> {
+        self.update(key, now_ms, |watched| watched.detector.status(question, outcome, now_ms))
     }
 
-    /// Time passes for everybody.
-    pub fn tick(&mut self, connected: bool, now_ms: u64) -> Vec<Task> {
-        self.detectors.iter_mut().flat_map(|(key, detector)| tasks(key, detector.tick(connected, now_ms))).collect()
+    /// Somebody found nobody behind a CSP's name.
+    pub fn hint(&mut self, key: &CspKey, evidence: &str, now_ms: u64) -> Vec<Effect> {
+        self.update(key, now_ms, |watched| watched.detector.hint(evidence, now_ms))
+    }
+
+    /// A supervisor spoke, perhaps we ourselves. What another one holds for gone and we do not is a hint to us.
+    pub fn opinion(&mut self, opinion: Opinion, now_ms: u64) -> Vec<Effect> {
+        if opinion.instance == self.council.instance() {
+            self.sight.echo(now_ms);
+            return Vec::new();
+        }
+        let accusations = opinion.unavailable.into_iter().map(|accusation| {
+            let Accusation { group, csp, incarnation, evidence } = accusation;
+            (CspKey { group, csp }, Charge { incarnation, evidence })
+        });
+        let charges: Charges = accusations.filter(|(key, _)| self.csps.contains_key(key)).collect();
+        self.council.hear(&opinion.instance, charges.clone(), now_ms);
+        let heard = charges.iter().flat_map(|(key, charge)| {
+            self.update(key, now_ms, |watched| {
+                let concerned = charge.concerns(watched.detector.incarnation());
+                concerned.then(|| watched.detector.hint(&charge.evidence, now_ms)).flatten()
+            })
+        });
+        heard.collect()
+    }
+
+    /// The agent of a node spoke.
+    pub fn node_alive(&mut self, node: &str, now_ms: u64) -> Vec<Effect> {
+        self.nodes.alive(node, now_ms);
+        self.settle(node, now_ms)
+    }
+
+    /// Time passes for everybody; `connection` is the number of the connection that we have.
+    pub fn tick(&mut self, connection: Option<u64>, now_ms: u64) -> Vec<Effect> {
+        if !self.sight.tick(connection, now_ms) {
+            return self.blind(now_ms);
+        }
+        self.council.forget_lost(now_ms);
+        let mut due = self.council.accused();
+        let silent = self.csps.iter().filter(|(_, watched)| watched.detector.is_late(now_ms));
+        due.extend(silent.map(|(key, _)| key.clone()));
+        let mut effects = self.update_all(due, now_ms, |watched| watched.detector.tick(now_ms));
+        for node in self.nodes.open() {
+            effects.extend(self.settle(&node, now_ms));
+        }
+        effects
     }
 
     /// Says again what those report who report. What somebody else wrote by mistake, and did not live to correct, is put right
-    /// by this; silence is no evidence to insist on.
-    pub fn reassert(&self) -> Vec<Task> {
-        let reporting = self.detectors.iter().filter(|(_, detector)| detector.belief() == Belief::Reporting);
-        reporting
-            .filter_map(|(key, detector)| Some((key, detector.state()?)))
-            .map(|(key, state)| Task { key: key.clone(), effect: Effect::Changed { state, cause: REASSERTED } })
-            .collect()
+    /// by this.
+    pub fn reassert(&mut self, now_ms: u64) -> Vec<Effect> {
+        let again = self.csps.iter_mut().filter_map(|(key, watched)| {
+            let shown = watched.again(now_ms)?;
+            Some(Effect::Record(decision(key, watched, shown, None)))
+        });
+        again.collect()
     }
 
-    /// How many CSPs are watched.
-    pub fn len(&self) -> usize {
-        self.detectors.len()
+    /// What we say to the other supervisors.
+    pub fn own_opinion(&self) -> Opinion {
+        let accusations = self.council.own().iter().map(|(key, charge)| Accusation {
+            group: key.group.clone(),
+            csp: key.csp.clone(),
+            incarnation: charge.incarnation.clone(),
+            evidence: charge.evidence.clone(),
+        });
+        Opinion { instance: self.council.instance().to_owned(), unavailable: accusations.collect() }
     }
 
-    /// Whether nobody is watched.
-    pub fn is_empty(&self) -> bool {
-        self.detectors.is_empty()
+    fn blind(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.council.blind(now_ms);
+        self.nodes.blind(now_ms);
+        self.groups.values_mut().for_each(Health::blind);
+        let all = self.csps.keys().cloned().collect();
+        self.update_all(all, now_ms, |watched| {
+            watched.detector.blind(now_ms);
+            None
+        })
+    }
+
+    fn update_all(
+        &mut self,
+        keys: BTreeSet<CspKey>,
+        now_ms: u64,
+        change: impl Fn(&mut Watched) -> Question,
+    ) -> Vec<Effect> {
+        keys.iter().flat_map(|key| self.update(key, now_ms, &change)).collect()
+    }
+
+    /// Lets something happen to a CSP, and says what follows from it.
+    fn update(&mut self, key: &CspKey, now_ms: u64, change: impl FnOnce(&mut Watched) -> Question) -> Vec<Effect> {
+        let Some(watched) = self.csps.get_mut(key) else { return Vec::new() };
+        let question = change(watched);
+        let mut effects: Vec<_> =
+            question.map(|question| Effect::Ask { key: key.clone(), question }).into_iter().collect();
+        let charge = watched.charge();
+        let accusing = charge.is_some();
+        let spoken = self.council.charge(key, charge);
+        let verdict = self.council.verdict(key, watched.detector.incarnation(), now_ms);
+        if verdict.is_some() {
+            watched.detector.agreed();
+        }
+        let node = watched.node.clone();
+        if spoken {
+            effects.push(Effect::Speak);
+        }
+        effects.extend(self.tell(key, verdict, now_ms));
+        let Some(node) = node else { return effects };
+        if spoken && accusing {
+            effects.extend(self.ask_neighbours(key, &node, now_ms));
+        }
+        effects.extend(self.settle(&node, now_ms));
+        effects
+    }
+
+    /// Writes down what is new of a CSP.
+    fn tell(&mut self, key: &CspKey, verdict: Option<Verdict>, now_ms: u64) -> Vec<Effect> {
+        let Some(watched) = self.csps.get_mut(key) else { return Vec::new() };
+        let Some(shown) = watched.news(now_ms) else { return Vec::new() };
+        let (condemned, returned) = (shown.state == CspState::Unavailable, shown.before == Some(CspState::Unavailable));
+        if condemned {
+            watched.damping.condemned(now_ms);
+        }
+        let mut decision = decision(key, watched, shown, verdict);
+        let node = watched.node.clone().unwrap_or_default();
+        // Before it is told that a CSP is back, it is told that it was gone.
+        let mut effects = if returned { self.settle(&node, now_ms) } else { Vec::new() };
+        if condemned && !node.is_empty() {
+            let residents = self.residents(&node);
+            decision.held = self.nodes.condemned(&node, key, &residents, now_ms);
+        }
+        effects.push(Effect::Record(decision));
+        effects
+    }
+
+    /// When one is gone, its node may be: the others on it are asked at once.
+    fn ask_neighbours(&mut self, key: &CspKey, node: &str, now_ms: u64) -> Vec<Effect> {
+        let residents = self.residents(node).into_iter().map(|resident| resident.key);
+        let neighbours = residents.filter(|resident| resident != key).collect();
+        let evidence = format!("{} on the same node is gone", key.csp);
+        self.update_all(neighbours, now_ms, |watched| watched.detector.hint(&evidence, now_ms))
+    }
+
+    /// Tells what has turned out about a node.
+    fn settle(&mut self, node: &str, now_ms: u64) -> Vec<Effect> {
+        if !self.nodes.is_open(node) {
+            return Vec::new();
+        }
+        let residents = self.residents(node);
+        let told = |available: bool, csps: Vec<CspKey>, cause: &str| {
+            let mut groups = BTreeMap::<_, Vec<_>>::new();
+            csps.into_iter().for_each(|key| groups.entry(key.group).or_default().push(key.csp));
+            Effect::Node(NodeDecision { node: node.to_owned(), available, groups, cause: cause.to_owned() })
+        };
+        let effect = match self.nodes.settle(node, &residents, now_ms) {
+            Some(Outcome::Csps(keys)) => Some(Effect::Release(keys)),
+            Some(Outcome::Gone(csps)) => Some(told(false, csps, "all that is on it went silent together")),
+            // Nobody is first to write that a node is back, so one is chosen to tell it.
+            Some(Outcome::Back { csps, cause }) => self.council.is_eldest(now_ms).then(|| told(true, csps, cause)),
+            None => None,
+        };
+        effect.into_iter().collect()
+    }
+
+    fn residents(&self, node: &str) -> Vec<Resident> {
+        let there = self.csps.iter().filter(|(_, watched)| watched.node.as_deref() == Some(node));
+        there.map(|(key, watched)| watched.resident(key)).collect()
     }
 }
 
-fn tasks(key: &CspKey, effects: Vec<Effect>) -> Vec<Task> {
-    effects.into_iter().map(|effect| Task { key: key.clone(), effect }).collect()
+fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdict>) -> Decision {
+    let own = watched.detector.evidence().to_vec();
+    let (heard, concurring) = match verdict.filter(|_| shown.state == CspState::Unavailable) {
+        Some(verdict) => (verdict.evidence, verdict.concurring),
+        None => Default::default(),
+    };
+    Decision {
+        key: key.clone(),
+        state: shown.state,
+        cause: shown.cause,
+        incarnation: watched.detector.incarnation().map(str::to_owned),
+        evidence: if own.is_empty() { heard } else { own },
+        concurring,
+        basis: shown.basis,
+        held: false,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: Policy = Policy { suspect_after_ms: 750, status_attempts: 1, blind_after_ms: 1_000 };
-
-    fn key(csp: &str) -> CspKey {
-        CspKey { group: "g".to_owned(), csp: csp.to_owned() }
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn strangers_and_leavers_are_not_watched() {
-        let mut list = Watchlist::new(POLICY);
-        assert_eq!(list.heartbeat(&key("a"), CspState::Available, 0), []);
-        list.define("g", &names(&["a", "b"]), 0);
-        assert_eq!(list.heartbeat(&key("a"), CspState::Available, 0).len(), 1);
-        list.define("g", &names(&["b"]), 1);
-        assert_eq!(list.len(), 1);
-        assert_eq!(list.heartbeat(&key("a"), CspState::Draining, 2), []);
-        list.define("g", &[], 3);
-        assert!(list.is_empty());
-    }
-
-    #[test]
-    fn defining_again_keeps_what_is_known() {
-        let mut list = Watchlist::new(POLICY);
-        list.define("g", &names(&["a"]), 0);
-        list.heartbeat(&key("a"), CspState::Available, 0);
-        list.define("g", &names(&["a", "b"]), 1);
-        assert_eq!(list.heartbeat(&key("a"), CspState::Available, 2), [], "no change is reported");
-    }
-
-    #[test]
-    fn only_those_who_report_are_reasserted() {
-        let mut list = Watchlist::new(POLICY);
-        list.define("g", &names(&["a", "b"]), 0);
-        list.heartbeat(&key("a"), CspState::Available, 700);
-        list.tick(true, 800);
-        let about: Vec<_> = list.reassert().into_iter().map(|task| task.key.csp).collect();
-        assert_eq!(about, ["a"]);
-    }
-
-    #[test]
-    fn each_is_judged_by_its_own_silence() {
-        let mut list = Watchlist::new(POLICY);
-        list.define("g", &names(&["a", "b"]), 0);
-        list.heartbeat(&key("a"), CspState::Available, 0);
-        list.tick(true, 500);
-        list.heartbeat(&key("b"), CspState::Available, 700);
-        let about: Vec<_> = list.tick(true, 800).into_iter().map(|task| task.key.csp).collect();
-        assert_eq!(about, ["a", "a"]);
-    }
-}
+#[path = "watchlist_tests.rs"]
+mod tests;
