@@ -3,6 +3,7 @@
 //! Ready means: the groups are known and requests are subscribed to. At the end it stops taking requests, sends on what the
 //! server had already handed over, lets those that wait find their CSP or their answer, and only then leaves the bus.
 
+use crate::assignment;
 use crate::config::ExecutionConfig;
 use crate::definitions::Definitions;
 use crate::forward::{Counters, Forwarder};
@@ -76,12 +77,17 @@ async fn serve(
         intakes.spawn(intake.clone().run(kind, requests, async move { shutdown.requested().await }));
     }
     client.flush().await?;
+    // Differs after every start, and grows with time: the instance that has run longest has the least name.
+    let instance = ulid::Ulid::generate().to_string();
+    // Not before the subscriptions: the server makes a bucket before it reads on.
+    let assigning = tokio::spawn(assignment::run(config.clone(), ctx.clone(), instance));
     ctx.ready("updates and queries are taken");
     while intakes.join_next().await.is_some() {}
     if !ctx.shutdown.is_requested() {
         return Err("the subscriptions ended: the connection to nats is closed".into());
     }
     waiting.emptied().await;
+    assigning.await??;
     client.flush().await?;
     told(&forwarder.counters);
     Ok(())

@@ -7,7 +7,9 @@
 //! | `member`  | how loaded and how far behind one CSP is |
 //! | `timeline`| how old a position is |
 //! | `route`   | which CSP gets the request |
+//! | `assignment` | which CSP holds which task |
 
+pub mod assignment;
 pub mod member;
 pub mod request;
 pub mod roster;
