@@ -16,12 +16,18 @@ pub fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
 /// Reads a `T` that tolerates unknown fields elsewhere, and refuses them here.
 pub fn strict<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let map = Map::<String, Value>::deserialize(deserializer)?;
+    all_known::<T, D::Error>(&map)?;
+    T::deserialize(Value::Object(map)).map_err(D::Error::custom)
+}
+
+/// Refuses a key that is no field of `T`.
+pub fn all_known<T: DeserializeOwned, E: serde::de::Error>(map: &Map<String, Value>) -> Result<(), E> {
     if let Some(known) = field_names::<T>()
         && let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str()))
     {
-        return Err(D::Error::unknown_field(unknown, known));
+        return Err(E::unknown_field(unknown, known));
     }
-    T::deserialize(Value::Object(map)).map_err(D::Error::custom)
+    Ok(())
 }
 
 struct Probe<'a> {

@@ -21,6 +21,12 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// Most CSPs in a group.
 pub const MAX_CSPS: usize = 32;
 
+/// Most tasks that a group may define.
+pub const MAX_TASKS: usize = 32;
+
+/// Most nodes that a task may prefer.
+pub const MAX_PREFERRED_NODES: usize = 32;
+
 /// How long a request may take if it does not say.
 pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
 

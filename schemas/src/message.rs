@@ -13,6 +13,7 @@ mod query;
 mod reply;
 mod status;
 mod supervision;
+mod task;
 mod transaction;
 mod update;
 
@@ -34,6 +35,7 @@ pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
 pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,
     TransactionRequest, TransactionState, TransactionStatusReply, split_transaction_token,

@@ -1,9 +1,11 @@
 //! Defining groups and looking at them. Sent to `admin("group", "define" | "list" | "status")`.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-use super::{CspState, GroupDefinition};
+use super::{Assignment, CspState, GroupDefinition, TaskDefinition};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::fields;
 use crate::name::{self, NameKind};
@@ -13,9 +15,19 @@ use crate::name::{self, NameKind};
 #[serde(deny_unknown_fields)]
 pub struct GroupDefineRequest {
     /// The group. A misspelt field is refused here, although readers of stored definitions ignore it.
-    #[serde(deserialize_with = "fields::strict")]
+    #[serde(deserialize_with = "strict_definition")]
     #[schemars(extend("unevaluatedProperties" = false))]
     pub definition: GroupDefinition,
+}
+
+/// Refuses unknown fields of the definition, and of the tasks in it.
+fn strict_definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupDefinition, D::Error> {
+    let definition = Map::<String, Value>::deserialize(deserializer)?;
+    let tasks = definition.get("tasks").and_then(Value::as_array);
+    for task in tasks.into_iter().flatten().filter_map(Value::as_object) {
+        fields::all_known::<TaskDefinition, D::Error>(task)?;
+    }
+    fields::strict(Value::Object(definition)).map_err(D::Error::custom)
 }
 
 impl Message for GroupDefineRequest {
@@ -90,6 +102,9 @@ pub struct GroupStatusReply {
     pub csps: Vec<CspView>,
     /// How its log is.
     pub log: LogView,
+    /// Who holds which task, as far as it is on record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignments: Vec<Assignment>,
 }
 
 impl Message for GroupStatusReply {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{TaskDefinition, task};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_MS};
 use crate::name::{self, NameKind};
@@ -64,6 +65,10 @@ pub struct GroupDefinition {
     /// How many NATS servers hold the log: 1, 3 or 5.
     #[serde(default = "log_replicas")]
     pub log_replicas: u8,
+    /// Tasks of the group's own, and wishes about the task of being primary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tasks: Vec<TaskDefinition>,
     /// Which version of the definition this is; set by Holdfast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -88,6 +93,7 @@ impl GroupDefinition {
             storage: Storage::default(),
             ids_kept_ms: IDS_KEPT_MS,
             log_replicas: log_replicas(),
+            tasks: Vec::new(),
             revision: None,
         }
     }
@@ -122,7 +128,7 @@ impl Message for GroupDefinition {
         if !matches!(self.log_replicas, 1 | 3 | 5) {
             return Err(DecodeError::refused("log_replicas", format!("is {}: send 1, 3 or 5", self.log_replicas)));
         }
-        Ok(())
+        task::check(&self.tasks, self.replication)
     }
 }
 

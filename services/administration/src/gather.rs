@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use futures::future::join_all;
 use holdfast_foundation::bus::Bus;
 use holdfast_schemas::message::{
-    CspState, CspStateChange, GroupDefinition, GroupStatusReply, LogView, StatusReply, StatusRequest,
+    Assignment, CspState, CspStateChange, GroupDefinition, GroupStatusReply, LogView, StatusReply, StatusRequest,
 };
 use holdfast_schemas::{ErrorCode, Message, subject};
 use std::time::Duration;
@@ -24,8 +24,13 @@ pub async fn group_status(
         return Err(RequestError::refused(ErrorCode::UnknownGroup, unknown(definitions, group).await));
     };
     let witnesses = join_all(definition.csps.iter().map(|csp| witness(bus, group, csp, bound)));
-    let (witnesses, log) = tokio::join!(witnesses, log_status(bus.jetstream(), &definition, bound));
-    Ok(status::compose(definition, witnesses, log, now_ms))
+    let (witnesses, log, assignments) = tokio::join!(
+        witnesses,
+        log_status(bus.jetstream(), &definition, bound),
+        tokio::time::timeout(bound, assignments(bus.jetstream(), &definition))
+    );
+    let assignments = assignments.ok().flatten().unwrap_or_default();
+    Ok(status::compose(definition, witnesses, log, assignments, now_ms))
 }
 
 async fn unknown(definitions: &Definitions, group: &str) -> String {
@@ -50,6 +55,15 @@ async fn supervised(jetstream: &jetstream::Context, group: &str, csp: &str) -> O
     let bucket = jetstream.get_key_value(subject::states_bucket()).await.ok()?;
     let value = bucket.get(subject::state_key(group, csp)).await.ok()??;
     CspStateChange::decode(&value).ok().map(|change| change.state)
+}
+
+/// Who holds which task; what cannot be read is left out.
+async fn assignments(jetstream: &jetstream::Context, definition: &GroupDefinition) -> Option<Vec<Assignment>> {
+    let bucket = jetstream.get_key_value(subject::assignments_bucket()).await.ok()?;
+    let tasks = status::tasks(definition);
+    let read = tasks.iter().map(|task| bucket.get(subject::assignment_key(&definition.name, task)));
+    let found = join_all(read).await.into_iter().filter_map(|value| value.ok().flatten());
+    Some(found.filter_map(|value| Assignment::decode(&value).ok()).collect())
 }
 
 async fn log_status(jetstream: &jetstream::Context, definition: &GroupDefinition, bound: Duration) -> LogView {

@@ -39,7 +39,7 @@ impl Service for Administration {
                 client.queue_subscribe(subject::admin("group", verb.name()), subject::queue(Self::NAME)).await?;
             servers.spawn(serve(Arc::clone(&administrator), verb, requests, ctx.shutdown.clone()));
         }
-        client.flush().await?;
+        ctx.bus.settle().await?;
         ctx.ready("groups can be defined");
         while servers.join_next().await.is_some() {}
         if !ctx.shutdown.is_requested() {

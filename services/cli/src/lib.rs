@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Command, CommandLine, ConfigCommand, CspCommand, GroupCommand};
+use arguments::{Command, CommandLine, ConfigCommand, CspCommand, GroupCommand, PrimaryCommand, TaskCommand};
 use error::{CliError, Exit};
 use holdfast_schemas::Message as _;
 use output::Reader;
@@ -52,6 +52,8 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
         Command::Group(GroupCommand::List(options)) => commands::group::list(&options, reader).await,
         Command::Csp(CspCommand::Stop(options)) => up::control::stop(&options).await,
         Command::Csp(CspCommand::Start(options)) => up::control::start(&options).await,
+        Command::Primary(PrimaryCommand::Move(options)) => commands::task::move_primary(&options, reader).await,
+        Command::Task(TaskCommand::List(options)) => commands::task::list(&options, reader).await,
         Command::Update(options) => commands::update::run(&options, reader).await,
         Command::Query(options) => commands::query::run(&options, reader).await,
         Command::Import(options) => commands::import::run(&options, reader).await,

@@ -26,8 +26,21 @@ fn nowhere() -> String {
 #[test]
 fn the_manual_names_every_verb_and_every_exit_code() {
     let text = String::from_utf8(holdfast(&["--help"]).stdout).unwrap();
-    for word in ["up", "csp", "update", "query", "import", "export", "status", "verify", "config", "EXIT CODES", "130"]
-    {
+    for word in [
+        "up",
+        "csp",
+        "primary",
+        "task",
+        "update",
+        "query",
+        "import",
+        "export",
+        "status",
+        "verify",
+        "config",
+        "EXIT CODES",
+        "130",
+    ] {
         assert!(text.contains(word), "{word} is missing");
     }
     let text = String::from_utf8(holdfast(&["up", "--help"]).stdout).unwrap();

@@ -29,6 +29,12 @@ pub struct ExecutionConfig {
     pub csp_open_max: u32,
     /// Sum of the bodies that wait for an unknown group to be looked up.
     pub waiting_bytes_max: usize,
+    /// A CSP whose copy is later than this is given no task.
+    pub task_lag_ms_max: u64,
+    /// A CSP that has been available for less is given a task only if there is no other.
+    pub task_settle_ms: u64,
+    /// Replicas of the assignments bucket, when this service is the one that makes it.
+    pub bucket_replicas: usize,
 }
 
 impl Default for ExecutionConfig {
@@ -44,6 +50,9 @@ impl Default for ExecutionConfig {
             open_bytes_max: 256 * 1024 * 1024,
             csp_open_max: 10_000,
             waiting_bytes_max: 64 * 1024 * 1024,
+            task_lag_ms_max: 2_000,
+            task_settle_ms: 1_000,
+            bucket_replicas: 1,
         }
     }
 }
@@ -90,6 +99,9 @@ impl ExecutionConfig {
             ("wait_ms_max", self.wait_ms_max, 0, limits::MAX_DEADLINE_MS),
             // At least one request of the largest size, at most what the waiting room can count.
             ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
+            ("task_lag_ms_max", self.task_lag_ms_max, 1, 3_600_000),
+            ("task_settle_ms", self.task_settle_ms, 0, 3_600_000),
+            ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
         ];
         match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             Some((field, value, least, most)) => Err(OutOfRange { field, value, least, most }),
@@ -113,5 +125,7 @@ mod tests {
         assert!(narrow.check().is_err());
         let lopsided = ExecutionConfig { open_requests_max: 10, csp_open_max: 11, ..ExecutionConfig::default() };
         assert!(lopsided.check().is_err_and(|error| error.to_string().contains("csp_open_max")));
+        let lone = ExecutionConfig { bucket_replicas: 0, ..ExecutionConfig::default() };
+        assert!(lone.check().is_err());
     }
 }

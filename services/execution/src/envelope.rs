@@ -1,7 +1,7 @@
 //! A request with all that its CSP has to be told, kept until it ends. Nothing in it is copied when it is sent again: body and
 //! subjects are counted references.
 
-use crate::model::request::{self, Refusal, Request};
+use crate::model::request::{self, Kind, Refusal, Request, Verb};
 use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use holdfast_schemas::{ErrorCode, header, limits};
@@ -23,6 +23,8 @@ pub struct Envelope {
     pub id_is_in_body: bool,
     /// When its answer stops mattering, in milliseconds since 1970.
     pub deadline_at_ms: u64,
+    /// What it wants of a transaction over several messages, if it belongs to one.
+    pub verb: Option<Verb>,
 }
 
 /// What routing adds to one sending of a request.
@@ -40,7 +42,7 @@ pub struct Stamp<'a> {
 
 impl Envelope {
     /// Puts a request into an envelope. Its id is the body's, else the header's, else a new one.
-    pub fn new(mut message: Message, request: &mut Request, now_ms: u64) -> Result<Self, Refusal> {
+    pub fn new(kind: Kind, mut message: Message, request: &mut Request, now_ms: u64) -> Result<Self, Refusal> {
         let id_is_in_body = request.id.is_some();
         let id = match request.id.take().or_else(|| header_id(&message)) {
             Some(id) if request::id_fits(&id) => id,
@@ -48,7 +50,11 @@ impl Envelope {
             None => ulid::Ulid::generate().to_string(),
         };
         message.headers = message.headers.take().map(foreign);
-        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms) })
+        let verb = match kind {
+            Kind::Transaction(verb) => Some(verb),
+            Kind::Update | Kind::Query => None,
+        };
+        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms), verb })
     }
 
     /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.

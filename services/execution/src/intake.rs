@@ -58,7 +58,7 @@ impl Intake {
     /// The one look at a request.
     fn arrival(&self, kind: Kind, message: Message) -> Result<(String, Arrival<Envelope>), Refusal> {
         let mut request = request::read(kind, &message.payload)?;
-        let envelope = Envelope::new(message, &mut request, self.performer.clock.now_ms())?;
+        let envelope = Envelope::new(kind, message, &mut request, self.performer.clock.now_ms())?;
         let Some(group) = group_of(&envelope.message) else {
             let message = "the subject names no group".to_owned();
             return Err(Refusal { id: Some(envelope.id), code: ErrorCode::InvalidRequest, message });
@@ -66,6 +66,7 @@ impl Intake {
         let arrival = Arrival {
             need: request.need,
             affinity: request.affinity,
+            holder: request.holder,
             bytes: envelope.message.payload.len(),
             deadline_ms: request.deadline_ms,
             has_reply: envelope.message.reply.is_some(),

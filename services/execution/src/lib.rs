@@ -1,8 +1,9 @@
 //! The way in: checks updates and queries, picks the CSP, and forwards the message there with the client's own reply
-//! subject. See DESIGN.md.
+//! subject; and gives tasks to CSPs, that of being primary first of all. See DESIGN.md.
 //!
 //! `model` holds the rules, usable by any client that wants to route by itself.
 
+mod assignment;
 pub mod config;
 mod definitions;
 mod envelope;

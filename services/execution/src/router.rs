@@ -13,7 +13,7 @@ use crate::model::roster::{CspIndex, Roster};
 use crate::model::route::NoRoute;
 use crate::model::traffic::{Arrival, Traffic};
 use async_nats::Subject;
-use holdfast_schemas::message::{Completions, CspStateChange, GroupDefinition, Heartbeat};
+use holdfast_schemas::message::{Completions, CspState, CspStateChange, GroupDefinition, Heartbeat, NodeStateChange};
 use holdfast_schemas::{ErrorCode, subject};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -165,6 +165,17 @@ impl Router {
         self.with(&change.group, |group| group.traffic.judged(&change.csp, change.state, incarnation, now_ms))
     }
 
+    /// Takes in what supervision says of a node in place of its CSPs. Their return is told by their heartbeats.
+    pub fn node_judged(&self, change: &NodeStateChange, now_ms: u64) -> Vec<Task> {
+        if change.available {
+            return Vec::new();
+        }
+        self.with(&change.group, |group| {
+            let judged = change.csps.iter().map(|csp| group.traffic.judged(csp, CspState::Unavailable, None, now_ms));
+            judged.flatten().collect()
+        })
+    }
+
     /// Takes in a completion note.
     pub fn completed(&self, note: &Completions, now_ms: u64) -> Vec<Task> {
         self.with(&note.group, |group| group.traffic.completed(note, now_ms))
@@ -265,7 +276,10 @@ impl Group {
         let name = |csp: CspIndex| self.traffic.roster().name(csp).to_owned();
         match effect {
             Effect::Send(sending) => Task::Send(Parcel {
-                destination: self.destination(sending.csp, sending.is_update),
+                destination: match sending.cargo.verb {
+                    Some(verb) => Subject::from(subject::csp_transaction(&group(), &name(sending.csp), verb.name())),
+                    None => self.destination(sending.csp, sending.is_update),
+                },
                 envelope: sending.cargo,
                 number: sending.number,
                 attempt: sending.attempt,
@@ -313,7 +327,7 @@ fn report(heartbeat: &Heartbeat) -> Report {
         epoch: heartbeat.epoch,
         primary: heartbeat.primary.clone(),
         outstanding: heartbeat.outstanding,
-        query_us: None,
-        update_us: None,
+        query_us: heartbeat.query_us,
+        update_us: heartbeat.update_us,
     }
 }

@@ -3,17 +3,18 @@
 //! Ready means: the groups are known and requests are subscribed to. At the end it stops taking requests, sends on what the
 //! server had already handed over, follows every request until it has its answer, and only then leaves the bus.
 
+use crate::assignment;
 use crate::config::ExecutionConfig;
 use crate::definitions::Definitions;
 use crate::forward::{Counters, Forwarder};
 use crate::intake::Intake;
 use crate::lookup::Lookup;
-use crate::model::request::Kind;
+use crate::model::request::{Kind, Verb};
 use crate::perform::Performer;
 use crate::router::Router;
 use crate::{news, sweep};
 use holdfast_foundation::{BoxError, Context, Service};
-use holdfast_schemas::message::{Completions, CspStateChange, Heartbeat};
+use holdfast_schemas::message::{Completions, CspStateChange, Heartbeat, NodeStateChange};
 use holdfast_schemas::subject;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ impl Service for Execution {
 
     async fn start(config: ExecutionConfig, ctx: Context) -> Result<(), BoxError> {
         config.check()?;
-        // Differs after every start of the process; without dots, so that it fits a subject.
+        // Differs after every start, and grows with time: the instance that has run longest has the least name, and leads.
         let instance = ulid::Ulid::generate().to_string();
         let performer = performer(&config, &ctx, &instance);
         let definitions = Definitions::new(ctx.bus.jetstream().clone());
@@ -47,7 +48,7 @@ impl Service for Execution {
             loaded = is_loaded.wait_for(|loaded| *loaded) => drop(loaded?),
             () = ctx.shutdown.requested() => return Ok(()),
         }
-        serve(&config, &ctx, performer, definitions).await
+        serve(&config, &ctx, performer, definitions, instance).await
     }
 }
 
@@ -69,6 +70,8 @@ async fn listen(background: &mut JoinSet<()>, performer: &Performer, instance: &
     background.spawn(news::follow::<Heartbeat>(performer.clone(), beats, Router::heard));
     let verdicts = client.subscribe(subject::event(ANY_GROUP, subject::EVENT_CSP_STATE)).await?;
     background.spawn(news::follow::<CspStateChange>(performer.clone(), verdicts, Router::judged));
+    let nodes = client.subscribe(subject::event(ANY_GROUP, subject::EVENT_NODE_STATE)).await?;
+    background.spawn(news::follow::<NodeStateChange>(performer.clone(), nodes, Router::node_judged));
     let notes = client.subscribe(subject::completions(instance)).await?;
     background.spawn(news::follow::<Completions>(performer.clone(), notes, Router::completed));
     Ok(())
@@ -79,18 +82,23 @@ async fn serve(
     ctx: &Context,
     performer: Performer,
     definitions: Definitions,
+    instance: String,
 ) -> Result<(), BoxError> {
     let client = ctx.bus.client().clone();
     let lookup = Arc::new(Lookup::new(config, performer.clone(), definitions));
     let intake = Intake { performer: performer.clone(), lookup: Arc::clone(&lookup) };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
-    for (kind, subject) in [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))] {
+    let transactions = Verb::ALL.map(|verb| (Kind::Transaction(verb), subject::transaction(ANY_GROUP, verb.name())));
+    let requests = [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))];
+    for (kind, subject) in requests.into_iter().chain(transactions) {
         let requests = client.queue_subscribe(subject, queue.clone()).await?;
         let shutdown = ctx.shutdown.clone();
         intakes.spawn(intake.clone().run(kind, requests, async move { shutdown.requested().await }));
     }
-    client.flush().await?;
+    ctx.bus.settle().await?;
+    // Not before the subscriptions: the server makes a bucket before it reads on.
+    let assigning = tokio::spawn(assignment::run(config.clone(), ctx.clone(), instance));
     ctx.ready("updates and queries are taken");
     while intakes.join_next().await.is_some() {}
     if !ctx.shutdown.is_requested() {
@@ -98,6 +106,7 @@ async fn serve(
     }
     lookup.emptied().await;
     sweep::emptied(&performer).await;
+    assigning.await??;
     client.flush().await?;
     told(&performer.forwarder.counters);
     Ok(())

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use holdfast_storage::{Copy, CopyError};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::digest::{Digests, digest_of};
@@ -95,6 +96,17 @@ pub struct AppliedCounts {
     pub entries: AtomicU64,
     /// Their bytes.
     pub bytes: AtomicU64,
+    /// Since when what was delivered has not been applied.
+    begun: Mutex<Option<Instant>>,
+}
+
+impl AppliedCounts {
+    /// For how long what was delivered has not been applied, in milliseconds; 0 when nothing waits.
+    #[must_use]
+    pub fn stuck_ms(&self) -> u64 {
+        let begun = *self.begun.lock();
+        begun.map_or(0, |begun| u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 impl Shared {
@@ -146,6 +158,7 @@ impl Applier {
     }
 
     async fn apply(&mut self, messages: Vec<LogMessage>) -> Result<(), ApplyError> {
+        *self.counts.begun.lock() = Some(Instant::now());
         let mut answers = Vec::new();
         let mut others_wrote = false;
         for message in messages {
@@ -167,7 +180,9 @@ impl Applier {
                 self.take_digest(mark).await?;
             }
         }
-        self.commit(&mut answers, &mut others_wrote).await
+        self.commit(&mut answers, &mut others_wrote).await?;
+        *self.counts.begun.lock() = None;
+        Ok(())
     }
 
     /// A higher incarnation of this very CSP means that this process was replaced; two of one name must not both answer.

@@ -18,7 +18,10 @@ pub async fn send(member: Arc<Member>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => {
+                member.counts.query_time.roll();
+                member.counts.update_time.roll();
+            }
             Ok(()) = epochs.changed() => {}
         }
         send_now(&member).await;

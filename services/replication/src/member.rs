@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use holdfast_datastore::Database;
 use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
@@ -42,6 +43,40 @@ pub struct Counts {
     pub updates: AtomicU64,
     /// Updates that lost against others and were run again, or refused.
     pub conflicts: AtomicU64,
+    /// How long queries take.
+    pub query_time: ServiceTime,
+    /// How long updates take.
+    pub update_time: ServiceTime,
+}
+
+/// How long requests of one kind took since the last heartbeat, and on average in the interval before it.
+#[derive(Debug, Default)]
+pub struct ServiceTime {
+    total_us: AtomicU64,
+    count: AtomicU64,
+    /// 0 where nothing was answered.
+    mean_us: AtomicU32,
+}
+
+impl ServiceTime {
+    /// A request was answered.
+    pub fn note(&self, took: Duration) {
+        self.total_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An interval has ended.
+    pub fn roll(&self) {
+        let (total_us, count) = (self.total_us.swap(0, Ordering::Relaxed), self.count.swap(0, Ordering::Relaxed));
+        let mean_us = total_us.checked_div(count).unwrap_or_default();
+        self.mean_us.store(u32::try_from(mean_us).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// What a request took in the last interval; none if there was none.
+    #[must_use]
+    pub fn mean_us(&self) -> Option<u32> {
+        Some(self.mean_us.load(Ordering::Relaxed)).filter(|mean_us| *mean_us > 0)
+    }
 }
 
 /// One CSP.
@@ -71,6 +106,7 @@ pub struct Member {
     outstanding: AtomicU32,
     state: Mutex<(CspState, Option<String>)>,
     catch_up: Mutex<Option<(u64, u64)>>,
+    storage_error: Mutex<Option<String>>,
 }
 
 impl Member {
@@ -99,6 +135,7 @@ impl Member {
             outstanding: AtomicU32::new(0),
             state: Mutex::new((CspState::Joining, None)),
             catch_up: Mutex::new(None),
+            storage_error: Mutex::new(None),
         }
     }
 
@@ -140,6 +177,11 @@ impl Member {
         })
     }
 
+    /// Notes why the copy cannot be written.
+    pub fn set_storage_error(&self, error: String) {
+        *self.storage_error.lock() = Some(error);
+    }
+
     /// Notes that it has to catch up to `target`; none when it has.
     pub fn set_catch_up(&self, catch_up: Option<(u64, u64)>) {
         *self.catch_up.lock() = catch_up;
@@ -174,10 +216,10 @@ impl Member {
             primary: view.primary,
             outstanding: self.outstanding(),
             at_ms: now_ms,
-            stuck_ms: None,
-            storage_error: None,
-            query_us: None,
-            update_us: None,
+            stuck_ms: Some(self.shared.applied.stuck_ms()).filter(|stuck_ms| *stuck_ms > 0),
+            storage_error: self.storage_error.lock().clone(),
+            query_us: self.counts.query_time.mean_us(),
+            update_us: self.counts.update_time.mean_us(),
         }
     }
 

@@ -151,7 +151,12 @@ impl Started {
                 tokio::select! { () = ctx.shutdown.requested() => {}, () = told_to_stop.notified() => {} }
                 None
             }
-            Some(Ok(cause)) => Some(BoxError::from(cause)),
+            Some(Ok(cause)) => {
+                if let ApplyError::Copy(cause) = &cause {
+                    member.set_storage_error(chain(cause));
+                }
+                Some(BoxError::from(cause))
+            }
             Some(Err(cause)) => Some(BoxError::from(cause)),
             None => None,
         };

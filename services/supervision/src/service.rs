@@ -28,7 +28,7 @@ impl Service for Supervision {
         background.spawn(events::keep(jetstream.clone(), config.bucket_replicas));
         let recorder = Recorder::new(client.clone(), jetstream, config.bucket_replicas);
         background.spawn(recorder.run(ordered));
-        client.flush().await?;
+        ctx.bus.settle().await?;
         let instance = ulid::Ulid::generate().to_string();
         ctx.ready(&format!("heartbeats are watched by {instance}"));
         let watch = Watch::new(ctx.bus.clone(), Arc::clone(&ctx.clock), config, instance, orders);

@@ -40,6 +40,7 @@ mod tests {
             storage: Storage::Mem,
             ids_kept_ms: 600_000,
             log_replicas: 1,
+            tasks: Vec::new(),
             revision: None,
         })
     }

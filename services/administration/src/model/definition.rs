@@ -64,6 +64,7 @@ fn difference(wanted: &GroupDefinition, present: &GroupDefinition) -> Option<&'s
         ("storage", wanted.storage == present.storage),
         ("ids_kept_ms", wanted.ids_kept_ms == present.ids_kept_ms),
         ("log_replicas", wanted.log_replicas == present.log_replicas),
+        ("list of tasks", wanted.tasks == present.tasks),
     ];
     fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }

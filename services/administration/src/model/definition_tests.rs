@@ -2,7 +2,7 @@
 
 use super::*;
 use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
-use holdfast_schemas::message::{Isolation, Replication, Storage};
+use holdfast_schemas::message::{Isolation, Replication, Storage, TaskDefinition};
 
 type Change = fn(&mut GroupDefinition);
 
@@ -15,6 +15,7 @@ fn group(name: &str, csps: &[&str]) -> GroupDefinition {
         storage: Storage::Surrealkv,
         ids_kept_ms: 600_000,
         log_replicas: 1,
+        tasks: Vec::new(),
         revision: None,
     }
 }
@@ -42,13 +43,14 @@ fn the_same_again_is_present_whatever_its_revision() {
 #[test]
 fn another_one_under_the_same_name_is_refused_by_field() {
     let present = group("a", &["a-1"]);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("list of CSPs", |group| group.csps.push("a-2".to_owned())),
         ("replication", |group| group.replication = Replication::Peer),
         ("isolation", |group| group.isolation = Isolation::Snapshot),
         ("storage", |group| group.storage = Storage::Mem),
         ("ids_kept_ms", |group| group.ids_kept_ms = MAX_IDS_KEPT_MS),
         ("log_replicas", |group| group.log_replicas = 3),
+        ("list of tasks", |group| group.tasks.push(TaskDefinition::new("report"))),
     ];
     for (field, change) in changes {
         let mut wanted = present.clone();

@@ -3,7 +3,10 @@
 //! Three witnesses: the CSP itself, if it answered; the supervised state, if it did not; and the log's own numbers. What
 //! nobody knows is left out, or zero where the contract wants a number, together with a state that says so.
 
-use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, LogView, StatusReply};
+use holdfast_schemas::message::{
+    Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView, Replication, StatusReply,
+    TASK_REPLICATION,
+};
 
 /// What is known of one CSP.
 #[derive(Debug, Default)]
@@ -15,7 +18,13 @@ pub struct Witness {
 }
 
 /// Puts the status together; `witnesses` are in the order of the definition.
-pub fn compose(definition: GroupDefinition, witnesses: Vec<Witness>, log: LogView, now_ms: u64) -> GroupStatusReply {
+pub fn compose(
+    definition: GroupDefinition,
+    witnesses: Vec<Witness>,
+    log: LogView,
+    assignments: Vec<Assignment>,
+    now_ms: u64,
+) -> GroupStatusReply {
     let primary = primary(&witnesses);
     let csps = definition
         .csps
@@ -23,7 +32,14 @@ pub fn compose(definition: GroupDefinition, witnesses: Vec<Witness>, log: LogVie
         .zip(witnesses)
         .map(|(csp, witness)| csp_status(csp, witness, primary.as_deref() == Some(csp.as_str()), log.last, now_ms))
         .collect();
-    GroupStatusReply { definition, csps, log }
+    GroupStatusReply { definition, csps, log, assignments }
+}
+
+/// The tasks of a group, of which the assignments bucket may know the holders.
+pub fn tasks(definition: &GroupDefinition) -> Vec<&str> {
+    let built_in = (definition.replication == Replication::Primary).then_some(TASK_REPLICATION);
+    let defined = definition.tasks.iter().map(|task| task.name.as_str()).filter(|name| *name != TASK_REPLICATION);
+    built_in.into_iter().chain(defined).collect()
 }
 
 /// The primary that the highest epoch names, as execution decides it.
@@ -73,7 +89,7 @@ fn silent_state(supervised: Option<CspState>) -> CspState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_schemas::message::{Counters, Heartbeat, Isolation, Replication, Storage};
+    use holdfast_schemas::message::{Counters, Heartbeat, Isolation, Storage, TaskDefinition};
 
     fn answer(csp: &str, applied: u64, epoch: u64, primary: &str) -> Witness {
         let heartbeat = Heartbeat {
@@ -115,7 +131,7 @@ mod tests {
     fn composed(witnesses: Vec<Witness>) -> Vec<CspView> {
         let definition = GroupDefinition::new("g", ["a", "b", "c"]);
         let log = LogView { first: 1, last: 20, bytes: 0, replicas: 1 };
-        compose(definition, witnesses, log, 100).csps
+        compose(definition, witnesses, log, Vec::new(), 100).csps
     }
 
     #[test]
@@ -128,6 +144,15 @@ mod tests {
         let lags: Vec<_> = csps.iter().map(|csp| csp.lag).collect();
         assert_eq!(lags, [5, 0, 20]);
         assert_eq!(csps.first().and_then(|csp| csp.last_heartbeat_ms_ago), Some(10));
+    }
+
+    #[test]
+    fn being_primary_is_a_task_of_primary_groups_whether_it_is_defined_or_not() {
+        let mut definition = GroupDefinition::new("g", ["a"]);
+        definition.tasks = ["report", TASK_REPLICATION].map(TaskDefinition::new).to_vec();
+        assert_eq!(tasks(&definition), [TASK_REPLICATION, "report"]);
+        definition.replication = Replication::Peer;
+        assert_eq!(tasks(&definition), ["report"]);
     }
 
     #[test]

@@ -203,3 +203,36 @@ async fn a_killed_administrator_is_replaced_by_another() {
     let status = scene.instances.remove(0).terminate().await;
     assert!(status.success(), "{status}");
 }
+
+#[tokio::test]
+async fn the_status_says_who_holds_which_task() {
+    let scene = Scene::start(1).await;
+    let mut wanted = group("g", &["a", "b"], "primary");
+    wanted["tasks"] = json!([{"name": "report", "keep_apart_from": ["replication"]}]);
+    assert_eq!(scene.define(&wanted).await["created"], true);
+    let status = scene.ask("status", &json!({"group": "g"})).await;
+    assert_eq!(status["assignments"], Value::Null, "nothing is assigned yet: {status}");
+    let config = jetstream::kv::Config { bucket: subject::assignments_bucket(), ..Default::default() };
+    let bucket = jetstream::new(scene.client.clone()).create_key_value(config).await.unwrap();
+    for (task, csp) in [("replication", "a"), ("report", "b"), ("forgotten", "a")] {
+        let assignment = json!({
+            "type": "io.holdfast.execution.v1.assignment", "group": "g", "task": task, "csp": csp, "epoch": 1,
+            "since_ms": 0, "cause": "found in the log",
+        });
+        bucket.put(subject::assignment_key("g", task), assignment.to_string().into()).await.unwrap();
+    }
+    let status = scene.ask("status", &json!({"group": "g"})).await;
+    let held: Vec<_> =
+        status["assignments"].as_array().unwrap().iter().map(|held| (&held["task"], &held["csp"])).collect();
+    assert_eq!(held, [(&json!("replication"), &json!("a")), (&json!("report"), &json!("b"))], "{status}");
+}
+
+#[tokio::test]
+async fn a_task_with_a_misspelt_wish_is_refused() {
+    let scene = Scene::start(1).await;
+    let mut wanted = group("g", &["a"], "primary");
+    wanted["tasks"] = json!([{"name": "report", "prefer_node": ["n"]}]);
+    let answer = scene.define(&wanted).await;
+    assert_eq!(answer["error"]["code"], "invalid_request");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("prefer_node"), "{answer}");
+}

@@ -5,6 +5,7 @@
 
 pub mod group;
 pub mod request;
+pub mod task;
 pub mod transfer;
 pub mod up;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use group::{DefineOptions, ListOptions};
 use request::{QueryOptions, UpdateOptions};
+use task::{MoveOptions, TaskListOptions};
 use transfer::{ExportOptions, ImportOptions};
 use up::{CspOptions, GuardOptions, UpOptions};
 
@@ -106,6 +108,14 @@ pub enum Command {
     #[command(subcommand)]
     Csp(CspCommand),
 
+    /// Hand the task of being primary to another copy
+    #[command(subcommand)]
+    Primary(PrimaryCommand),
+
+    /// See who holds which task of a group
+    #[command(subcommand)]
+    Task(TaskCommand),
+
     /// Send an update: one transaction, all of its statements or none
     Update(UpdateOptions),
 
@@ -153,6 +163,18 @@ pub enum CspCommand {
 
     /// Start a copy that was stopped; it catches up before it serves
     Start(CspOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PrimaryCommand {
+    /// Make another copy the primary while everything runs; it returns when the new one acts
+    Move(MoveOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List the tasks of a group, who holds them, and why
+    List(TaskListOptions),
 }
 
 #[derive(Debug, Subcommand)]

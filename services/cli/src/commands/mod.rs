@@ -7,5 +7,6 @@ pub mod import;
 pub mod query;
 pub mod source;
 pub mod status;
+pub mod task;
 pub mod update;
 pub mod verify;

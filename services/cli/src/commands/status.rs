@@ -1,7 +1,7 @@
 //! `holdfast status`: every copy of a group, and its log.
 
 use holdfast_schemas::{
-    message::{CspView, GroupStatusReply, Replication},
+    message::{CspView, GroupStatusReply, Replication, TASK_REPLICATION},
     subject,
 };
 
@@ -29,7 +29,7 @@ pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError
 }
 
 fn human(status: &GroupStatusReply) -> String {
-    let mut shown = table(&["csp", "state", "role", "applied", "lag", "node", "address", "last heard"]);
+    let mut shown = table(&["csp", "state", "role", "tasks", "applied", "lag", "node", "address", "last heard"]);
     for csp in &status.csps {
         shown.add_row(row(csp, status));
     }
@@ -55,12 +55,20 @@ fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
         csp.csp.clone(),
         csp.state.to_string(),
         role.to_owned(),
+        tasks(csp, status),
         grouped(csp.applied),
         grouped(csp.lag),
         csp.node.clone().unwrap_or_else(|| "-".to_owned()),
         csp.address.clone().unwrap_or_else(|| subject::csp_all(&status.definition.name, &csp.csp)),
         csp.last_heartbeat_ms_ago.map_or_else(|| "never".to_owned(), |ms| format!("{} ms ago", grouped(ms))),
     ]
+}
+
+/// The group's own tasks that this copy holds; that of being primary is its role.
+fn tasks(csp: &CspView, status: &GroupStatusReply) -> String {
+    let held = status.assignments.iter().filter(|assignment| assignment.csp.as_deref() == Some(&csp.csp));
+    let names: Vec<_> = held.map(|held| held.task.as_str()).filter(|task| *task != TASK_REPLICATION).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
 fn log_line(status: &GroupStatusReply) -> String {
@@ -77,7 +85,7 @@ fn log_line(status: &GroupStatusReply) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, LogView};
+    use holdfast_schemas::message::{Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView};
 
     #[test]
     fn every_copy_has_a_line() {
@@ -92,13 +100,23 @@ mod tests {
             primary,
             last_heartbeat_ms_ago: heard,
         };
+        let holds = |task: &str, csp: &str| Assignment {
+            group: "demo".into(),
+            task: task.into(),
+            csp: Some(csp.into()),
+            epoch: 1,
+            since_ms: 0,
+            cause: String::new(),
+        };
         let text = super::human(&GroupStatusReply {
             definition: GroupDefinition::new("demo", ["csp-1", "csp-2"]),
             csps: vec![csp("csp-1", true, Some(12)), csp("csp-2", false, None)],
             log: LogView { first: 1, last: 1_234, bytes: 2_048, replicas: 1 },
+            assignments: vec![holds("replication", "csp-1"), holds("report", "csp-1")],
         });
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
         assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
+        assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
         assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
         assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server"), "{text}");
     }

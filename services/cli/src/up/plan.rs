@@ -96,14 +96,9 @@ impl Planner<'_> {
     /// # Errors
     /// Its program is missing.
     pub fn service(&self, name: &str, stage: Stage) -> Result<ChildPlan, CliError> {
-        // Definitions and states are kept by as many servers as the log: it would be of no use without them.
-        let environment = match stage {
-            Stage::Management => {
-                let field = format!("HOLDFAST_{}__BUCKET_REPLICAS", name.to_ascii_uppercase());
-                vec![(field, self.options.log_replicas().to_string().into())]
-            }
-            _ => Vec::new(),
-        };
+        // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
+        let field = format!("HOLDFAST_{}__BUCKET_REPLICAS", name.to_ascii_uppercase());
+        let environment = vec![(field, self.options.log_replicas().to_string().into())];
         self.child(name, &format!("holdfast-{name}"), stage, environment)
     }
 

@@ -124,6 +124,11 @@ impl Member {
         self.gone_at_ms.is_none() && now_ms.saturating_sub(self.heard_at_ms) <= fresh_ms
     }
 
+    /// Was found gone, and not heard of since.
+    pub fn is_gone(&self) -> bool {
+        self.gone_at_ms.is_some()
+    }
+
     /// Says of itself that it serves, and is there.
     pub fn available(&self, now_ms: u64, fresh_ms: u64) -> bool {
         self.state == CspState::Available && self.is_there(now_ms, fresh_ms)

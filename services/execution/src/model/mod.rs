@@ -14,7 +14,9 @@
 //! | `service_time` | what a request weighs at a slow CSP |
 //! | `pace`    | how long a request would wait behind others |
 //! | `policy`  | the numbers that the rules go by |
+//! | `assignment` | which CSP holds which task |
 
+pub mod assignment;
 pub mod effect;
 pub mod member;
 pub mod open_requests;

@@ -9,7 +9,10 @@
 //! The CSP decodes every body by the same types and refuses it there.
 
 use super::route::Need;
-use holdfast_schemas::message::{Consistency, QueryRequest, UpdateRequest};
+use holdfast_schemas::message::{
+    Consistency, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest, UpdateRequest,
+    split_transaction_token,
+};
 use holdfast_schemas::{DecodeError, ErrorCode, Message, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,6 +25,34 @@ pub enum Kind {
     Update,
     /// A read.
     Query,
+    /// A message of a transaction over several messages.
+    Transaction(Verb),
+}
+
+/// What a client wants of a transaction over several messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Open it, on a CSP that may write.
+    Begin,
+    /// Carry out statements, on the CSP that holds it.
+    Execute,
+    /// End it, or ask how it stands. The CSP that holds it does that; when it is gone, any that may write settles it by its id.
+    End(&'static str),
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Begin, Self::Execute, Self::End("commit"), Self::End("abort"), Self::End("status")];
+
+    /// The last part of its subject.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Execute => "execute",
+            Self::End(name) => name,
+        }
+    }
 }
 
 /// What routing needs of a request.
@@ -35,6 +66,8 @@ pub struct Request {
     pub need: Need,
     /// Queries with the same value go to the same copy.
     pub affinity: Option<u64>,
+    /// The CSP that holds the transaction which the message belongs to.
+    pub holder: Option<String>,
 }
 
 /// Why a request does not travel on.
@@ -55,6 +88,8 @@ pub fn read(kind: Kind, body: &[u8]) -> Result<Request, Refusal> {
         _ if !within_bounds => None,
         Kind::Update => glance_at_update(body),
         Kind::Query => glance_at_query(body),
+        // Rare beside the others, so the contract reads them itself.
+        Kind::Transaction(_) => None,
     };
     match glance {
         Some(request) => Ok(request),
@@ -83,9 +118,37 @@ fn decode(kind: Kind, body: &[u8]) -> Result<Request, DecodeError> {
             // Decoding has refused what does not fit together.
             (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity)
         }
+        Kind::Transaction(verb) => return decode_transaction(verb, body),
     };
     let deadline_ms = deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
-    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity) })
+    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity), holder: None })
+}
+
+fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
+    let (id, deadline_ms, token) = match verb {
+        Verb::Begin => {
+            let request = TransactionBeginRequest::decode(body)?;
+            (request.id, request.deadline_ms, None)
+        }
+        Verb::Execute => {
+            let request = TransactionExecuteRequest::decode(body)?;
+            (None, request.deadline_ms, Some(request.transaction))
+        }
+        Verb::End(_) => {
+            let request = TransactionRequest::decode(body)?;
+            (None, request.deadline_ms, Some(request.transaction))
+        }
+    };
+    // Decoding has refused what is no token.
+    let parts = token.as_deref().and_then(split_transaction_token);
+    let (holder, named) = parts.map(|(csp, id)| (csp.to_owned(), id.to_owned())).unzip();
+    Ok(Request {
+        id: id.or(named),
+        deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),
+        need: Need::Update,
+        affinity: None,
+        holder,
+    })
 }
 
 #[derive(Deserialize)]
@@ -134,7 +197,7 @@ fn glance_at_update(body: &[u8]) -> Option<Request> {
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
         && contents_fit(seen.sql, seen.vars);
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
-    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity: None })
+    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity: None, holder: None })
 }
 
 fn glance_at_query(body: &[u8]) -> Option<Request> {
@@ -145,7 +208,7 @@ fn glance_at_query(body: &[u8]) -> Option<Request> {
         && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
     let need = need(seen.consistency, seen.after, seen.max_lag_ms)?;
-    Some(Request { id: seen.id, deadline_ms, need, affinity: seen.affinity.as_deref().map(affinity) })
+    Some(Request { id: seen.id, deadline_ms, need, affinity: seen.affinity.as_deref().map(affinity), holder: None })
 }
 
 fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {

@@ -13,7 +13,10 @@ fn refused(kind: Kind, body: &str) -> Refusal {
 #[test]
 fn good_requests_say_what_they_need() {
     let update = read(Kind::Update, br#"{"id":"x","sql":"CREATE a","vars":{"v":[1]},"deadline_ms":100}"#).unwrap();
-    assert_eq!(update, Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update, affinity: None });
+    assert_eq!(
+        update,
+        Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update, affinity: None, holder: None }
+    );
     let cases = [
         (r#"{"sql":"s"}"#, Need::Any { max_lag_ms: None }),
         (r#"{"sql":"s","consistency":"any","max_lag_ms":5}"#, Need::Any { max_lag_ms: Some(5) }),

@@ -51,11 +51,14 @@ pub struct Demand {
     pub affinity: Option<u64>,
     /// A CSP that gave the request back a moment ago.
     pub avoided: Option<CspIndex>,
+    /// The CSP that holds the transaction which the message belongs to. Nobody else has it, so the message goes there for as
+    /// long as the CSP is not known to be gone, however late or doubted it is.
+    pub holder: Option<CspIndex>,
 }
 
 impl From<Need> for Demand {
     fn from(need: Need) -> Self {
-        Self { need, affinity: None, avoided: None }
+        Self { need, affinity: None, avoided: None, holder: None }
     }
 }
 
@@ -81,6 +84,15 @@ pub enum NoRoute {
 
 /// Chooses among what the roster knows at `now_ms`.
 pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
+    if let Some(holder) = demand.holder.filter(|holder| demand.avoided != Some(*holder)) {
+        match roster.member(holder) {
+            Some(member) if !member.is_gone() => return Ok(holder),
+            // Gone, and its transactions with it: whoever may write tells from the log what became of this one.
+            Some(_) => {}
+            // Not heard of yet; its first heartbeat tells.
+            None => return Err(NoRoute::NobodyAvailable),
+        }
+    }
     match demand.need {
         Need::Update => for_update(roster, demand, now_ms),
         Need::Any { max_lag_ms } => for_any(roster, demand, max_lag_ms, now_ms),

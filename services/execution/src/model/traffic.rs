@@ -41,6 +41,8 @@ pub struct Arrival<C> {
     pub need: Need,
     /// Queries with the same value go to the same copy.
     pub affinity: Option<u64>,
+    /// The CSP that holds the transaction which the message belongs to.
+    pub holder: Option<String>,
     /// Size of its body.
     pub bytes: usize,
     /// How long its answer matters, from now on.
@@ -100,7 +102,8 @@ impl<C> Traffic<C> {
         if is_full {
             return refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS });
         }
-        let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None };
+        let holder = arrival.holder.as_deref().and_then(|csp| self.roster.find(csp));
+        let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None, holder };
         match route::choose(&self.roster, demand, now_ms) {
             Ok(csp) => match self.too_late(csp, arrival.deadline_ms) {
                 Some(ending) => refused(arrival.cargo, ending),
@@ -323,14 +326,15 @@ impl<C> Traffic<C> {
                 open.demand.avoided = None;
             }
             let demand = open.demand;
-            let known = vain.iter().find(|(need, _)| *need == demand.need).map(|(_, reason)| *reason);
+            let is_bound = demand.holder.is_some();
+            let known = vain.iter().find(|(need, _)| *need == demand.need && !is_bound).map(|(_, reason)| *reason);
             let chosen = known.map_or_else(|| route::choose(&self.roster, demand, now_ms), Err);
             match chosen {
                 Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
                 Err(reason) => {
                     self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
                     // Where one went away empty-handed that avoids nobody, so does the next of its kind.
-                    if known.is_none() && demand.avoided.is_none() && vain.len() < VAIN_NEEDS_MAX {
+                    if known.is_none() && demand.avoided.is_none() && !is_bound && vain.len() < VAIN_NEEDS_MAX {
                         vain.push((demand.need, reason));
                     }
                     self.open.put(ticket, Place::Waiting(reason));

@@ -35,7 +35,15 @@ fn traffic(replication: Replication) -> Traffic<u64> {
 }
 
 fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
-    Arrival { cargo: Arc::new(cargo), need, affinity: None, bytes: 10, deadline_ms: 5_000, has_reply: true }
+    Arrival {
+        cargo: Arc::new(cargo),
+        need,
+        affinity: None,
+        holder: None,
+        bytes: 10,
+        deadline_ms: 5_000,
+        has_reply: true,
+    }
 }
 
 const QUERY: Need = Need::Any { max_lag_ms: None };

@@ -1,9 +1,12 @@
 //! Execution as a process, beside a real nats-server and CSPs that only say what reached them.
 
+mod assignment;
 mod fake_csp;
+mod log_csp;
 mod nats;
 mod recovery;
 mod scene;
+mod stage;
 
 use fake_csp::{Appearance, FakeCsp};
 use scene::Scene;

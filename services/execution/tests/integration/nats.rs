@@ -18,14 +18,23 @@ pub struct NatsServer {
 
 impl NatsServer {
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With further lines of configuration.
+    pub async fn start_with(configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = folder.path().join("ports");
         std::fs::create_dir(&ports).unwrap();
+        let file = folder.path().join("nats.conf");
+        std::fs::write(&file, configuration).unwrap();
         let child = Command::new(nats_binary())
             .args(["--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir"])
             .arg(folder.path().join("data"))
             .arg("--ports_file_dir")
             .arg(&ports)
+            .arg("--config")
+            .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -6,10 +6,13 @@ pub mod micro;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use bytes::Bytes;
+use futures::StreamExt;
 use holdfast_schemas::message::{ErrorReply, decode_reply};
 use holdfast_schemas::{DecodeError, ErrorCode, Message};
 use tracing::{debug, info, warn};
 
+use crate::BoxError;
 use crate::config::NatsConfig;
 
 /// A dead server is noticed after two of these.
@@ -93,6 +96,22 @@ impl Bus {
     #[must_use]
     pub fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
+    }
+
+    /// Waits until the server has taken in everything that was sent so far, subscriptions included. Flushing only hands it to
+    /// the socket: who says "ready" then can be asked before the server knows that somebody listens.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn settle(&self) -> Result<(), BoxError> {
+        let inbox = self.client.new_inbox();
+        let mut back = self.client.subscribe(inbox.clone()).await?;
+        // A connection's commands are carried out in their order, so what comes back was behind all of them.
+        self.client.publish(inbox, Bytes::new()).await?;
+        match back.next().await {
+            Some(_) => Ok(()),
+            None => Err("the connection to nats is closed".into()),
+        }
     }
 
     /// Asks, and waits for the answer.

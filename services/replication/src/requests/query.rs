@@ -25,7 +25,9 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
     if let Some(refusal) = refusal(&member, &id, deadline) {
         return asked.give_back(&member, refusal).await;
     }
+    let began = Instant::now();
     let outcome = run(&member, request, &id, deadline).await;
+    member.counts.query_time.note(began.elapsed());
     member.counts.queries.fetch_add(1, Ordering::Relaxed);
     conclude(&asked, &member, outcome, deadline).await;
 }

@@ -1,8 +1,9 @@
 //! Transactions over several messages: the CSP that a transaction began on holds it open until its commit, its abort, or a
 //! limit of time. When the CSP dies the transaction dies with it, since nothing of it has left the scratch.
 //!
-//! A message that finds its transaction gone is answered from the log: it may have been committed by a message whose answer
-//! was lost, and its id tells. Behind a barrier that is certain.
+//! A message that finds its transaction gone is answered from the log. Its commit may be there already, or still be on its way
+//! from a CSP that hangs. So an empty transaction is committed under the same id: an id counts once, so either that finds the
+//! commit, or no commit can come behind it any more and "aborted" is certain.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use holdfast_schemas::message::{
 };
 use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::Request;
+use holdfast_storage::{CommitFailure, WriteSet};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
-use super::update::{kept_outcome, not_primary, primary_elsewhere};
+use super::answer::{Asked, answer_error, conclude, error_reply, refusal};
+use super::update::{kept_results, not_primary, primary_elsewhere};
+use crate::committer::submit;
 use crate::member::Member;
+use crate::model::Place;
 
 /// What a client wants of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,9 +244,11 @@ async fn commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec
         Ok(transaction) => transaction,
         Err(Missing::Busy) => return Err(busy(id)),
         Err(Missing::Gone) => {
-            return match look_up(member, id, deadline).await? {
-                Some(first) => Ok(first),
-                None => Err(aborted(id)),
+            return match settle(member, id, deadline).await? {
+                Settled::Committed { place, results } => {
+                    Ok(update_reply_bytes(id, place.position, Some(place.index), Some(true), &results))
+                }
+                Settled::Aborted { .. } => Err(aborted(id)),
             };
         }
     };
@@ -280,37 +286,83 @@ async fn status(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec
     if member.transactions.is_open(id) {
         return Ok(reply(TransactionState::Open, member.shared.view.position()));
     }
-    let found = match member.shared.find_id(id) {
-        Some(place) => Some(place),
-        None if barrier(member, deadline).await => member.shared.find_id(id),
-        None => return Err(log_silent(id)),
-    };
-    Ok(match found {
-        Some(place) => reply(TransactionState::Committed, place.position),
-        None => reply(TransactionState::Aborted, member.shared.view.position()),
+    Ok(match settle(member, id, deadline).await? {
+        Settled::Committed { place, .. } => reply(TransactionState::Committed, place.position),
+        Settled::Aborted { place } => reply(TransactionState::Aborted, place.position),
     })
 }
 
-/// The outcome of a transaction that is not here: its first answer if it was committed; none if the log does not have it.
-async fn look_up(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Option<Vec<u8>>, ErrorReply> {
-    if let Some(first) = kept_outcome(member, id).await {
-        return Ok(Some(first));
+/// What became of a transaction that is not open here, for good.
+enum Settled {
+    /// It took effect, and this was kept of it.
+    Committed {
+        /// Where.
+        place: Place,
+        /// Its results, as JSON.
+        results: Vec<u8>,
+    },
+    /// Nothing of it happened, and nothing will.
+    Aborted {
+        /// Where that was settled.
+        place: Place,
+    },
+}
+
+/// The results that are kept for a transaction which was settled as aborted.
+const ABORTED_RESULTS: &[u8] = br#"[{"transaction":"aborted"}]"#;
+
+/// Settles a transaction by its id: finds its commit, or makes sure that there will be none.
+async fn settle(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Settled, ErrorReply> {
+    loop {
+        if let Some(place) = member.shared.find_id(id)
+            && let Some(results) = kept_results(member, place).await
+        {
+            return Ok(match results.as_slice() {
+                ABORTED_RESULTS => Settled::Aborted { place },
+                _ => Settled::Committed { place, results },
+            });
+        }
+        if let Some(primary) = primary_elsewhere(member) {
+            return Err(not_primary(id, Some(&primary)));
+        }
+        let fence = submit(Arc::clone(&member.gateway), fence(member, id));
+        match tokio::time::timeout_at(deadline, fence).await {
+            Ok(Ok(place)) => {
+                return Ok(Settled::Aborted { place: Place { position: place.position, index: place.index } });
+            }
+            Ok(Err(CommitFailure::Duplicate { .. } | CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
+            Ok(Err(CommitFailure::NotPrimary)) => return Err(not_primary(id, None)),
+            Ok(Err(_)) | Err(_) => return Err(log_silent(id)),
+        }
     }
-    if !barrier(member, deadline).await {
-        return Err(log_silent(id));
+}
+
+/// An empty transaction under the id.
+fn fence(member: &Member, id: &str) -> WriteSet {
+    let request = Request::new(Some(id.to_owned()));
+    request.set_results(Bytes::from_static(ABORTED_RESULTS));
+    WriteSet {
+        snapshot: member.shared.view.position(),
+        writes: Vec::new(),
+        locked: Vec::new(),
+        reads: Vec::new(),
+        ranges: Vec::new(),
+        // It read nothing, which is certified as well as anything.
+        certified_reads: true,
+        stamped: false,
+        request: Some(request),
     }
-    Ok(kept_outcome(member, id).await)
 }
 
 async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: Instant) -> ErrorReply {
     match missing {
         Missing::Busy => busy(id),
-        Missing::Gone => match look_up(member, id, deadline).await {
-            Ok(Some(_)) => {
+        Missing::Gone => match settle(member, id, deadline).await {
+            Ok(Settled::Committed { .. }) => {
                 let message = "the transaction was committed already, and takes no more statements: begin another one";
                 ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
             }
-            Ok(None) => aborted(id),
+            Ok(Settled::Aborted { .. }) => aborted(id),
             Err(error) => error,
         },
     }

@@ -46,7 +46,9 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
         return hand_on(&member, asked, &primary, &id).await;
     }
     let update = Update { member: &member, request, id, deadline, asked_before };
+    let began = Instant::now();
     let outcome = update.run().await;
+    member.counts.update_time.note(began.elapsed());
     member.counts.updates.fetch_add(1, Ordering::Relaxed);
     match (&outcome, primary_elsewhere(&member)) {
         (Err(error), Some(primary)) if error.error.code == ErrorCode::NotPrimary => {
@@ -206,18 +208,14 @@ impl Update<'_> {
 
     /// The answer that the first transaction with this id got, if there was one.
     async fn first_outcome(&self) -> Option<Vec<u8>> {
-        kept_outcome(self.member, &self.id).await
+        let place = self.member.shared.find_id(&self.id)?;
+        let results = kept_results(self.member, place).await?;
+        Some(update_reply_bytes(&self.id, place.position, Some(place.index), Some(true), &results))
     }
 }
 
-/// The answer that the transaction with this id got, if there was one and it is still kept.
-pub(super) async fn kept_outcome(member: &Member, id: &str) -> Option<Vec<u8>> {
-    let place = member.shared.find_id(id)?;
-    let results = kept_results(member, place).await?;
-    Some(update_reply_bytes(id, place.position, Some(place.index), Some(true), &results))
-}
-
-async fn kept_results(member: &Member, place: Place) -> Option<Vec<u8>> {
+/// The results that are kept with an id, as JSON.
+pub(super) async fn kept_results(member: &Member, place: Place) -> Option<Vec<u8>> {
     // The id is known a moment before the inner commit that keeps its results.
     if !member.shared.view.reached(place.position, Instant::now() + Duration::from_secs(5)).await {
         return None;

@@ -1,0 +1,27 @@
+//! Options of `holdfast primary` and `holdfast task`.
+
+use clap::Args;
+
+use super::Target;
+
+/// Options of `holdfast primary move`.
+#[derive(Debug, Args)]
+pub struct MoveOptions {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The copy that is to become primary [default: the best of those that are available]
+    #[arg(value_name = "CSP")]
+    pub csp: Option<String>,
+
+    /// How long to wait until the new primary is known to act
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    pub timeout_ms: u64,
+}
+
+/// Options of `holdfast task list`.
+#[derive(Debug, Args)]
+pub struct TaskListOptions {
+    #[command(flatten)]
+    pub target: Target,
+}

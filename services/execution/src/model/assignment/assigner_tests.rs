@@ -1,0 +1,129 @@
+//! The rules case by case; `histories` has them under random events.
+
+use super::super::fixture::{SETTLED_MS, all_beat, at, beat, only, primary, settled, silent, verdict, writes};
+use super::*;
+use holdfast_schemas::message::CspState;
+
+const CSPS: [&str; 3] = ["a", "b", "c"];
+
+#[test]
+fn what_the_log_began_with_is_taken_over() {
+    let mut assigner = silent(&CSPS, Vec::new());
+    assert_eq!(assigner.decide(at(0)), Vec::new(), "nobody has read the log yet");
+    assigner.heartbeat(&beat("b", 1, "a"), 0);
+    let write = only(assigner.decide(at(0)));
+    assert_eq!((write.assignment.csp.as_deref(), write.assignment.epoch, write.revision), (Some("a"), 1, 0));
+    assert!(!write.announce, "the log knows it");
+    assert_eq!(assigner.decide(at(0)), Vec::new(), "it is being written");
+}
+
+#[test]
+fn a_holder_that_is_gone_is_replaced_at_once_under_a_higher_epoch() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.judge(&verdict("a", CspState::Unavailable, Some("first")), SETTLED_MS);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assert_eq!((write.assignment.csp.as_deref(), write.assignment.epoch), (Some("b"), 2));
+    assert_eq!((write.revision, write.announce), (1, true));
+    assert_eq!(write.assignment.cause, "a is unavailable");
+    assert_eq!(write.previous.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_drained_holder_is_replaced_and_gets_nothing_back() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.heartbeat(&Heartbeat { state: CspState::Draining, ..beat("a", 1, "a") }, SETTLED_MS);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assert_eq!(write.assignment.cause, "a is draining");
+    assigner.written(write.assignment, 2);
+    for now_ms in (SETTLED_MS..SETTLED_MS + 20_000).step_by(100) {
+        all_beat(&mut assigner, &CSPS, 2, "b", now_ms);
+        assert_eq!(assigner.decide(at(now_ms)), Vec::new());
+    }
+}
+
+#[test]
+fn without_anybody_fit_it_stays_until_somebody_is() {
+    let mut assigner = settled(&["a", "b"], Vec::new());
+    assigner.heartbeat(&Heartbeat { state: CspState::CatchingUp, ..beat("b", 1, "a") }, SETTLED_MS);
+    assigner.judge(&verdict("a", CspState::Unavailable, None), SETTLED_MS);
+    assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new());
+    assigner.heartbeat(&beat("b", 1, "a"), SETTLED_MS + 100);
+    assert_eq!(primary(assigner.decide(at(SETTLED_MS + 100))), Some(("b".to_owned(), 2)));
+}
+
+#[test]
+fn the_epoch_is_higher_than_any_that_a_copy_has_read() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.heartbeat(&beat("b", 7, "c"), SETTLED_MS);
+    assigner.judge(&verdict("c", CspState::Unavailable, None), SETTLED_MS);
+    assert_eq!(primary(assigner.decide(at(SETTLED_MS))), Some(("a".to_owned(), 8)));
+}
+
+#[test]
+fn the_log_is_right_where_it_knows_more() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.heartbeat(&beat("b", 4, "b"), SETTLED_MS);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assert_eq!((write.assignment.csp.as_deref(), write.assignment.epoch, write.announce), (Some("b"), 4, false));
+}
+
+#[test]
+fn where_record_and_log_disagree_about_an_epoch_a_new_one_ends_it() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.heartbeat(&beat("b", 2, "b"), SETTLED_MS);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assigner.written(Assignment { csp: Some("c".to_owned()), ..write.assignment }, 2);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assert_eq!((write.assignment.csp.as_deref(), write.assignment.epoch, write.announce), (Some("b"), 3, true));
+}
+
+#[test]
+fn an_epoch_that_nobody_shows_is_announced_again_with_growing_pauses() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.judge(&verdict("a", CspState::Unavailable, Some("first")), SETTLED_MS);
+    let write = only(assigner.decide(at(SETTLED_MS)));
+    assigner.written(write.assignment, 2);
+    let mut announced = Vec::new();
+    for now_ms in (SETTLED_MS..SETTLED_MS + 2_000).step_by(50) {
+        all_beat(&mut assigner, &["b", "c"], 1, "a", now_ms);
+        for effect in assigner.decide(at(now_ms)) {
+            assert_eq!(effect, Effect::Announce(LogEpoch { epoch: 2, primary: "b".to_owned() }));
+            announced.push(now_ms - SETTLED_MS);
+        }
+    }
+    assert_eq!(announced, [100, 300, 700, 1_500]);
+    let late_ms = SETTLED_MS + 20_000;
+    assert_eq!(assigner.decide(at(late_ms)), Vec::new(), "nobody lives who could show it");
+    assigner.heartbeat(&beat("c", 2, "b"), late_ms);
+    assert_eq!(assigner.decide(at(late_ms)), Vec::new());
+}
+
+#[test]
+fn a_lost_bucket_is_filled_again_and_epochs_go_on() {
+    let mut assigner = settled(&CSPS, vec![TaskDefinition::new("report")]);
+    assigner.bucket_lost();
+    let again = writes(assigner.decide(at(SETTLED_MS)));
+    assert_eq!(again.len(), 2, "{again:?}");
+    assert!(again.iter().all(|write| write.revision == 0 && write.assignment.epoch == 1 && !write.announce));
+}
+
+#[test]
+fn a_task_of_the_groups_own_is_given_to_somebody() {
+    let mut assigner = silent(&CSPS, vec![TaskDefinition::new("report")]);
+    assert_eq!(assigner.decide(at(0)), Vec::new(), "nobody is there");
+    for now_ms in (0..2_000).step_by(100) {
+        assigner.heartbeat(&Heartbeat { primary: None, ..beat("c", 0, "") }, now_ms);
+        assert_eq!(assigner.decide(at(now_ms)), Vec::new(), "others may come");
+    }
+    assigner.heartbeat(&Heartbeat { primary: None, ..beat("c", 0, "") }, 2_000);
+    let report = only(assigner.decide(at(2_000))).assignment;
+    assert_eq!((report.task.as_str(), report.csp.as_deref(), report.epoch), ("report", Some("c"), 1));
+}
+
+#[test]
+fn nothing_is_assigned_in_a_group_that_is_not_defined() {
+    let mut assigner = settled(&CSPS, vec![TaskDefinition::new("report")]);
+    assigner.undefine();
+    all_beat(&mut assigner, &CSPS, 1, "a", SETTLED_MS);
+    assert_eq!(assigner.decide(at(SETTLED_MS + 1_000)), Vec::new());
+}
