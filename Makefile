@@ -12,7 +12,7 @@ TOOLS := .tools/bin
 # One profile and one set of crates for running, testing and measuring, so that SurrealDB is built once.
 BUILD := cargo build --release --workspace --locked
 
-.PHONY: help up demo test verify fix bench soak schemas tools build machine clean-data
+.PHONY: help up demo test verify fix bench bench-failover bench-scale soak schemas tools build machine clean-data
 
 help: ## Say what there is
 	@echo "Holdfast: several identical copies of one SurrealDB database behind NATS."
@@ -25,7 +25,7 @@ help: ## Say what there is
 up: tools build ## Run a whole system here until Ctrl-C: NATS, services, a group of three copies
 	@exec $(BIN)/holdfast up $(ARGS)
 
-demo: tools build ## Show a session: updates, queries, a copy that goes away and comes back
+demo: tools build ## Show a session: updates, queries, the primary killed, its return, all copies equal
 	@exec deploy/demo $(BIN)/holdfast
 
 test: tools ## Run all tests
@@ -48,7 +48,13 @@ fix: machine ## Mend what can be mended by machine: format, lints, schemas
 bench: tools build ## Measure: plain SurrealDB beside a group of three copies
 	@exec $(BIN)/holdfast-bench $(ARGS)
 
-soak: tools build ## Kill processes at random for a long time and check every answer (ARGS="--seed N --kills N")
+bench-failover: tools build ## Measure how long clients wait when something is lost (ARGS="--runs N --only CASE")
+	@exec $(BIN)/holdfast-bench-failover $(ARGS)
+
+bench-scale: tools build ## Measure what a query costs from one copy to five
+	@exec $(BIN)/holdfast-bench-scale $(ARGS)
+
+soak: tools build ## Break everything at random for 30 minutes and check every answer (ARGS="--seed N --minutes N")
 	@exec $(BIN)/holdfast-soak $(ARGS)
 
 schemas: build ## Write the JSON Schemas anew from the message types

@@ -1,5 +1,7 @@
 //! Time as an argument, so that tests own it.
 
+pub mod step;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,16 +27,23 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .and_then(|since| u64::try_from(since.as_millis()).ok())
-            .unwrap_or_default()
+        wall_ms()
     }
 
     fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// The machine's wall clock, in milliseconds since 1970, for code that is given no [`Clock`].
+#[must_use]
+pub fn wall_ms() -> u64 {
+    let machine_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or_default();
+    machine_ms.saturating_add_signed(step::of_process())
 }
 
 /// A clock that stands still until it is moved; wall and monotonic time are one.

@@ -55,6 +55,9 @@ pub trait Service: Send + 'static {
 /// Runs a service as a process.
 #[must_use]
 pub fn run<S: Service>() -> ExitCode {
+    if let Err(error) = clock::step::asked_of_process() {
+        return fail(S::NAME, &error);
+    }
     let loaded = match config::load::<S::Config>(S::NAME, &config::Sources::of_process()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(S::NAME, &error),

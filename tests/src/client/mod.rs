@@ -90,8 +90,16 @@ impl Client {
     /// Once an answer is missing, a refusal no longer proves that nothing happened: an earlier attempt may still be on
     /// its way. Then only the first outcome, told again, ends the doubt.
     pub async fn settle(&self, request: &Request, patience: Duration) -> Outcome {
+        self.settle_from(request, patience, false).await
+    }
+
+    /// The same for an update that was sent before, and of which nobody knows whether it happened.
+    pub async fn settle_doubt(&self, request: &Request, patience: Duration) -> Outcome {
+        self.settle_from(request, patience, true).await
+    }
+
+    async fn settle_from(&self, request: &Request, patience: Duration, mut doubt: bool) -> Outcome {
         let end = Instant::now() + patience;
-        let mut doubt = false;
         loop {
             let outcome = self.update(request).await;
             match &outcome {

@@ -14,6 +14,11 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// Short, because a request that was on its way when nats-server was killed waits for it in full.
 const DEADLINE: Duration = Duration::from_millis(1_200);
 
+/// Longer than any fault in which a client stays with its CSP.
+const LOYAL_DEADLINE: Duration = Duration::from_secs(10);
+/// Values that loyal clients append; others never come so far.
+const LOYAL_VALUES: u64 = 1 << 40;
+
 /// A history in the making, shared by its clients.
 #[derive(Debug)]
 pub struct Recorder {
@@ -64,6 +69,32 @@ impl Recorder {
             .collect()
     }
 
+    /// Starts clients that speak to one CSP alone, whatever becomes of it, and so see every answer that it gives.
+    pub fn loyal_clients(
+        self: &Arc<Self>,
+        csp: &str,
+        seed: u64,
+        count: usize,
+    ) -> Vec<tokio::task::JoinHandle<anyhow::Result<()>>> {
+        (0..count)
+            .map(|client| {
+                let workload = Workload::new(!seed, client, count, self.keys).values_from(LOYAL_VALUES);
+                tokio::spawn(Arc::clone(self).stay(csp.to_owned(), workload))
+            })
+            .collect()
+    }
+
+    async fn stay(self: Arc<Self>, csp: String, mut workload: Workload) -> anyhow::Result<()> {
+        while !self.ended.load(Ordering::Relaxed) {
+            if workload.one_in(2) {
+                self.strong_query_at(&csp, workload.query()).await?;
+            } else {
+                self.update_at(&csp, workload.update()).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn work(self: Arc<Self>, mut workload: Workload) -> anyhow::Result<()> {
         let mut session = self.defined;
         while !self.ended.load(Ordering::Relaxed) {
@@ -86,7 +117,35 @@ impl Recorder {
     pub async fn update(&self, operations: Vec<Operation>) -> anyhow::Result<Option<u64>> {
         let request = Request::new(encode(&operations)).deadline(DEADLINE);
         let invoked_ns = self.now_ns();
-        let (kind, reply) = match self.client.settle(&request, SETTLE_PATIENCE).await {
+        let outcome = self.client.settle(&request, SETTLE_PATIENCE).await;
+        self.note_update(&request, invoked_ns, operations, outcome)
+    }
+
+    /// Sends an update to one CSP, once. What this one leaves open is settled by the group.
+    async fn update_at(&self, csp: &str, operations: Vec<Operation>) -> anyhow::Result<Option<u64>> {
+        let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE);
+        let invoked_ns = self.now_ns();
+        let mut outcome = self.client.update_at(csp, &request).await;
+        let open = match &outcome {
+            Outcome::Done(_) => false,
+            Outcome::Refused(refusal) => refusal.leaves_doubt(),
+            Outcome::Unknown(_) => true,
+        };
+        if open {
+            outcome = self.client.settle_doubt(&request, SETTLE_PATIENCE).await;
+        }
+        self.note_update(&request, invoked_ns, operations, outcome)
+    }
+
+    /// Writes down how an update ended.
+    fn note_update(
+        &self,
+        request: &Request,
+        invoked_ns: u64,
+        operations: Vec<Operation>,
+        outcome: Outcome,
+    ) -> anyhow::Result<Option<u64>> {
+        let (kind, reply) = match outcome {
             Outcome::Done(reply) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
                 let place = Place { position: reply.position, index: reply.index.unwrap_or(0) };
@@ -96,7 +155,18 @@ impl Recorder {
             Outcome::Refused(refusal) => anyhow::bail!("{operations:?}: {}: {}", refusal.code, refusal.message),
             Outcome::Unknown(_) => (Kind::Unknown, None),
         };
-        self.record(&request, invoked_ns, operations, kind, reply)
+        self.record(request, invoked_ns, operations, kind, reply)
+    }
+
+    /// Demands everything acknowledged before of one CSP, and writes the answer down if there is one.
+    async fn strong_query_at(&self, csp: &str, operations: Vec<Operation>) -> anyhow::Result<()> {
+        let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE).strong();
+        let invoked_ns = self.now_ns();
+        if let Outcome::Done(reply) = self.client.query_at(csp, &request).await {
+            let kind = Kind::Query { position: reply.position, consistency: Consistency::Strong };
+            self.record(&request, invoked_ns, operations, kind, Some(reply))?;
+        }
+        Ok(())
     }
 
     /// Performs a query and writes it down if it was answered.

@@ -22,6 +22,12 @@ impl Workload {
         Self { random, keys, next_value: client as u64, value_step: clients as u64 }
     }
 
+    /// The same workload with values behind these, for clients besides the first `clients`.
+    pub fn values_from(mut self, first: u64) -> Self {
+        self.next_value += first;
+        self
+    }
+
     /// An update: one to four operations, of which at least one appends.
     pub fn update(&mut self) -> Vec<Operation> {
         let mut operations = vec![self.append()];

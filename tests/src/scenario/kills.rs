@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
+use super::progress;
 use crate::history::{Recorder, Summary};
 use crate::system::System;
-use crate::wait::until;
 
 /// The group must acknowledge something within this time, whatever was killed before.
 const PROGRESS_BOUND: Duration = Duration::from_secs(60);
@@ -63,7 +63,8 @@ impl Kills {
         let mut killed = 0;
         while killed < self.kills {
             let victims = choose(&mut random, &system.names());
-            progress(recorder, random.random_range(1..25), PROGRESS_BOUND, &victims).await?;
+            let next = format!("killing {victims:?}");
+            progress(recorder, random.random_range(1..25), PROGRESS_BOUND, &next).await?;
             if random.random_range(0..8) == 0 {
                 freeze(system, recorder, &victims, random.random_range(1..100)).await?;
                 continue;
@@ -72,7 +73,7 @@ impl Kills {
             killed += victims.len();
             if random.random_range(0..3) > 0 {
                 // Left down for a while; whether the rest goes on without it depends on what it is.
-                let _ = progress(recorder, random.random_range(1..50), DOWN_BOUND, &victims).await;
+                let _ = progress(recorder, random.random_range(1..50), DOWN_BOUND, "they start again").await;
             }
             for victim in &victims {
                 system.start_process(victim)?;
@@ -82,7 +83,7 @@ impl Kills {
                 system.until_available(&csps).await?;
             }
         }
-        progress(recorder, 1, PROGRESS_BOUND, &[]).await
+        progress(recorder, 1, PROGRESS_BOUND, "the end").await
     }
 }
 
@@ -91,7 +92,7 @@ async fn freeze(system: &System, recorder: &Recorder, victims: &[String], count:
     for victim in victims {
         system.pause(victim)?;
     }
-    let _ = progress(recorder, count, DOWN_BOUND, victims).await;
+    let _ = progress(recorder, count, DOWN_BOUND, "they go on").await;
     for victim in victims {
         system.resume(victim)?;
     }
@@ -113,14 +114,4 @@ fn choose(random: &mut StdRng, names: &[String]) -> Vec<String> {
         94..98 => of(&["csp-"]),
         _ => names.to_vec(),
     }
-}
-
-/// Waits for `count` more acknowledged updates.
-async fn progress(recorder: &Recorder, count: u64, bound: Duration, next: &[String]) -> anyhow::Result<()> {
-    let wanted = recorder.acknowledged() + count;
-    until(&format!("{count} more acknowledged updates before killing {next:?}"), bound, async || {
-        let acknowledged = recorder.acknowledged();
-        if acknowledged >= wanted { Ok(()) } else { Err(format!("{acknowledged} acknowledged")) }
-    })
-    .await
 }

@@ -1,11 +1,16 @@
-//! What tests do to processes.
+//! What tests do to processes, their networks, disks and clocks, and how everything is made whole again.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::System;
+use super::services::{clock_file, copy_folder, stop_file};
+use super::{System, process};
 use crate::wait::until;
+
+/// A slow process works for one of these and stands still for nine.
+const SLOW_TURN: Duration = Duration::from_millis(10);
 
 impl System {
     /// Kills a process at once (SIGKILL).
@@ -25,7 +30,11 @@ impl System {
     pub async fn stop(&self, name: &str) -> anyhow::Result<String> {
         self.signal(name, Signal::SIGTERM)?;
         until(&format!("{name} to end"), Duration::from_secs(20), async || {
-            self.processes().get_mut(name).and_then(|process| process.exit_status()).ok_or("still running")
+            let mut processes = self.processes();
+            let process = processes.get_mut(name).ok_or("there is none")?;
+            let ended = process.exit_status().ok_or("still running")?;
+            process.remove();
+            Ok::<_, &str>(ended)
         })
         .await
     }
@@ -40,10 +49,46 @@ impl System {
         self.signal(name, Signal::SIGCONT)
     }
 
-    /// Fails if a process ended by itself: a process that is not killed has to live.
+    /// Makes a process ten times as slow, for as long as the future is polled.
+    pub async fn slow(&self, name: &str) -> anyhow::Result<Infallible> {
+        let _goes_on = Resumes { system: self, name };
+        loop {
+            self.pause(name)?;
+            tokio::time::sleep(9 * SLOW_TURN).await;
+            self.resume(name)?;
+            tokio::time::sleep(SLOW_TURN).await;
+        }
+    }
+
+    /// Takes all room that is left on a CSP's own disk. The CSP may end because of it; whoever runs it starts it again.
+    pub fn fill_disk(&self, csp: &str) -> anyhow::Result<()> {
+        if let Some(process) = self.processes().get_mut(csp) {
+            process.may_end();
+        }
+        self.disks.get(csp).ok_or_else(|| anyhow::anyhow!("{csp} has no disk of its own"))?.fill()
+    }
+
+    /// Sets the wall clock of a service this much ahead of the machine's, or behind it.
+    pub fn step_clock(&self, name: &str, by_ms: i64) -> anyhow::Result<()> {
+        anyhow::ensure!(self.options.own_clocks, "{name} has no clock of its own");
+        Ok(std::fs::write(clock_file(&self.folder, name), by_ms.to_string())?)
+    }
+
+    /// Tells a CSP to stop (as by SIGSTOP) when it next reaches the step of the commit path that it was started for, and
+    /// waits until it has.
+    pub async fn stop_at_step(&self, csp: &str) -> anyhow::Result<()> {
+        std::fs::write(stop_file(&self.folder, csp), "")?;
+        until(&format!("{csp} to stop at its step"), super::PATIENCE, async || match self.process_state(csp) {
+            Some('T') => Ok(()),
+            state => Err(format!("its state is {state:?}")),
+        })
+        .await
+    }
+
+    /// Fails if a process ended by itself, also if it was started again since: one that is not killed has to live.
     pub fn all_alive(&self) -> anyhow::Result<()> {
         for (name, process) in self.processes().iter_mut() {
-            if let Some(status) = process.exit_status() {
+            if let Some(status) = process.ended_by_itself() {
                 anyhow::bail!("{name} ended by itself: {status}\n{}", process.log_tail());
             }
         }
@@ -52,7 +97,7 @@ impl System {
 
     /// Removes a CSP's copy while it is not running, so that it starts as an empty one.
     pub fn remove_copy(&self, csp: &str) -> anyhow::Result<()> {
-        let folder = self.folder.join(csp);
+        let folder = copy_folder(&self.folder, csp);
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
@@ -66,17 +111,44 @@ impl System {
         }
     }
 
-    /// Starts whatever does not run and waits until the group is whole again.
+    /// Ends every fault, starts whatever does not run, and waits until the group is whole again.
     pub async fn heal(&self) -> anyhow::Result<()> {
+        self.networks.values().for_each(super::Network::heal);
+        self.disks.values().try_for_each(super::disk::Disk::free)?;
         for name in self.names() {
-            self.start_process(&name)?;
+            // It is no fault if there was no wrong clock to put right.
+            let _ = std::fs::remove_file(clock_file(&self.folder, &name));
         }
-        self.until_available(&self.csps()).await?;
+        // Again and again: a process may be about to end because of what it met while its disk was full.
+        until("the group to be whole", super::PATIENCE, async || {
+            for name in self.names() {
+                self.start_process(&name).and_then(|()| self.resume(&name)).map_err(|error| format!("{error:#}"))?;
+            }
+            self.whole().await
+        })
+        .await?;
         self.until_serving().await
+    }
+
+    fn process_state(&self, name: &str) -> Option<char> {
+        process::state(self.processes().get(name)?.id()?)
     }
 
     fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
         let processes = self.processes();
         processes.get(name).ok_or_else(|| anyhow::anyhow!("there is no {name}"))?.signal(signal)
+    }
+}
+
+/// Lets a process go on, however the work on it ends.
+struct Resumes<'a> {
+    system: &'a System,
+    name: &'a str,
+}
+
+impl Drop for Resumes<'_> {
+    fn drop(&mut self) {
+        // A process that is gone needs nothing.
+        let _ = self.system.resume(self.name);
     }
 }

@@ -1,16 +1,18 @@
 //! A whole system for one test: a real nats-server and the real services, each a process of its own.
 
 mod binaries;
+mod disk;
 mod faults;
 mod nats_server;
+mod network;
 mod observe;
 mod options;
 mod ports;
 mod process;
-mod proxy;
 mod services;
 mod start;
 mod status;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -21,13 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use binaries::{nats_server as nats_server_binary, service as service_binary};
+pub use disk::impossible as disks_impossible;
+pub use network::{Cut, Network};
 pub use options::Options;
 pub use ports::free as free_ports;
-pub use proxy::Proxy;
 pub use status::{CspStatus, Status};
 pub use usage::{Usage, cpu_time};
 
 use crate::client::Client;
+use disk::Disk;
 use process::Process;
 
 /// The group that every test system has.
@@ -42,7 +46,8 @@ pub struct System {
     options: Options,
     folder: PathBuf,
     processes: Mutex<BTreeMap<String, Process>>,
-    proxies: BTreeMap<String, Proxy>,
+    networks: BTreeMap<String, Network>,
+    disks: BTreeMap<String, Disk>,
     client: Client,
     urls: Vec<String>,
     keep: Mutex<bool>,
@@ -98,9 +103,9 @@ impl System {
         self.processes().keys().cloned().collect()
     }
 
-    /// The network between a service and NATS, in a system with proxies.
-    pub fn network(&self, name: &str) -> anyhow::Result<&Proxy> {
-        self.proxies.get(name).ok_or_else(|| anyhow::anyhow!("{name} has no proxy"))
+    /// The network between a service and NATS, in a proxied system.
+    pub fn network(&self, name: &str) -> anyhow::Result<&Network> {
+        self.networks.get(name).ok_or_else(|| anyhow::anyhow!("{name} has no network of its own"))
     }
 
     /// Keeps the data folder when the system ends.
@@ -116,9 +121,14 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         self.processes().values_mut().for_each(Process::kill);
+        let disks = std::mem::take(&mut self.disks);
         if *self.keep.lock().unwrap_or_else(PoisonError::into_inner) || std::thread::panicking() {
+            for (csp, disk) in &disks {
+                let _ = disk.save(&self.folder.join(format!("{csp}-disk")));
+            }
             eprintln!("the data and the logs of this test are kept in {}", self.folder.display());
         } else {
+            drop(disks);
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

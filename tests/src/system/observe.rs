@@ -61,11 +61,71 @@ impl System {
         Ok(())
     }
 
+    /// Waits until every CSP serves, is judged to, knows the same primary as the others, and the group answers.
+    pub async fn until_whole(&self) -> anyhow::Result<()> {
+        until("the group to be whole", PATIENCE, async || self.whole().await).await?;
+        self.until_serving().await
+    }
+
+    /// Whether every CSP serves, is judged to, and knows the same primary as the others; what is missing if not.
+    pub(super) async fn whole(&self) -> Result<(), String> {
+        let (csps, status) = (self.csps(), self.status().await);
+        if !status.all_available(&csps) || !status.agreed() {
+            return Err(format!("not available, or not agreed: {status}"));
+        }
+        let judged = self.judged_states().await.map_err(|error| format!("{error:#}"))?;
+        match csps.iter().find(|csp| judged.get(*csp).is_none_or(|state| state != "available")) {
+            None => Ok(()),
+            Some(csp) => Err(format!("{csp} is not judged available: {judged:?}")),
+        }
+    }
+
+    /// The primary, once the CSPs that answer agree on one that is not `former`.
+    pub async fn primary_other_than(&self, former: &str) -> anyhow::Result<String> {
+        let what = format!("a primary other than {former:?}");
+        let other = |primary: &str| primary != former;
+        // One that was deposed in its sleep does not know better, if it answers at all.
+        let status = self.until(&what, |status| status.primary().is_some_and(other)).await?;
+        Ok(status.primary().unwrap_or_default().to_owned())
+    }
+
+    /// The primary.
+    pub async fn primary(&self) -> anyhow::Result<String> {
+        self.primary_other_than("").await
+    }
+
+    /// What supervision wrote down about every CSP.
+    pub async fn judged_states(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let context = jetstream::new(self.client.nats().clone());
+        let states = context.get_key_value(subject::states_bucket()).await?;
+        let mut judged = BTreeMap::new();
+        for csp in self.names().into_iter().filter(|name| name.starts_with("csp-")) {
+            if let Some(bytes) = states.get(subject::state_key(GROUP, &csp)).await? {
+                let change: Value = serde_json::from_slice(&bytes)?;
+                judged.insert(csp, change["state"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        Ok(judged)
+    }
+
     /// The log's stream as NATS sees it.
     pub async fn log_state(&self) -> anyhow::Result<jetstream::stream::State> {
+        Ok(self.log_info().await?.state)
+    }
+
+    /// The NATS server that orders the log, where there is more than one.
+    pub async fn log_leader(&self) -> anyhow::Result<String> {
+        until("the log to have a leader", PATIENCE, async || {
+            let info = self.log_info().await.map_err(|error| format!("{error:#}"))?;
+            info.cluster.and_then(|cluster| cluster.leader).ok_or_else(|| "no leader".to_owned())
+        })
+        .await
+    }
+
+    async fn log_info(&self) -> anyhow::Result<jetstream::stream::Info> {
         let context = jetstream::new(self.client.nats().clone());
         let stream = context.get_stream(subject::log_stream(GROUP)).await?;
-        Ok(stream.cached_info().state.clone())
+        Ok(stream.cached_info().clone())
     }
 
     /// One CSP's digest: where it stands by itself, or at the position that another one named.

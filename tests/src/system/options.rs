@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// How many processes of which kind, and how the group is defined.
+/// How many processes of which kind, how the group is defined, and which faults tests can cause in it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// CSPs that run from the start, called `csp-1`, `csp-2`, ...
@@ -19,10 +19,18 @@ pub struct Options {
     pub nats_servers: usize,
     /// `sync_interval` of the servers; none leaves nats-server's default.
     pub sync_interval: Option<String>,
-    /// Instances of the execution service.
+    /// Instances of the execution service, called `execution-1`, ...
     pub executions: usize,
-    /// Whether every service reaches NATS through a proxy of its own that tests can cut.
+    /// Instances of the supervision service, called `supervision-1`, ...
+    pub supervisions: usize,
+    /// Whether every service reaches NATS through a network of its own that tests can cut.
     pub proxied: bool,
+    /// Whether every CSP has a disk of its own that tests can fill. See [`super::disks_impossible`].
+    pub own_disks: bool,
+    /// Whether tests can step the wall clock of every service.
+    pub own_clocks: bool,
+    /// The step of the commit path at which CSPs stop when they are told to. See [`super::System::stop_at_step`].
+    pub stop_at: Option<&'static str>,
     /// How long ids and outcomes are kept.
     pub ids_kept_ms: u64,
     /// Environment for the CSPs, on top of what the harness sets.
@@ -40,7 +48,11 @@ impl Default for Options {
             nats_servers: 1,
             sync_interval: None,
             executions: 1,
+            supervisions: 1,
             proxied: false,
+            own_disks: false,
+            own_clocks: false,
+            stop_at: None,
             ids_kept_ms: 600_000,
             csp_environment: BTreeMap::new(),
         }
@@ -56,5 +68,17 @@ impl Options {
     /// Three CSPs of which the first is primary.
     pub fn primary() -> Self {
         Self { replication: "primary", ..Self::default() }
+    }
+
+    /// The same system with more than one of everything that watches and routes, and a log that survives a power cut: what
+    /// a group needs to go on whatever is lost.
+    pub fn redundant(self) -> Self {
+        Self { supervisions: 3, executions: 2, sync_interval: Some("always".into()), ..self }
+    }
+
+    /// The same system, in which tests can cause every fault that this machine allows.
+    pub fn breakable(self) -> Self {
+        let own_disks = self.storage == "surrealkv" && super::disks_impossible().is_none();
+        Self { proxied: true, own_disks, own_clocks: true, ..self }
     }
 }

@@ -41,6 +41,10 @@ pub struct Specification {
 pub struct Process {
     specification: Specification,
     running: Option<Running>,
+    /// How it ended without being killed or told to, each time that it did.
+    ended_by_itself: Vec<String>,
+    /// Whether it has a reason to end.
+    may_end: bool,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,7 @@ struct Running {
 impl Process {
     /// A process that is not running yet.
     pub fn new(specification: Specification) -> Self {
-        Self { specification, running: None }
+        Self { specification, running: None, ended_by_itself: Vec::new(), may_end: false }
     }
 
     /// How it is started.
@@ -84,11 +88,19 @@ impl Process {
             .with_context(|| format!("{} does not start", specification.program.display()))?;
         let watchdog = if specification.watches_stdin { None } else { Some(watch(child.id())?) };
         self.running = Some(Running { child, watchdog });
+        self.may_end = false;
         Ok(())
     }
 
     /// Kills it as a power cut would: nothing in it learns of it.
     pub fn kill(&mut self) {
+        let ended = self.ended_unasked();
+        self.ended_by_itself.extend(ended);
+        self.remove();
+    }
+
+    /// Forgets a process that ended because it was told to.
+    pub fn remove(&mut self) {
         if let Some(mut running) = self.running.take() {
             // The watchdog first: nobody may act on the process id once it is free for others.
             if let Some(watchdog) = &mut running.watchdog {
@@ -111,6 +123,20 @@ impl Process {
     pub fn exit_status(&mut self) -> Option<String> {
         let running = self.running.as_mut()?;
         running.child.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+
+    /// It has a reason to end, until it is started again.
+    pub fn may_end(&mut self) {
+        self.may_end = true;
+    }
+
+    /// How it ended without being killed or told to, the last time that it did.
+    pub fn ended_by_itself(&mut self) -> Option<String> {
+        self.ended_unasked().or_else(|| self.ended_by_itself.last().cloned())
+    }
+
+    fn ended_unasked(&mut self) -> Option<String> {
+        self.exit_status().filter(|_| !self.may_end)
     }
 
     /// Closes the inputs that tell it and its watchdog that the harness lives.
@@ -175,4 +201,12 @@ pub(super) async fn ready(
     })
     .await?;
     end.map_or(Ok(()), |how| Err(anyhow::anyhow!("{name} ended instead of becoming ready: {how}")))
+}
+
+/// What the kernel says a process does: `S` sleeping, `R` running, `T` stopped, ...
+pub(super) fn state(process: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program may hold anything; fields are counted from behind it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.trim_start().chars().next()
 }

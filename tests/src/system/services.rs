@@ -20,7 +20,7 @@ pub fn members(options: &Options) -> Vec<Member> {
         (1..=count).map(|number| Member { name: format!("{prefix}-{number}"), kind }).collect::<Vec<_>>()
     };
     let mut members = many("administration", "administration", 1);
-    members.extend(many("supervision", "supervision", 1));
+    members.extend(many("supervision", "supervision", options.supervisions));
     members.extend(many("execution", "execution", options.executions));
     members.extend(many("replication", "csp", options.csps + options.csps_later));
     members
@@ -29,6 +29,21 @@ pub fn members(options: &Options) -> Vec<Member> {
 /// Where a service says that it is ready.
 pub fn ready_file(folder: &Path, name: &str) -> PathBuf {
     folder.join("run").join(format!("{name}.ready"))
+}
+
+/// Where a CSP keeps its copy, on a disk of its own or not.
+pub fn copy_folder(folder: &Path, csp: &str) -> PathBuf {
+    folder.join(csp).join("copy")
+}
+
+/// Where it is said by how much a service's clock is wrong.
+pub fn clock_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join("run").join(format!("{name}.clock"))
+}
+
+/// The file that tells a CSP to stop when it next reaches the step that it was started for.
+pub fn stop_file(folder: &Path, csp: &str) -> PathBuf {
+    folder.join("run").join(format!("{csp}.stop"))
 }
 
 /// How to start a service that reaches NATS at `url`.
@@ -41,8 +56,18 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    if member.kind == "replication" {
-        environment.extend(replication(member, options, folder));
+    match member.kind {
+        "replication" => environment.extend(replication(member, options, folder)),
+        "supervision" | "administration" => {
+            // Definitions and states are kept by as many servers as the log: it would be of no use without them.
+            let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
+            environment.insert(variable, options.nats_servers.to_string());
+        }
+        _ => {}
+    }
+    if options.own_clocks {
+        environment.insert("HOLDFAST_FAULT_CLOCK".into(), clock_file(folder, &member.name).display().to_string());
+        environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());
     }
     Ok(Specification {
         name: member.name.clone(),
@@ -62,11 +87,16 @@ fn replication(member: &Member, options: &Options, folder: &Path) -> BTreeMap<St
         setting("GROUP", GROUP.into()),
         setting("CSP", member.name.clone()),
         setting("NODE", member.name.replace("csp", "node")),
-        setting("DATA_DIR", folder.join(&member.name).display().to_string()),
+        setting("DATA_DIR", copy_folder(folder, &member.name).display().to_string()),
         setting("STORAGE", options.storage.into()),
         setting("MEMORY_MB", MEMORY_MB.into()),
     ]
     .into();
+    if let Some(step) = options.stop_at {
+        let fault = format!("stop-at:{step}:{}", stop_file(folder, &member.name).display());
+        environment.insert("HOLDFAST_FAULT".into(), fault);
+        environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());
+    }
     environment.extend(options.csp_environment.clone());
     environment
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use holdfast_schemas::subject;
 use serde_json::json;
 
+use super::disk::Disk;
 use super::process::{self, Process};
 use super::services::{members, ready_file, specification};
-use super::{GROUP, Options, PATIENCE, Proxy, System, nats_server};
+use super::{GROUP, Network, Options, PATIENCE, System, nats_server};
 use crate::client::{Client, Request};
 use crate::wait::until;
 
@@ -42,20 +43,23 @@ impl System {
             process.start()?;
             processes.insert(name, process);
         }
-        let mut proxies = BTreeMap::new();
+        let (mut networks, mut disks) = (BTreeMap::new(), BTreeMap::new());
         for member in members(&options) {
             let mut url = urls.join(",");
             if options.proxied {
-                let proxy = Proxy::start(servers.client_ports[0]).await?;
-                url = format!("nats://127.0.0.1:{}", proxy.port());
-                proxies.insert(member.name.clone(), proxy);
+                let network = Network::start(&servers.client_ports).await?;
+                url = network.url();
+                networks.insert(member.name.clone(), network);
+            }
+            if options.own_disks && member.kind == "replication" {
+                disks.insert(member.name.clone(), Disk::mount(&folder.join(&member.name))?);
             }
             let specification = specification(&member, &options, folder, &url)?;
             processes.insert(member.name, Process::new(specification));
         }
         let client = connect(&urls).await?;
         let (processes, keep, folder) = (Mutex::new(processes), Mutex::new(false), folder.to_path_buf());
-        Ok(Self { options, folder, processes, proxies, client, urls, keep })
+        Ok(Self { options, folder, processes, networks, disks, client, urls, keep })
     }
 
     async fn bring_up(&self) -> anyhow::Result<()> {

@@ -62,6 +62,23 @@ impl Status {
         csps.iter().all(|csp| self.available(csp))
     }
 
+    /// The primary, as the CSPs of the highest epoch know it.
+    pub fn primary(&self) -> Option<&str> {
+        self.csps.values().flatten().max_by_key(|status| status.epoch)?.primary.as_deref()
+    }
+
+    /// The highest epoch.
+    pub fn epoch(&self) -> u64 {
+        self.csps.values().flatten().map(|status| status.epoch).max().unwrap_or(0)
+    }
+
+    /// Whether all CSPs that answer know the same epoch and the same primary.
+    pub fn agreed(&self) -> bool {
+        let mut known = self.csps.values().flatten().map(|status| (status.epoch, &status.primary));
+        let first = known.next();
+        known.all(|other| Some(other) == first)
+    }
+
     fn of(&self, csp: &str) -> Option<&CspStatus> {
         self.csps.get(csp).and_then(Option::as_ref)
     }
@@ -72,7 +89,14 @@ impl fmt::Display for Status {
         for (csp, status) in &self.csps {
             match status {
                 None => write!(f, "{csp}: no answer; ")?,
-                Some(status) => write!(f, "{csp}: {} at {} epoch {}; ", status.state, status.applied, status.epoch)?,
+                Some(status) => write!(
+                    f,
+                    "{csp}: {} at {} epoch {} primary {}; ",
+                    status.state,
+                    status.applied,
+                    status.epoch,
+                    status.primary.as_deref().unwrap_or("-")
+                )?,
             }
         }
         Ok(())

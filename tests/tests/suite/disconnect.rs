@@ -50,9 +50,9 @@ async fn of_one_csp_leaves_the_others_serving() -> anyhow::Result<()> {
     System::run(Options { proxied: true, ..Options::peer() }, async |system| {
         let client = system.client();
         client.commit(Request::new("DEFINE TABLE part"), PATIENCE).await?;
-        system.network("csp-2")?.cut();
+        system.network("csp-2")?.disconnect();
         let position = create_many(&client, "part", 500).await?;
-        system.network("csp-2")?.mend();
+        system.network("csp-2")?.heal();
         let what = format!("csp-2 to come back with everything up to {position}");
         system.until(&what, |status| status.available("csp-2") && status.applied("csp-2") >= position).await?;
         system.equal_answers(&system.csps(), "SELECT * FROM part", position).await?;
@@ -68,7 +68,7 @@ async fn of_every_csp_is_a_clear_error_until_they_are_back() -> anyhow::Result<(
         let client = system.client();
         client.commit(Request::new("DEFINE TABLE part"), PATIENCE).await?;
         for csp in system.csps() {
-            system.network(&csp)?.cut();
+            system.network(&csp)?.disconnect();
         }
         let request = Request::new("CREATE part:one").deadline(Duration::from_secs(1));
         match client.update(&request).await {
@@ -77,7 +77,7 @@ async fn of_every_csp_is_a_clear_error_until_they_are_back() -> anyhow::Result<(
             done => anyhow::bail!("no CSP could be reached, and yet: {done}"),
         }
         for csp in system.csps() {
-            system.network(&csp)?.mend();
+            system.network(&csp)?.heal();
         }
         let reply = client.commit(request, PATIENCE).await?;
         system.until_available(&system.csps()).await?;

@@ -82,11 +82,7 @@ impl Asked {
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .unwrap_or_default()
+    holdfast_foundation::clock::wall_ms()
 }
 
 /// Why this CSP takes no request now; none when it does.

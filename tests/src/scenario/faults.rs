@@ -1,0 +1,120 @@
+//! Everything that can go wrong, one or several at once, while clients write down what they are told: two phases, again and
+//! again. First things break, and nothing that is said may be wrong; then all is healed, and the group must become whole.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::future::{pending, select_all};
+use tokio::time::{Instant, sleep};
+
+use super::plan::{Episode, Fault, Kind, Targets, draw};
+use super::progress;
+use crate::history::{Recorder, Summary};
+use crate::system::System;
+
+/// A whole group must acknowledge something within this time.
+const PROGRESS_BOUND: Duration = Duration::from_secs(60);
+
+/// A run of faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How often things break and are healed.
+    pub episodes: usize,
+    /// How long each time lasts at most.
+    pub lasts_max: Duration,
+    /// Clients at work.
+    pub clients: usize,
+    /// Lists and counters that they work on.
+    pub keys: usize,
+}
+
+impl Faults {
+    /// Breaks and heals, then demands that the history is right, all copies are equal, and nothing died by itself.
+    pub async fn run(self, system: &System) -> anyhow::Result<Summary> {
+        let options = system.options();
+        let targets = Targets {
+            names: system.names(),
+            networks: options.proxied,
+            disks: options.own_disks,
+            clocks: options.own_clocks,
+        };
+        let plan = draw(self.seed, self.episodes, self.lasts_max, &targets);
+        let mut done = 0;
+        self.carry_out(system, &plan, &mut done).await.with_context(|| {
+            let told: Vec<String> = plan.iter().take(done + 1).map(Episode::to_string).collect();
+            format!("{self:?}, in episode {} of this plan:\n{}", done + 1, told.join("\n"))
+        })
+    }
+
+    async fn carry_out(self, system: &System, plan: &[Episode], done: &mut usize) -> anyhow::Result<Summary> {
+        let began = Instant::now();
+        let recorder = Recorder::begin(system.client(), self.keys).await?;
+        let clients = recorder.clients(self.seed, self.clients);
+        let outcome = async {
+            for (at, episode) in plan.iter().enumerate() {
+                *done = at;
+                eprintln!("episode {}: {episode}", at + 1);
+                progress(&recorder, episode.updates_before, PROGRESS_BOUND, &episode.to_string()).await?;
+                episode.happen(system).await?;
+                system.heal().await?;
+            }
+            progress(&recorder, 1, PROGRESS_BOUND, "the end").await
+        }
+        .await;
+        recorder.end();
+        for client in clients {
+            client.await??;
+        }
+        outcome?;
+        let summary = recorder.finish().await?;
+        let digest = system.equal_digests(&system.csps()).await?;
+        system.all_alive()?;
+        eprintln!("seed {}: {} episodes in {:.1?}; {summary:?}; {digest:?}", self.seed, plan.len(), began.elapsed());
+        anyhow::ensure!(summary.unknown_present + summary.unknown_unseen == 0, "unsettled requests: {summary:?}");
+        Ok(summary)
+    }
+}
+
+impl Episode {
+    /// Lets the faults begin, one after the other, and last.
+    async fn happen(&self, system: &System) -> anyhow::Result<()> {
+        for fault in &self.faults {
+            fault.begin(system).with_context(|| fault.to_string())?;
+        }
+        // Not a wait for something to happen: the time for which the faults last.
+        let over = sleep(self.lasts);
+        let lasting: Vec<_> = self.faults.iter().map(|fault| Box::pin(fault.last(system))).collect();
+        tokio::select! {
+            () = over => Ok(()),
+            (ended, ..) = select_all(lasting) => ended,
+        }
+    }
+}
+
+impl Fault {
+    fn begin(&self, system: &System) -> anyhow::Result<()> {
+        let victim = &self.victim;
+        match self.kind {
+            Kind::Kill => system.kill9(victim),
+            Kind::Restart => system.restart(victim)?,
+            Kind::Pause => system.pause(victim)?,
+            Kind::Slow => {}
+            Kind::Disconnect => system.network(victim)?.disconnect(),
+            Kind::Cut(cut) => system.network(victim)?.cut(cut),
+            Kind::Delay(delay) => system.network(victim)?.delay(delay),
+            Kind::DiskFull => system.fill_disk(victim)?,
+            Kind::ClockStep(by_ms) => system.step_clock(victim, by_ms)?,
+        }
+        Ok(())
+    }
+
+    /// What has to be done for as long as it lasts; ends only when that fails.
+    async fn last(&self, system: &System) -> anyhow::Result<()> {
+        match self.kind {
+            Kind::Slow => system.slow(&self.victim).await.map(|never| match never {}),
+            _ => pending().await,
+        }
+    }
+}

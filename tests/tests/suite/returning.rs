@@ -1,0 +1,85 @@
+//! A CSP that comes back catches up, is judged available only then, and takes nothing back by itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt;
+use holdfast_schemas::subject;
+use holdfast_tests::client::Request;
+use holdfast_tests::scenario::{Application, create_many};
+use holdfast_tests::system::{GROUP, Options, System};
+use holdfast_tests::wait::until;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Enough that catching up is no matter of an instant.
+const MISSED: usize = 8_000;
+
+/// The states that a CSP is judged to be in, one after the other, and where it stood when it was.
+async fn judgements(system: &System, csp: &str, last: &str) -> anyhow::Result<Vec<(String, u64)>> {
+    let client = system.client();
+    let mut events = client.nats().subscribe(subject::event(GROUP, subject::EVENT_CSP_STATE)).await?;
+    client.nats().flush().await?;
+    system.start_process(csp)?;
+    let mut judged = Vec::new();
+    loop {
+        let event = timeout(PATIENCE, events.next()).await?.ok_or_else(|| anyhow::anyhow!("no more events"))?;
+        let event: Value = serde_json::from_slice(&event.payload)?;
+        if event["csp"] == csp {
+            let state = event["state"].as_str().unwrap_or_default().to_owned();
+            judged.push((state.clone(), system.status().await.applied(csp)));
+            if state == last {
+                return Ok(judged);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_primary_catches_up_first_and_stays_a_subscriber() -> anyhow::Result<()> {
+    System::run(Options::primary().redundant(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE missed"), PATIENCE).await?;
+
+        // 1. The primary is killed and judged to be gone, and misses much.
+        let former = system.primary().await?;
+        system.kill9(&former);
+        let next = system.primary_other_than(&former).await?;
+        let gone = async || {
+            let judged: BTreeMap<String, String> =
+                system.judged_states().await.map_err(|error| format!("{error:#}"))?;
+            if judged.get(&former).is_some_and(|state| state == "unavailable") {
+                Ok(())
+            } else {
+                Err(format!("{judged:?}"))
+            }
+        };
+        until(&format!("{former} to be judged unavailable"), PATIENCE, gone).await?;
+        create_many(&client, "missed", MISSED).await?;
+        let (assignment, end_of_log) = (system.assignment().await?, system.log_state().await?.last_sequence);
+
+        // 2. It comes back while clients are at work, and is judged available when it has what it missed.
+        let (application, clients) = Application::start(client, 1).await?;
+        let judged = judgements(&system, &former, "available").await?;
+        eprintln!("{former} missed everything up to {end_of_log}, and was judged {judged:?}");
+        let (_, applied) = judged.last().cloned().unwrap_or_default();
+        anyhow::ensure!(applied >= end_of_log, "judged available at {applied}, before {end_of_log}");
+        let since = Instant::now();
+        application.until_answered(since, 200).await?;
+        application.end();
+        for client in clients {
+            client.await?;
+        }
+
+        // 3. It took nothing back: neither in the log nor in what execution wrote down.
+        system.until_whole().await?;
+        anyhow::ensure!(system.primary().await? == next, "{former} is primary again");
+        let now = system.assignment().await?;
+        anyhow::ensure!(now == assignment, "the assignment was {assignment} and is {now}");
+        application.account().await?.settled()?;
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
