@@ -62,6 +62,11 @@ pub fn settings() -> Result<Loaded<CliSettings>, CliError> {
 }
 
 impl Client {
+    /// Says something to whoever listens. Nobody answers, and a lost word is replaced by the next.
+    pub async fn say(&self, subject: String, body: Vec<u8>) {
+        let _ = self.bus.client().publish(subject, body.into()).await;
+    }
+
     /// Connects to the address of the command line, or else of the configuration.
     ///
     /// # Errors

@@ -52,6 +52,8 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
         Command::Group(GroupCommand::List(options)) => commands::group::list(&options, reader).await,
         Command::Csp(CspCommand::Stop(options)) => up::control::stop(&options).await,
         Command::Csp(CspCommand::Start(options)) => up::control::start(&options).await,
+        Command::Csp(CspCommand::Drain(options)) => commands::maintenance::drain(&options, reader).await,
+        Command::Csp(CspCommand::Resume(options)) => commands::maintenance::resume(&options, reader).await,
         Command::Primary(PrimaryCommand::Move(options)) => commands::task::move_primary(&options, reader).await,
         Command::Task(TaskCommand::List(options)) => commands::task::list(&options, reader).await,
         Command::Update(options) => commands::update::run(&options, reader).await,

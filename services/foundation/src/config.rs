@@ -141,6 +141,12 @@ impl Sources {
     }
 }
 
+/// The name of this machine, fit for a subject: what nodes and CSPs are called unless a setting says otherwise.
+#[must_use]
+pub fn host_name() -> String {
+    hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"))
+}
+
 const PREFIX: &str = "HOLDFAST";
 const SEPARATOR: &str = "__";
 /// Fields whose values are never printed.

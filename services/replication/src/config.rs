@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use holdfast_foundation::config::host_name;
 use holdfast_schemas::message::Storage;
 use holdfast_schemas::name::{self, NameKind};
 use serde::{Deserialize, Serialize};
@@ -67,13 +68,11 @@ impl ReplicationConfig {
     /// # Errors
     /// See [`ConfigError`].
     pub fn complete(mut self) -> Result<Self, ConfigError> {
-        let host =
-            || hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"));
         if self.csp.is_empty() {
-            self.csp = host();
+            self.csp = host_name();
         }
         if self.node.is_empty() {
-            self.node = host();
+            self.node = host_name();
         }
         name::validate(NameKind::Group, &self.group)?;
         name::validate(NameKind::Csp, &self.csp)?;

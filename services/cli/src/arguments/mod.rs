@@ -17,7 +17,7 @@ use group::{DefineOptions, ListOptions};
 use request::{QueryOptions, UpdateOptions};
 use task::{MoveOptions, TaskListOptions};
 use transfer::{ExportOptions, ImportOptions};
-use up::{CspOptions, GuardOptions, UpOptions};
+use up::{CspOptions, GuardOptions, MaintenanceOptions, UpOptions};
 
 const AFTER_HELP: &str = "\
 FIRST STEPS
@@ -96,7 +96,8 @@ pub enum Command {
     /// line. Running it again on the same DIR continues with the same data.
     ///
     /// Process ids are in DIR/run/NAME.pid, logs in DIR/log/NAME.log, where NAME is nats-1,
-    /// administration, supervision, execution, csp-1, csp-2, ...
+    /// administration, supervision, execution, csp-1, csp-2, ... (supervision-1, supervision-2, ...
+    /// where there are several)
     #[command(verbatim_doc_comment)]
     Up(UpOptions),
 
@@ -104,7 +105,7 @@ pub enum Command {
     #[command(subcommand)]
     Group(GroupCommand),
 
-    /// Stop or start one copy of a system that `holdfast up` runs
+    /// Take one copy out for maintenance and back, or stop and start it where `holdfast up` runs it
     #[command(subcommand)]
     Csp(CspCommand),
 
@@ -163,6 +164,15 @@ pub enum CspCommand {
 
     /// Start a copy that was stopped; it catches up before it serves
     Start(CspOptions),
+
+    /// Take a copy out for maintenance: its tasks move, what it has is answered, and no request fails
+    ///
+    /// It returns when the copy has nothing left to do. The copy goes on applying the log, so it is up to date when it
+    /// comes back.
+    Drain(MaintenanceOptions),
+
+    /// Let a copy in maintenance serve again; its tasks do not come back by themselves
+    Resume(MaintenanceOptions),
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, ValueEnum};
 use holdfast_schemas::message as wire;
 
+use super::Target;
+
 /// Options of `holdfast up`.
 #[derive(Debug, Clone, Args)]
 pub struct UpOptions {
@@ -31,6 +33,14 @@ pub struct UpOptions {
     /// What a copy keeps its data in
     #[arg(long, value_enum, default_value_t = Storage::Surrealkv)]
     pub storage: Storage,
+
+    /// How many supervisors; with three, one of them can be wrong or gone
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9), value_name = "N")]
+    pub supervisors: u16,
+
+    /// How many instances of execution take requests; with two, one of them can be gone
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9), value_name = "N")]
+    pub executions: u16,
 
     /// Memory for each copy, in MiB [default: a quarter of this machine's, shared by the copies]
     #[arg(long, value_name = "MIB")]
@@ -90,6 +100,20 @@ pub struct CspOptions {
     pub data: PathBuf,
 
     /// How long to wait until it has stopped or serves again
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    pub timeout_ms: u64,
+}
+
+/// Options of `holdfast csp drain` and `holdfast csp resume`.
+#[derive(Debug, Args)]
+pub struct MaintenanceOptions {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Name of the copy: csp-1, csp-2, ...
+    pub name: String,
+
+    /// How long to wait until it is in maintenance or serves again
     #[arg(long, default_value_t = 60_000, value_name = "MS")]
     pub timeout_ms: u64,
 }

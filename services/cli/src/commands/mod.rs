@@ -4,6 +4,7 @@ pub mod config;
 pub mod export;
 pub mod group;
 pub mod import;
+pub mod maintenance;
 pub mod query;
 pub mod source;
 pub mod status;

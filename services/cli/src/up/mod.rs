@@ -5,6 +5,7 @@
 //!
 //! Everything runs on one thread: Linux ties "end with my parent" to the thread that started the child.
 
+pub mod agent;
 pub mod control;
 pub mod directory;
 pub mod group;

@@ -91,15 +91,20 @@ pub struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// A service of which there is one.
+    /// So many instances of a service: under its own name where there is one, else numbered.
     ///
     /// # Errors
     /// Its program is missing.
-    pub fn service(&self, name: &str, stage: Stage) -> Result<ChildPlan, CliError> {
+    pub fn services(&self, name: &str, count: u16, stage: Stage) -> Result<Vec<ChildPlan>, CliError> {
+        let label = |number| if count == 1 { name.to_owned() } else { format!("{name}-{number}") };
+        (1..=count).map(|number| self.service(name, &label(number), stage)).collect()
+    }
+
+    fn service(&self, name: &str, label: &str, stage: Stage) -> Result<ChildPlan, CliError> {
         // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
         let field = format!("HOLDFAST_{}__BUCKET_REPLICAS", name.to_ascii_uppercase());
         let environment = vec![(field, self.options.log_replicas().to_string().into())];
-        self.child(name, &format!("holdfast-{name}"), stage, environment)
+        self.child(label, &format!("holdfast-{name}"), stage, environment)
     }
 
     /// One copy.

@@ -5,6 +5,7 @@ use std::{env, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    agent::Agent,
     control,
     directory::{DataDirectory, SystemCard},
     group,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{arguments::up::UpOptions, client::Client, error::CliError};
 
-/// How often it is looked whether a copy is to be stopped or started.
+/// How often it is looked whether a copy is to be stopped or started, and said that this node lives.
 const WISH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A system under one `holdfast up`.
@@ -38,14 +39,16 @@ impl<'a> System<'a> {
     /// # Errors
     /// Something cannot be started.
     pub async fn start_and_watch(&mut self) -> Result<(), CliError> {
-        self.start().await?;
+        let client = self.start().await?;
+        let agent = Agent::new();
         loop {
             control::carry_out(&self.keepers, &self.directory);
+            agent.say_alive(&client).await;
             sleep(WISH_INTERVAL).await;
         }
     }
 
-    async fn start(&mut self) -> Result<(), CliError> {
+    async fn start(&mut self) -> Result<Client, CliError> {
         let started = Instant::now();
         let directory = self.directory.clone();
         let url = self.start_nats().await?;
@@ -54,12 +57,10 @@ impl<'a> System<'a> {
         let client = Client::connect(Some(&url)).await?;
         group::wait_for_jetstream(&client).await?;
 
-        self.keep_ready(vec![
-            planner.service("administration", Stage::Management)?,
-            planner.service("supervision", Stage::Management)?,
-            planner.service("execution", Stage::Execution)?,
-        ])
-        .await?;
+        let mut plans = planner.services("administration", 1, Stage::Management)?;
+        plans.extend(planner.services("supervision", self.options.supervisors, Stage::Management)?);
+        plans.extend(planner.services("execution", self.options.executions, Stage::Execution)?);
+        self.keep_ready(plans).await?;
         let definition = group::define(&client, self.options, self.terminal).await?;
         let csps = csp_names(self.options);
         directory.write_card(&SystemCard { nats: url.clone(), group: definition.name.clone(), csps: csps.clone() })?;
@@ -67,7 +68,7 @@ impl<'a> System<'a> {
         self.keep_ready(plans).await?;
         group::wait_until_available(&client, &definition).await?;
         self.say_ready(&url, started);
-        Ok(())
+        Ok(client)
     }
 
     /// Starts the servers, unless one is there already, and returns where NATS is.
