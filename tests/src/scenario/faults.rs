@@ -71,7 +71,8 @@ impl Faults {
         let summary = recorder.finish().await?;
         let digest = system.equal_digests(&system.csps()).await?;
         system.all_alive()?;
-        eprintln!("seed {}: {} episodes in {:.1?}; {summary:?}; {digest:?}", self.seed, plan.len(), began.elapsed());
+        let (epoch, took) = (system.status().await.epoch(), began.elapsed());
+        eprintln!("seed {}: {} episodes in {took:.1?}; epoch {epoch}; {summary:?}; {digest:?}", self.seed, plan.len());
         anyhow::ensure!(summary.unknown_present + summary.unknown_unseen == 0, "unsettled requests: {summary:?}");
         Ok(summary)
     }

@@ -56,14 +56,16 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    match member.kind {
-        "replication" => environment.extend(replication(member, options, folder)),
-        "supervision" | "administration" => {
-            // Definitions and states are kept by as many servers as the log: it would be of no use without them.
-            let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
-            environment.insert(variable, options.nats_servers.to_string());
-        }
-        _ => {}
+    if member.kind == "replication" {
+        environment.extend(replication(member, options, folder));
+    } else {
+        // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
+        let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
+        environment.insert(variable, options.nats_servers.to_string());
+    }
+    if member.kind == "supervision" {
+        // What is killed again and again here has no fault of its own.
+        environment.insert("HOLDFAST_SUPERVISION__FLAPPING_VERDICTS".into(), "1000".into());
     }
     if options.own_clocks {
         environment.insert("HOLDFAST_FAULT_CLOCK".into(), clock_file(folder, &member.name).display().to_string());

@@ -125,6 +125,10 @@ async fn beat(
             primary: now.primary,
             outstanding: 0,
             at_ms: 0,
+            stuck_ms: None,
+            storage_error: None,
+            query_us: None,
+            update_us: None,
         };
         client.publish(subject::heartbeat("g", name), heartbeat.encode().into()).await.unwrap();
     }

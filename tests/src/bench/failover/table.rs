@@ -11,19 +11,8 @@ pub fn print_failover(rows: &[FailoverRow], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "{:<32}{:>5}{:>9}{:>9}{:>9}{:>11}{:>9}{:>9}{:>9}{:>6}{:>7}  {}",
-        "fault",
-        "runs",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "query max",
-        "updates",
-        "queries",
-        "done",
-        "lost",
-        "twice",
-        "limits"
+        "{:<32}{:>5}{:>9}{:>9}{:>9}{:>11}{:>9}{:>9}{:>9}{:>6}{:>7}  limits",
+        "fault", "runs", "p50 ms", "p99 ms", "max ms", "query max", "updates", "queries", "done", "lost", "twice"
     );
     println!("{:<32}{:>5}{:>27}{:>11}{:>18}", "", "", "pause of the updates", "ms", "failed");
     for row in rows {

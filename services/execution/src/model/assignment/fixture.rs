@@ -24,6 +24,10 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         primary: Some(primary.to_owned()),
         outstanding: 0,
         at_ms: 0,
+        stuck_ms: None,
+        storage_error: None,
+        query_us: None,
+        update_us: None,
     }
 }
 
