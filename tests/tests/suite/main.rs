@@ -18,5 +18,6 @@ mod kills;
 mod large;
 mod returning;
 mod sabotage;
+mod transactions;
 mod up;
 mod write_skew;
