@@ -38,8 +38,7 @@ pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChan
 pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,
-    TransactionRequest, TransactionState, TransactionStatusReply, split_transaction_token,
-    transaction_execute_reply_bytes, transaction_token,
+    TransactionRequest, TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes,
 };
 pub use update::UpdateRequest;
 

@@ -1,6 +1,6 @@
 //! A transaction over several messages: begin, any number of statements, then commit or abort.
 //!
-//! It lives on one CSP, which its token names, and is known by its id like an update: whether it was committed can be asked
+//! It lives in one process, which its token names, and is known by its id like an update: whether it was committed can be asked
 //! of any CSP, for as long as ids are kept.
 
 use schemars::JsonSchema;
@@ -12,21 +12,39 @@ use crate::codec::{DecodeError, Kind, Message, encode_as};
 use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
 use crate::name::{self, NameKind};
 
-/// The token of a transaction: `<csp>:<id>`.
-#[must_use]
-pub fn transaction_token(csp: &str, id: &str) -> String {
-    format!("{csp}:{id}")
+/// What every message of a transaction bears: `<csp>:<incarnation>:<id>`.
+///
+/// It names the process and not only the CSP. A `begin` that is carried out again by a process that took the place of another
+/// opens an empty transaction; no message of the first one must ever reach that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionToken<'a> {
+    /// The CSP that it lives on.
+    pub csp: &'a str,
+    /// The process behind the name.
+    pub incarnation: u64,
+    /// The transaction's id.
+    pub id: &'a str,
 }
 
-/// The CSP and the id in a token; none if it is no token.
-#[must_use]
-pub fn split_transaction_token(token: &str) -> Option<(&str, &str)> {
-    let (csp, id) = token.split_once(':')?;
-    (name::validate(NameKind::Csp, csp).is_ok() && rules::id(id).is_ok()).then_some((csp, id))
+impl<'a> TransactionToken<'a> {
+    /// Reads a token; none if it is none.
+    #[must_use]
+    pub fn parse(token: &'a str) -> Option<Self> {
+        let (csp, rest) = token.split_once(':')?;
+        let (incarnation, id) = rest.split_once(':')?;
+        let fits = name::validate(NameKind::Csp, csp).is_ok() && rules::id(id).is_ok();
+        fits.then_some(Self { csp, incarnation: incarnation.parse().ok()?, id })
+    }
+}
+
+impl std::fmt::Display for TransactionToken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.csp, self.incarnation, self.id)
+    }
 }
 
 fn check_token(token: &str) -> Result<(), DecodeError> {
-    match split_transaction_token(token) {
+    match TransactionToken::parse(token) {
         Some(_) => Ok(()),
         None => Err(DecodeError::refused("transaction", "is no token: send the one that `begin` answered with")),
     }
@@ -192,4 +210,19 @@ pub struct TransactionStatusReply {
 impl Message for TransactionStatusReply {
     const TYPE: &'static str = "io.holdfast.replication.v1.transaction_status_reply";
     const KIND: Kind = Kind::Reply;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_csp_process_and_id() {
+        let token = TransactionToken { csp: "a", incarnation: 17, id: "order:1" };
+        assert_eq!(token.to_string(), "a:17:order:1");
+        assert_eq!(TransactionToken::parse("a:17:order:1"), Some(token));
+        for odd in ["", "a", "a:17", "a:17:", "a:x:1", ":17:1", "a b:17:1", "a:17:b c", "a.b:17:1"] {
+            assert_eq!(TransactionToken::parse(odd), None, "{odd}");
+        }
+    }
 }

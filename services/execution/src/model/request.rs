@@ -10,8 +10,8 @@
 
 use super::route::Need;
 use holdfast_schemas::message::{
-    Consistency, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest, UpdateRequest,
-    split_transaction_token,
+    Consistency, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
+    TransactionToken, UpdateRequest,
 };
 use holdfast_schemas::{DecodeError, ErrorCode, Message, limits};
 use serde::Deserialize;
@@ -140,8 +140,8 @@ fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
         }
     };
     // Decoding has refused what is no token.
-    let parts = token.as_deref().and_then(split_transaction_token);
-    let (holder, named) = parts.map(|(csp, id)| (csp.to_owned(), id.to_owned())).unzip();
+    let token = token.as_deref().and_then(TransactionToken::parse);
+    let (holder, named) = token.map(|token| (token.csp.to_owned(), token.id.to_owned())).unzip();
     Ok(Request {
         id: id.or(named),
         deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),

@@ -13,12 +13,11 @@ use bytes::Bytes;
 use holdfast_datastore::OpenTransaction;
 use holdfast_schemas::message::{
     ErrorReply, TransactionBeginReply, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
-    TransactionState, TransactionStatusReply, split_transaction_token, transaction_execute_reply_bytes,
-    transaction_token, update_reply_bytes,
+    TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes, update_reply_bytes,
 };
 use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::Request;
-use holdfast_storage::{CommitFailure, WriteSet};
+use holdfast_storage::{CommitFailure, Committed, WriteSet};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
@@ -187,7 +186,8 @@ async fn open(member: &Arc<Member>, request: &TransactionBeginRequest, id: &str)
         let message = "too many transactions are open on this CSP: end some, or begin again in a moment";
         return Err(refuse(ErrorCode::Overloaded, message));
     }
-    let token = transaction_token(&member.identity.csp, id);
+    let own = member.gateway.origin();
+    let token = TransactionToken { csp: &own.csp, incarnation: own.incarnation, id }.to_string();
     let reply = TransactionBeginReply { id: id.to_owned(), transaction: token, position, idle_ms: request.idle_ms };
     Ok(reply.encode())
 }
@@ -197,20 +197,21 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let id = id_of(&request.transaction).to_owned();
+    let (id, is_own) = named(member, &request.transaction);
     let deadline = asked.deadline(request.deadline_ms);
-    let outcome = match member.transactions.take(&id) {
-        Err(missing) => Err(not_here(member, &id, missing, deadline).await),
+    let taken = if is_own { member.transactions.take(id) } else { Err(Missing::Gone) };
+    let outcome = match taken {
+        Err(missing) => Err(not_here(member, id, missing, deadline).await),
         Ok(transaction) => {
             let ran = transaction.execute(request.sql, request.vars.unwrap_or_default(), deadline).await;
             match ran {
                 Ok(results) => {
-                    member.transactions.put_back(&id, transaction);
-                    Ok(transaction_execute_reply_bytes(&id, &results))
+                    member.transactions.put_back(id, transaction);
+                    Ok(transaction_execute_reply_bytes(id, &results))
                 }
                 Err(error) => {
-                    let mut reply = error_reply(&id, transaction.request(), &error);
-                    member.transactions.remove(&id);
+                    let mut reply = error_reply(id, transaction.request(), &error);
+                    member.transactions.remove(id);
                     reply.error.message.push_str("; the transaction was aborted");
                     Err(reply)
                 }
@@ -225,16 +226,21 @@ async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let id = id_of(&request.transaction);
+    let (id, is_own) = named(member, &request.transaction);
     let deadline = asked.deadline(request.deadline_ms);
     let outcome = match verb {
-        Verb::Commit => commit(member, id, deadline).await,
-        Verb::Abort => {
-            // A message that is being carried out finds its place gone when it is done, which aborts too.
-            member.transactions.remove(id);
+        Verb::Commit if is_own => commit(member, id, deadline).await,
+        Verb::Commit => settled_commit(member, id, deadline).await,
+        Verb::Status if is_own && member.transactions.is_open(id) => {
+            Ok(status_reply(id, TransactionState::Open, member.shared.view.position()))
+        }
+        _ => {
+            if is_own {
+                // A message that is being carried out finds its place gone when it is done, which aborts too.
+                member.transactions.remove(id);
+            }
             status(member, id, deadline).await
         }
-        _ => status(member, id, deadline).await,
     };
     conclude(&asked, member, outcome, deadline).await;
 }
@@ -243,26 +249,21 @@ async fn commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec
     let transaction = match member.transactions.take(id) {
         Ok(transaction) => transaction,
         Err(Missing::Busy) => return Err(busy(id)),
-        Err(Missing::Gone) => {
-            return match settle(member, id, deadline).await? {
-                Settled::Committed { place, results } => {
-                    Ok(update_reply_bytes(id, place.position, Some(place.index), Some(true), &results))
-                }
-                Settled::Aborted { .. } => Err(aborted(id)),
-            };
-        }
+        Err(Missing::Gone) => return settled_commit(member, id, deadline).await,
     };
     let request = Arc::clone(transaction.request());
     let bound = deadline + Duration::from_millis(20);
     let committed = tokio::time::timeout_at(bound, transaction.commit(Bytes::from_static(b"[]"))).await;
     member.transactions.remove(id);
     match committed {
-        Ok(Ok(())) => {
-            let (position, index) = match request.committed() {
-                Some(committed) => (committed.position, Some(committed.index)),
-                None => (request.snapshot_position(), None),
-            };
-            Ok(update_reply_bytes(id, position, index, None, b"[]"))
+        Ok(Ok(())) => match request.committed() {
+            Some(Committed { position, index }) => Ok(update_reply_bytes(id, position, Some(index), None, b"[]")),
+            // It wrote nothing, so it has no place yet; with one, whoever asks for its status is told the same.
+            None => settled_as(member, id, b"[]", deadline).await,
+        },
+        // Somebody who took this CSP for gone has settled it meanwhile.
+        Ok(Err(_)) if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) => {
+            settled_commit(member, id, deadline).await
         }
         Ok(Err(error)) => Err(begin_anew(error_reply(id, &request, &error))),
         Err(_) => {
@@ -282,14 +283,33 @@ fn begin_anew(mut reply: ErrorReply) -> ErrorReply {
 }
 
 async fn status(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
-    let reply = |state, position| TransactionStatusReply { id: id.to_owned(), state, position }.encode();
-    if member.transactions.is_open(id) {
-        return Ok(reply(TransactionState::Open, member.shared.view.position()));
-    }
-    Ok(match settle(member, id, deadline).await? {
-        Settled::Committed { place, .. } => reply(TransactionState::Committed, place.position),
-        Settled::Aborted { place } => reply(TransactionState::Aborted, place.position),
+    Ok(match settle(member, id, ABORTED_RESULTS, deadline).await? {
+        Settled::Committed { place, .. } => status_reply(id, TransactionState::Committed, place.position),
+        Settled::Aborted { place } => status_reply(id, TransactionState::Aborted, place.position),
     })
+}
+
+fn status_reply(id: &str, state: TransactionState, position: u64) -> Vec<u8> {
+    TransactionStatusReply { id: id.to_owned(), state, position }.encode()
+}
+
+/// The answer to the commit of a transaction that is not open here.
+async fn settled_commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    settled_as(member, id, ABORTED_RESULTS, deadline).await
+}
+
+async fn settled_as(
+    member: &Arc<Member>,
+    id: &str,
+    results: &'static [u8],
+    deadline: Instant,
+) -> Result<Vec<u8>, ErrorReply> {
+    match settle(member, id, results, deadline).await? {
+        Settled::Committed { place, is_first, results } => {
+            Ok(update_reply_bytes(id, place.position, Some(place.index), (!is_first).then_some(true), &results))
+        }
+        Settled::Aborted { .. } => Err(aborted(id)),
+    }
 }
 
 /// What became of a transaction that is not open here, for good.
@@ -298,6 +318,8 @@ enum Settled {
     Committed {
         /// Where.
         place: Place,
+        /// Whether this call put it there.
+        is_first: bool,
         /// Its results, as JSON.
         results: Vec<u8>,
     },
@@ -311,24 +333,31 @@ enum Settled {
 /// The results that are kept for a transaction which was settled as aborted.
 const ABORTED_RESULTS: &[u8] = br#"[{"transaction":"aborted"}]"#;
 
-/// Settles a transaction by its id: finds its commit, or makes sure that there will be none.
-async fn settle(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Settled, ErrorReply> {
+/// Settles a transaction by its id: finds what became of it, or puts an empty one with these results in its place, behind which
+/// nothing else can come.
+async fn settle(
+    member: &Arc<Member>,
+    id: &str,
+    results: &'static [u8],
+    deadline: Instant,
+) -> Result<Settled, ErrorReply> {
+    let settled = |place, is_first, results: Vec<u8>| match results.as_slice() {
+        ABORTED_RESULTS => Settled::Aborted { place },
+        _ => Settled::Committed { place, is_first, results },
+    };
     loop {
         if let Some(place) = member.shared.find_id(id)
-            && let Some(results) = kept_results(member, place).await
+            && let Some(kept) = kept_results(member, place).await
         {
-            return Ok(match results.as_slice() {
-                ABORTED_RESULTS => Settled::Aborted { place },
-                _ => Settled::Committed { place, results },
-            });
+            return Ok(settled(place, false, kept));
         }
         if let Some(primary) = primary_elsewhere(member) {
             return Err(not_primary(id, Some(&primary)));
         }
-        let fence = submit(Arc::clone(&member.gateway), fence(member, id));
-        match tokio::time::timeout_at(deadline, fence).await {
-            Ok(Ok(place)) => {
-                return Ok(Settled::Aborted { place: Place { position: place.position, index: place.index } });
+        let empty = submit(Arc::clone(&member.gateway), empty(member, id, results));
+        match tokio::time::timeout_at(deadline, empty).await {
+            Ok(Ok(Committed { position, index })) => {
+                return Ok(settled(Place { position, index }, true, results.to_vec()));
             }
             Ok(Err(CommitFailure::Duplicate { .. } | CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
             Ok(Err(CommitFailure::NotPrimary)) => return Err(not_primary(id, None)),
@@ -338,9 +367,9 @@ async fn settle(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Set
 }
 
 /// An empty transaction under the id.
-fn fence(member: &Member, id: &str) -> WriteSet {
+fn empty(member: &Member, id: &str, results: &'static [u8]) -> WriteSet {
     let request = Request::new(Some(id.to_owned()));
-    request.set_results(Bytes::from_static(ABORTED_RESULTS));
+    request.set_results(Bytes::from_static(results));
     WriteSet {
         snapshot: member.shared.view.position(),
         writes: Vec::new(),
@@ -357,7 +386,7 @@ fn fence(member: &Member, id: &str) -> WriteSet {
 async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: Instant) -> ErrorReply {
     match missing {
         Missing::Busy => busy(id),
-        Missing::Gone => match settle(member, id, deadline).await {
+        Missing::Gone => match settle(member, id, ABORTED_RESULTS, deadline).await {
             Ok(Settled::Committed { .. }) => {
                 let message = "the transaction was committed already, and takes no more statements: begin another one";
                 ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
@@ -368,9 +397,12 @@ async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: In
     }
 }
 
-fn id_of(token: &str) -> &str {
+/// The id in a token, and whether it is one of this very process.
+fn named<'a>(member: &Member, token: &'a str) -> (&'a str, bool) {
+    let own = member.gateway.origin();
     // Decoding has refused what is no token.
-    split_transaction_token(token).map_or("", |(_, id)| id)
+    TransactionToken::parse(token)
+        .map_or(("", false), |token| (token.id, token.csp == own.csp && token.incarnation == own.incarnation))
 }
 
 fn busy(id: &str) -> ErrorReply {
