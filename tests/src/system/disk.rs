@@ -11,8 +11,9 @@ use std::process::Command;
 
 use anyhow::Context;
 
-/// Room for the copies of any scenario.
-const SIZE_MB: u64 = 256;
+/// Room for the copies of any scenario: minutes of load fill a write buffer of 160 MiB, which stands in the journal and, while
+/// it is flushed, in a table beside it.
+const SIZE_MB: u64 = 1024;
 const BALLAST: &str = "ballast";
 
 /// A mounted disk. It is unmounted when it is dropped.
