@@ -112,8 +112,10 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
         StatementError::TransactionStatement(_) => reply(ErrorCode::TransactionStatement, error.to_string()),
         StatementError::Unsupported(_) => reply(ErrorCode::Unsupported, error.to_string()),
         StatementError::ReadOnly => reply(ErrorCode::ReadOnly, error.to_string()),
+        // Of the state that the statement saw: this copy may have gone on since, and know now what it did not know then.
         StatementError::Statement { index, message } => {
-            reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index)
+            let failed = reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index);
+            failed.at_position(request.snapshot_position())
         }
         StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
         StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, error.to_string()),
@@ -157,9 +159,12 @@ fn is_for_another(code: ErrorCode) -> bool {
     matches!(code, NotPrimary | OutcomeUnknown | Quarantined | ShuttingDown | Unavailable)
 }
 
-/// Answers with an error.
+/// Answers with an error, and says how far this copy is, where the error does not say what state it saw.
 pub async fn answer_error(asked: &Asked, member: &Member, error: ErrorReply) {
-    let error = error.at_position(member.shared.view.position());
+    let error = match error.error.position {
+        Some(_) => error,
+        None => error.at_position(member.shared.view.position()),
+    };
     asked.answer(member, error.encode()).await;
 }
 
