@@ -29,6 +29,8 @@ pub struct Recorder {
     began: Instant,
     records: Mutex<Vec<Record>>,
     acknowledged: AtomicU64,
+    /// What CSPs told the clients that stay with them.
+    told_to_loyal: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Recorder {
             began: Instant::now(),
             records: Mutex::new(Vec::new()),
             acknowledged: AtomicU64::new(0),
+            told_to_loyal: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         }))
     }
@@ -50,6 +53,11 @@ impl Recorder {
     /// Updates acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Answers and refusals that loyal clients got so far.
+    pub fn told_to_loyal(&self) -> u64 {
+        self.told_to_loyal.load(Ordering::Relaxed)
     }
 
     /// Lets clients finish their current request and stop.
@@ -126,6 +134,7 @@ impl Recorder {
         let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE);
         let invoked_ns = self.now_ns();
         let mut outcome = self.client.update_at(csp, &request).await;
+        self.note_loyal(&outcome);
         let open = match &outcome {
             Outcome::Done(_) => false,
             Outcome::Refused(refusal) => refusal.leaves_doubt(),
@@ -162,11 +171,19 @@ impl Recorder {
     async fn strong_query_at(&self, csp: &str, operations: Vec<Operation>) -> anyhow::Result<()> {
         let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE).strong();
         let invoked_ns = self.now_ns();
-        if let Outcome::Done(reply) = self.client.query_at(csp, &request).await {
+        let outcome = self.client.query_at(csp, &request).await;
+        self.note_loyal(&outcome);
+        if let Outcome::Done(reply) = outcome {
             let kind = Kind::Query { position: reply.position, consistency: Consistency::Strong };
             self.record(&request, invoked_ns, operations, kind, Some(reply))?;
         }
         Ok(())
+    }
+
+    fn note_loyal(&self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Unknown(_)) {
+            self.told_to_loyal.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Performs a query and writes it down if it was answered.

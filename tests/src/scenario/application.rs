@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Application {
     client: Client,
+    /// Where the table is defined: a copy that is not there yet does not know it.
+    defined: u64,
     state: Mutex<State>,
     queries: Vec<Mutex<Trail>>,
     ended: AtomicBool,
@@ -65,9 +67,11 @@ pub struct Account {
 impl Application {
     /// Starts an application with so many clients that query. The handles end after [`Application::end`].
     pub async fn start(client: Client, queries: usize) -> anyhow::Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
-        client.commit(Request::new("DEFINE TABLE sent; UPSERT sent:0 SET times = 1"), PATIENCE).await?;
+        let schema = Request::new("DEFINE TABLE sent; UPSERT sent:0 SET times = 1");
+        let defined = client.commit(schema, PATIENCE).await?.position;
         let application = Arc::new(Self {
             client,
+            defined,
             state: Mutex::default(),
             queries: (0..queries).map(|_| Mutex::default()).collect(),
             ended: AtomicBool::new(false),
@@ -139,9 +143,10 @@ impl Application {
             lock(&self.state).sent = number;
             // A second execution would show: the record counts them.
             let request = Request::new(format!("UPSERT sent:{number} SET times = (times ?? 0) + 1 RETURN NONE"));
+            let sent = Instant::now();
             let mut outcome = self.client.update(&request).await;
             if !matches!(outcome, Outcome::Done(_)) {
-                lock(&self.state).updates.failed(Instant::now(), outcome.to_string());
+                lock(&self.state).updates.failed(Instant::now(), after(sent, &outcome));
                 let doubt = match &outcome {
                     Outcome::Refused(refusal) => refusal.leaves_doubt(),
                     _ => true,
@@ -169,12 +174,13 @@ impl Application {
         while !self.ended.load(Ordering::Relaxed) {
             let newest = lock(&self.state).sent;
             let number = rand::rng().random_range(0..=newest);
-            let request = Request::new(format!("SELECT times FROM sent:{number}"));
+            let request = Request::new(format!("SELECT times FROM sent:{number}")).after(self.defined);
+            let sent = Instant::now();
             let outcome = self.client.query(&request).await;
             let mut trail = lock(&self.queries[client]);
             match outcome {
                 Outcome::Done(_) => trail.answered(Instant::now()),
-                other => trail.failed(Instant::now(), other.to_string()),
+                other => trail.failed(Instant::now(), after(sent, &other)),
             }
         }
     }
@@ -195,6 +201,10 @@ impl Account {
         anyhow::ensure!(self.lost == 0 && self.doubled == 0 && self.unsettled == 0, "{self:?}");
         Ok(())
     }
+}
+
+fn after(sent: Instant, outcome: &Outcome) -> String {
+    format!("after {:.1?}: {outcome}", sent.elapsed())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,8 +6,11 @@ use std::time::Duration;
 use holdfast_tests::history::Recorder;
 use holdfast_tests::scenario::progress;
 use holdfast_tests::system::{Options, System};
+use holdfast_tests::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Clients that stay with the primary.
+const LOYAL: u64 = 6;
 
 async fn depose_at(step: &'static str) -> anyhow::Result<()> {
     let options = Options { stop_at: Some(step), ..Options::primary().redundant() };
@@ -17,7 +20,7 @@ async fn depose_at(step: &'static str) -> anyhow::Result<()> {
         // 1. Clients of the group, and clients of the primary alone that hear whatever it says when it goes on.
         let recorder = Recorder::begin(system.client(), 12).await?;
         let mut clients = recorder.clients(1, 4);
-        clients.extend(recorder.loyal_clients(&primary, 2, 6));
+        clients.extend(recorder.loyal_clients(&primary, 2, usize::try_from(LOYAL)?));
         progress(&recorder, 100, PATIENCE, "the primary stops").await?;
 
         // 2. It stops at the step, with commits under way, and another one takes over.
@@ -25,8 +28,15 @@ async fn depose_at(step: &'static str) -> anyhow::Result<()> {
         let next = system.primary_other_than(&primary).await?;
         progress(&recorder, 50, PATIENCE, "the deposed primary goes on").await?;
 
-        // 3. It goes on where it stopped, and is told about the new epoch by the log.
+        // 3. It goes on where it stopped, is told about the new epoch by the log, and has to say something to each of those
+        // who stayed with it.
+        let told = recorder.told_to_loyal();
         system.resume(&primary)?;
+        until("loyal clients to be told something", PATIENCE, async || match recorder.told_to_loyal() - told {
+            LOYAL.. => Ok(()),
+            few => Err(format!("{few} answers")),
+        })
+        .await?;
         progress(&recorder, 50, PATIENCE, "the group is to be whole").await?;
         system.heal().await?;
         progress(&recorder, 50, PATIENCE, "the end").await?;

@@ -9,19 +9,27 @@ use holdfast_tests::system::{Options, System};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+/// Clients that query, besides the one that updates.
+const QUERIES: usize = 2;
 /// Answers to each client after which the group is at work again.
 const AT_WORK: usize = 100;
 /// Holds on a busy machine too; the bench measures how long it really takes.
 const FAILOVER_BOUND: Duration = Duration::from_secs(5);
 const SWITCHOVER_BOUND: Duration = Duration::from_secs(1);
 
-/// A group with a primary, and an application at work on it.
-async fn serve(scenario: impl AsyncFnOnce(&System, &Application) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// A group with a primary, and an application at work on it. From the beginning to the end, so many requests may fail.
+async fn serve(
+    failures_max: usize,
+    scenario: impl AsyncFnOnce(&System, &Application) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     System::run(Options::primary().redundant(), async |system| {
-        let (application, clients) = Application::start(system.client(), 2).await?;
+        let began = Instant::now();
+        let (application, clients) = Application::start(system.client(), QUERIES).await?;
         let outcome = scenario(&system, &application).await;
         end(&application, clients).await?;
         outcome?;
+        let seen = application.seen_since(began);
+        anyhow::ensure!(seen.failed_updates.len() + seen.failed_queries.len() <= failures_max, "{seen:?}");
         application.account().await?.settled()?;
         system.equal_digests(&system.csps()).await?;
         system.all_alive()
@@ -37,19 +45,18 @@ async fn end(application: &Arc<Application>, clients: Vec<JoinHandle<()>>) -> an
     Ok(())
 }
 
-/// Demands that clients got on after a moment without an error, and waited no longer than this.
+/// Demands that clients got on after a moment, and waited no longer than this.
 async fn went_on(application: &Application, what: &str, from: Instant, bound: Duration) -> anyhow::Result<()> {
     application.until_answered(from, AT_WORK).await?;
     let seen = application.seen_since(from);
     eprintln!("{what}: updates paused for {:.1?}, queries for {:.1?}", seen.update_pause, seen.query_pause);
-    seen.without_failure()?;
     anyhow::ensure!(seen.update_pause.max(seen.query_pause) < bound, "{what}: longer than {bound:?}: {seen:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_is_replaced_and_comes_back_as_a_subscriber() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(0, async |system, application| {
         let primary = system.primary().await?;
 
         // 1. It is killed, and another one takes over.
@@ -70,7 +77,7 @@ async fn a_killed_primary_is_replaced_and_comes_back_as_a_subscriber() -> anyhow
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_hangs_is_replaced_and_does_no_harm_when_it_goes_on() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(0, async |system, application| {
         let primary = system.primary().await?;
 
         // 1. It hangs, and another one takes over.
@@ -91,7 +98,7 @@ async fn a_primary_that_hangs_is_replaced_and_does_no_harm_when_it_goes_on() -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_moved_there_and_back() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(0, async |system, application| {
         let first = system.primary().await?;
         let other = system.csps().into_iter().find(|csp| *csp != first).unwrap_or_default();
         for target in [&other, &first] {
@@ -114,7 +121,7 @@ async fn the_primary_is_moved_there_and_back() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_primary_hands_over_and_serves_nothing_more() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(0, async |system, application| {
         let primary = system.primary().await?;
 
         // 1. It is told to drain while clients are at work.
@@ -136,7 +143,7 @@ async fn a_drained_primary_hands_over_and_serves_nothing_more() -> anyhow::Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_do_not_notice_the_loss_of_all_supervisors() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(0, async |system, application| {
         let (primary, epoch) = (system.primary().await?, system.status().await.epoch());
         let lost = Instant::now();
         system.names().iter().filter(|name| name.starts_with("supervision-")).for_each(|name| system.kill9(name));
@@ -153,7 +160,7 @@ async fn clients_do_not_notice_the_loss_of_all_supervisors() -> anyhow::Result<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leading_execution_dies_together_with_the_primary() -> anyhow::Result<()> {
-    serve(async |system, application| {
+    serve(1 + QUERIES, async |system, application| {
         let (primary, leader) = (system.primary().await?, system.leading_execution().await?);
 
         // 1. Both at once: the other instance has to notice, to lead, and to assign.
@@ -163,10 +170,10 @@ async fn the_leading_execution_dies_together_with_the_primary() -> anyhow::Resul
         application.until_answered(killed, AT_WORK).await?;
         let next = system.primary_other_than(&primary).await?;
 
-        // 2. What was on its way through the dead instance is answered when it is sent again, and nothing else fails.
+        // 2. What was on its way through the dead instance, one request of each client at most, is answered when it is sent
+        // again, and nothing else fails.
         let seen = application.seen_since(killed);
         eprintln!("{primary} and {leader}: updates paused for {:.1?}; {:?}", seen.update_pause, seen.failed_updates);
-        anyhow::ensure!(seen.failed_updates.len() <= 1 && seen.failed_queries.len() <= 2, "{seen:?}");
         system.heal().await?;
         anyhow::ensure!(system.primary().await? == next, "{primary} took its task back from {next}");
         Ok(())

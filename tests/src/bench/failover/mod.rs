@@ -56,6 +56,8 @@ async fn strike(system: &System, application: &Application, case: Case, run: usi
     // Not a wait for something to happen: the time that is looked at.
     sleep_until(struck + WINDOW).await;
     let seen = application.seen_since(struck);
+    let failures: Vec<&String> = seen.failed_updates.iter().chain(&seen.failed_queries).collect();
+    eprintln!("{} {run}: {victim}, updates paused for {:.1?}; {failures:?}", case.name(), seen.update_pause);
     system.heal().await?;
     Ok(seen)
 }

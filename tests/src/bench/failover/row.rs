@@ -37,7 +37,9 @@ pub struct FailoverRow {
     pub title: &'static str,
     /// How many runs.
     pub runs: usize,
-    /// Median pause of the updates.
+    /// The pause of the updates in each run, the shortest first.
+    pub pauses_ms: Vec<f64>,
+    /// Median of these.
     pub p50_ms: f64,
     /// The pause that one run in a hundred exceeds.
     pub p99_ms: f64,
@@ -71,6 +73,7 @@ impl FailoverRow {
             case: case.name(),
             title: case.title(),
             runs: seen.len(),
+            pauses_ms: pauses.iter().copied().map(milliseconds).collect(),
             p50_ms: milliseconds(at(&pauses, 0.5)),
             p99_ms: milliseconds(at(&pauses, 0.99)),
             max_ms: milliseconds(at(&pauses, 1.0)),
