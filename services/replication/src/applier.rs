@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use holdfast_storage::{Copy, CopyError};
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use tracing::error;
 use crate::digest::{Digests, digest_of};
 use crate::entry::Control;
 use crate::fault::{self, Step};
+use crate::freshness::Freshness;
 use crate::log::{Gateway, LogError, Subscription};
 use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position};
 use crate::store::{ApplyBuffer, Restored};
@@ -44,7 +46,7 @@ impl ApplyError {
     /// Whether a new subscription may go on where this one ended.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended))
+        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended | LogError::Silent))
     }
 }
 
@@ -53,6 +55,12 @@ pub trait RemoteWrites: Send + Sync + 'static {
     /// The keys of one inner commit.
     fn applied(&self, keys: &[&[u8]]);
 }
+
+/// How long nothing need be delivered before it is asked whether something should have been. The client library notices a
+/// lost consumer by idle heartbeats of five seconds, and makes it anew after the second missing one.
+const SILENCE: Duration = Duration::from_millis(250);
+/// A copy that is known to be behind for so long while nothing is delivered has lost its subscription.
+const BEHIND_MAX_MS: u64 = 500;
 
 /// Most bytes of transactions in one inner commit: a whole one fits the engine's write buffer with room to spare.
 const COMMIT_MAX_BYTES: usize = 4 << 20;
@@ -69,6 +77,7 @@ pub struct Applier {
     digests: Arc<Digests>,
     remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
     counts: Arc<AppliedCounts>,
+    freshness: Arc<Freshness>,
     buffer: ApplyBuffer,
 }
 
@@ -85,6 +94,8 @@ pub struct Shared {
     pub remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
     /// What was applied since the start.
     pub applied: Arc<AppliedCounts>,
+    /// How far this copy is behind the others.
+    pub freshness: Arc<Freshness>,
 }
 
 /// What was applied since the start.
@@ -128,6 +139,7 @@ impl Applier {
             digests: Arc::default(),
             remote_writes: Arc::default(),
             applied: Arc::default(),
+            freshness: Arc::default(),
         };
         let applier = Self {
             copy,
@@ -138,6 +150,7 @@ impl Applier {
             digests: Arc::clone(&shared.digests),
             remote_writes: Arc::clone(&shared.remote_writes),
             counts: Arc::clone(&shared.applied),
+            freshness: Arc::clone(&shared.freshness),
             buffer: ApplyBuffer::default(),
         };
         (applier, shared)
@@ -146,15 +159,31 @@ impl Applier {
     /// Applies what `subscription` delivers until something breaks or the task is aborted. After an error for which
     /// [`ApplyError::is_transient`] holds, it may be called again with a new subscription from the next position.
     pub async fn run(&mut self, mut subscription: Subscription) -> ApplyError {
+        let mut waited_for = None;
         loop {
-            let messages = match subscription.next().await {
-                Ok(messages) => messages,
-                Err(cause) => return cause.into(),
+            // Only the wait for messages is given up, and that loses none: what is being applied is never interrupted.
+            let messages = match tokio::time::timeout(SILENCE, subscription.next()).await {
+                Ok(Ok(messages)) => messages,
+                Ok(Err(cause)) => return cause.into(),
+                Err(_) => {
+                    let oldest = self.gateway.oldest();
+                    if self.is_left_behind() || (oldest.is_some() && oldest == waited_for) {
+                        return LogError::Silent.into();
+                    }
+                    waited_for = oldest;
+                    continue;
+                }
             };
+            waited_for = None;
             if let Err(cause) = self.apply(messages).await {
                 return cause;
             }
         }
+    }
+
+    /// Whether others have applied for a while what was not delivered here.
+    fn is_left_behind(&self) -> bool {
+        self.freshness.lag_ms(self.view.position(), Instant::now()) >= BEHIND_MAX_MS
     }
 
     async fn apply(&mut self, messages: Vec<LogMessage>) -> Result<(), ApplyError> {

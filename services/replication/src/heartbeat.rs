@@ -45,9 +45,9 @@ pub async fn listen(member: Arc<Member>) -> Result<(), async_nats::SubscribeErro
     while let Some(message) = beats.next().await {
         if let Ok(beat) = Heartbeat::decode(&message.payload) {
             let now = Instant::now();
-            member.freshness.heard(beat.applied, member.shared.view.position(), now);
+            member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
             if beat.csp != member.identity.csp && beat.state == CspState::Available {
-                member.freshness.heard_available(now);
+                member.shared.freshness.heard_available(now);
             }
         }
     }

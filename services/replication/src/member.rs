@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 
 use crate::applier::Shared;
 use crate::forward::Forward;
-use crate::freshness::Freshness;
 use crate::log::Gateway;
 use crate::model;
 use crate::requests::{Notes, Transactions};
@@ -95,8 +94,6 @@ pub struct Member {
     pub forward: Arc<Forward>,
     /// SurrealDB on the copy, once it runs.
     pub database: OnceLock<Arc<Database>>,
-    /// How far it is behind the others.
-    pub freshness: Freshness,
     /// What it counted.
     pub counts: Counts,
     /// What it tells execution about the requests that came from there.
@@ -128,7 +125,6 @@ impl Member {
             copy,
             forward,
             database: OnceLock::new(),
-            freshness: Freshness::default(),
             counts: Counts::default(),
             notes: Arc::default(),
             transactions: Transactions::default(),
@@ -211,7 +207,7 @@ impl Member {
             incarnation: self.gateway.origin().incarnation.to_string(),
             state: self.state(),
             applied: view.position,
-            log_end: Some(self.freshness.log_end().max(view.position)),
+            log_end: Some(self.shared.freshness.log_end().max(view.position)),
             epoch: view.epoch,
             primary: view.primary,
             outstanding: self.outstanding(),

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use crate::applier::{Applier, ApplyError};
 use crate::config::ReplicationConfig;
 use crate::forward::Forward;
-use crate::log::{Gateway, Origin, Publisher, PublisherOptions, Subscription};
+use crate::log::{Gateway, LogError, Origin, Publisher, PublisherOptions, Subscription};
 use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up;
@@ -25,6 +25,8 @@ use crate::{fault, heartbeat};
 /// The replication service.
 pub struct Replication;
 
+/// How long one attempt to subscribe to the log may take.
+const OPEN_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a message that headers and protocol take away from the server's limit.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -182,12 +184,18 @@ async fn apply_for_ever(
         let cause = match next.take() {
             Some(subscription) => applier.run(subscription).await,
             None => {
-                match Subscription::open(&context, &member.client, &stream, member.shared.view.position() + 1).await {
-                    Ok(subscription) => {
+                let from = member.shared.view.position() + 1;
+                let opening = Subscription::open(&context, &member.client, &stream, from);
+                match tokio::time::timeout(OPEN_MAX, opening).await {
+                    Ok(Ok(subscription)) => {
                         next = Some(subscription);
                         continue;
                     }
-                    Err(cause) => ApplyError::from(cause),
+                    Ok(Err(cause)) => ApplyError::from(cause),
+                    // A server without a leader for the stream does not answer, and the next attempt may meet another.
+                    Err(elapsed) => {
+                        ApplyError::from(LogError::Unavailable { stream: stream.clone(), source: elapsed.into() })
+                    }
                 }
             }
         };
@@ -197,6 +205,10 @@ async fn apply_for_ever(
             member.set_state(CspState::Quarantined, Some(chain(&cause)));
             heartbeat::send_now(&member).await;
             return cause;
+        }
+        if matches!(cause, ApplyError::Log(LogError::Silent)) {
+            let (csp, position) = (&member.identity.csp, member.shared.view.position());
+            warn!(csp, position, "{}: subscribing anew", chain(&cause));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -210,7 +222,10 @@ async fn stop(member: &Arc<Member>, intake: &mut requests::Intake) {
     member.set_state(CspState::Draining, None);
     heartbeat::send_now(member).await;
     let hand_over_until = Instant::now() + HAND_OVER_MAX;
-    while member.is_primary() && member.freshness.others_available(Instant::now()) && Instant::now() < hand_over_until {
+    while member.is_primary()
+        && member.shared.freshness.others_available(Instant::now())
+        && Instant::now() < hand_over_until
+    {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Bounded by the grace of the life cycle, which ends the process after it.

@@ -43,6 +43,9 @@ pub enum LogError {
     /// The subscription ended.
     #[error("the subscription to the log ended")]
     Ended,
+    /// The log goes on and the subscription delivers nothing. Nothing is harmed; subscribe anew.
+    #[error("the log goes on, and the subscription delivers nothing")]
+    Silent,
 }
 
 /// Most messages handed out at once.

@@ -68,10 +68,13 @@ async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant)
         Consistency::Any => match query.max_lag_ms {
             None => true,
             Some(max_lag_ms) => {
-                let lag_ms = member.freshness.lag_ms(view.position(), Instant::now());
+                let lag_ms = member.shared.freshness.lag_ms(view.position(), Instant::now());
                 lag_ms <= max_lag_ms
                     || view
-                        .reached(member.freshness.log_end(), deadline.min(Instant::now() + Duration::from_secs(60)))
+                        .reached(
+                            member.shared.freshness.log_end(),
+                            deadline.min(Instant::now() + Duration::from_secs(60)),
+                        )
                         .await
             }
         },
