@@ -12,16 +12,19 @@ use crate::codec::{DecodeError, Kind, Message, encode_as};
 use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
 use crate::name::{self, NameKind};
 
-/// What every message of a transaction bears: `<csp>:<incarnation>:<id>`.
+/// What every message of a transaction bears: `<csp>:<incarnation>:<position>:<id>`.
 ///
 /// It names the process and not only the CSP. A `begin` that is carried out again by a process that took the place of another
-/// opens an empty transaction; no message of the first one must ever reach that.
+/// opens an empty transaction; no message of the first one must ever reach that. And it tells behind which position its commit
+/// would be, so that an id that is not known any more is not taken for one that never was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionToken<'a> {
     /// The CSP that it lives on.
     pub csp: &'a str,
     /// The process behind the name.
     pub incarnation: u64,
+    /// The position that its statements read.
+    pub position: u64,
     /// The transaction's id.
     pub id: &'a str,
 }
@@ -31,15 +34,16 @@ impl<'a> TransactionToken<'a> {
     #[must_use]
     pub fn parse(token: &'a str) -> Option<Self> {
         let (csp, rest) = token.split_once(':')?;
-        let (incarnation, id) = rest.split_once(':')?;
+        let (incarnation, rest) = rest.split_once(':')?;
+        let (position, id) = rest.split_once(':')?;
         let fits = name::validate(NameKind::Csp, csp).is_ok() && rules::id(id).is_ok();
-        fits.then_some(Self { csp, incarnation: incarnation.parse().ok()?, id })
+        fits.then_some(Self { csp, incarnation: incarnation.parse().ok()?, position: position.parse().ok()?, id })
     }
 }
 
 impl std::fmt::Display for TransactionToken<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.csp, self.incarnation, self.id)
+        write!(f, "{}:{}:{}:{}", self.csp, self.incarnation, self.position, self.id)
     }
 }
 
@@ -217,11 +221,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_names_csp_process_and_id() {
-        let token = TransactionToken { csp: "a", incarnation: 17, id: "order:1" };
-        assert_eq!(token.to_string(), "a:17:order:1");
-        assert_eq!(TransactionToken::parse("a:17:order:1"), Some(token));
-        for odd in ["", "a", "a:17", "a:17:", "a:x:1", ":17:1", "a b:17:1", "a:17:b c", "a.b:17:1"] {
+    fn a_token_names_csp_process_position_and_id() {
+        let token = TransactionToken { csp: "a", incarnation: 17, position: 41, id: "order:1" };
+        assert_eq!(token.to_string(), "a:17:41:order:1");
+        assert_eq!(TransactionToken::parse("a:17:41:order:1"), Some(token));
+        for odd in ["", "a", "a:17", "a:17:41", "a:17:41:", "a:x:1:1", "a:1:x:1", ":17:1:1", "a b:1:1:1", "a:1:1:b c"] {
             assert_eq!(TransactionToken::parse(odd), None, "{odd}");
         }
     }

@@ -121,6 +121,12 @@ impl AppliedCounts {
 }
 
 impl Shared {
+    /// Ids of transactions up to this position are known no more.
+    #[must_use]
+    pub fn ids_horizon(&self) -> Position {
+        self.certifier.lock().state().ids_horizon
+    }
+
     /// The place of the transaction that committed `id`, while it is kept.
     #[must_use]
     pub fn find_id(&self, id: &str) -> Option<Place> {

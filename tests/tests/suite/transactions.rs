@@ -142,7 +142,7 @@ async fn odd_messages_are_refused() -> anyhow::Result<()> {
             let refused = send(&client, verb, &body).await?;
             anyhow::ensure!(refused["error"]["code"] == "invalid_request", "{verb} {body}: {refused}");
         }
-        let never = end(&client, "commit", "csp-1:1:never-begun").await?;
+        let never = end(&client, "commit", "csp-1:1:1:never-begun").await?;
         anyhow::ensure!(never["error"]["code"] == "transaction_aborted", "{never}");
         let update = Request::new("RETURN 1").with("id", "never-begun");
         anyhow::ensure!(!matches!(client.update(&update).await, Outcome::Unknown(_)), "the id is settled");

@@ -26,7 +26,7 @@ use super::answer::{Asked, answer_error, conclude, error_reply, refusal};
 use super::update::{kept_results, not_primary, primary_elsewhere};
 use crate::committer::submit;
 use crate::member::Member;
-use crate::model::Place;
+use crate::model::{Place, Position};
 
 /// What a client wants of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ async fn open(member: &Arc<Member>, request: &TransactionBeginRequest, id: &str)
         return Err(refuse(ErrorCode::Overloaded, message));
     }
     let own = member.gateway.origin();
-    let token = TransactionToken { csp: &own.csp, incarnation: own.incarnation, id }.to_string();
+    let token = TransactionToken { csp: &own.csp, incarnation: own.incarnation, position, id }.to_string();
     let reply = TransactionBeginReply { id: id.to_owned(), transaction: token, position, idle_ms: request.idle_ms };
     Ok(reply.encode())
 }
@@ -197,11 +197,12 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let (id, is_own) = named(member, &request.transaction);
+    let Some(token) = TransactionToken::parse(&request.transaction) else { return };
+    let (id, is_own) = (token.id, is_own(member, token));
     let deadline = asked.deadline(request.deadline_ms);
     let taken = if is_own { member.transactions.take(id) } else { Err(Missing::Gone) };
     let outcome = match taken {
-        Err(missing) => Err(not_here(member, id, missing, deadline).await),
+        Err(missing) => Err(not_here(member, token, missing, deadline).await),
         Ok(transaction) => {
             let ran = transaction.execute(request.sql, request.vars.unwrap_or_default(), deadline).await;
             match ran {
@@ -226,11 +227,12 @@ async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let (id, is_own) = named(member, &request.transaction);
+    let Some(token) = TransactionToken::parse(&request.transaction) else { return };
+    let (id, is_own) = (token.id, is_own(member, token));
     let deadline = asked.deadline(request.deadline_ms);
     let outcome = match verb {
-        Verb::Commit if is_own => commit(member, id, deadline).await,
-        Verb::Commit => settled_commit(member, id, deadline).await,
+        Verb::Commit if is_own => commit(member, token, deadline).await,
+        Verb::Commit => settled_commit(member, token, deadline).await,
         Verb::Status if is_own && member.transactions.is_open(id) => {
             Ok(status_reply(id, TransactionState::Open, member.shared.view.position()))
         }
@@ -239,17 +241,18 @@ async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
                 // A message that is being carried out finds its place gone when it is done, which aborts too.
                 member.transactions.remove(id);
             }
-            status(member, id, deadline).await
+            status(member, token, deadline).await
         }
     };
     conclude(&asked, member, outcome, deadline).await;
 }
 
-async fn commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+async fn commit(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    let id = token.id;
     let transaction = match member.transactions.take(id) {
         Ok(transaction) => transaction,
         Err(Missing::Busy) => return Err(busy(id)),
-        Err(Missing::Gone) => return settled_commit(member, id, deadline).await,
+        Err(Missing::Gone) => return settled_commit(member, token, deadline).await,
     };
     let request = Arc::clone(transaction.request());
     let bound = deadline + Duration::from_millis(20);
@@ -259,11 +262,11 @@ async fn commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec
         Ok(Ok(())) => match request.committed() {
             Some(Committed { position, index }) => Ok(update_reply_bytes(id, position, Some(index), None, b"[]")),
             // It wrote nothing, so it has no place yet; with one, whoever asks for its status is told the same.
-            None => settled_as(member, id, b"[]", deadline).await,
+            None => settled_as(member, token, b"[]", deadline).await,
         },
         // Somebody who took this CSP for gone has settled it meanwhile.
         Ok(Err(_)) if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) => {
-            settled_commit(member, id, deadline).await
+            settled_commit(member, token, deadline).await
         }
         Ok(Err(error)) => Err(begin_anew(error_reply(id, &request, &error))),
         Err(_) => {
@@ -282,10 +285,10 @@ fn begin_anew(mut reply: ErrorReply) -> ErrorReply {
     reply
 }
 
-async fn status(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
-    Ok(match settle(member, id, ABORTED_RESULTS, deadline).await? {
-        Settled::Committed { place, .. } => status_reply(id, TransactionState::Committed, place.position),
-        Settled::Aborted { place } => status_reply(id, TransactionState::Aborted, place.position),
+async fn status(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    Ok(match settle(member, token, ABORTED_RESULTS, deadline).await? {
+        Settled::Committed { place, .. } => status_reply(token.id, TransactionState::Committed, place.position),
+        Settled::Aborted { place } => status_reply(token.id, TransactionState::Aborted, place.position),
     })
 }
 
@@ -294,17 +297,22 @@ fn status_reply(id: &str, state: TransactionState, position: u64) -> Vec<u8> {
 }
 
 /// The answer to the commit of a transaction that is not open here.
-async fn settled_commit(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
-    settled_as(member, id, ABORTED_RESULTS, deadline).await
+async fn settled_commit(
+    member: &Arc<Member>,
+    token: TransactionToken<'_>,
+    deadline: Instant,
+) -> Result<Vec<u8>, ErrorReply> {
+    settled_as(member, token, ABORTED_RESULTS, deadline).await
 }
 
 async fn settled_as(
     member: &Arc<Member>,
-    id: &str,
+    token: TransactionToken<'_>,
     results: &'static [u8],
     deadline: Instant,
 ) -> Result<Vec<u8>, ErrorReply> {
-    match settle(member, id, results, deadline).await? {
+    let id = token.id;
+    match settle(member, token, results, deadline).await? {
         Settled::Committed { place, is_first, results } => {
             Ok(update_reply_bytes(id, place.position, Some(place.index), (!is_first).then_some(true), &results))
         }
@@ -337,33 +345,44 @@ const ABORTED_RESULTS: &[u8] = br#"[{"transaction":"aborted"}]"#;
 /// nothing else can come.
 async fn settle(
     member: &Arc<Member>,
-    id: &str,
+    token: TransactionToken<'_>,
     results: &'static [u8],
     deadline: Instant,
 ) -> Result<Settled, ErrorReply> {
+    let id = token.id;
     let settled = |place, is_first, results: Vec<u8>| match results.as_slice() {
-        ABORTED_RESULTS => Settled::Aborted { place },
-        _ => Settled::Committed { place, is_first, results },
+        ABORTED_RESULTS if may_be_forgotten(member.shared.ids_horizon(), token) => Err(forgotten(id)),
+        ABORTED_RESULTS => Ok(Settled::Aborted { place }),
+        _ => Ok(Settled::Committed { place, is_first, results }),
     };
     loop {
         if let Some(place) = member.shared.find_id(id)
             && let Some(kept) = kept_results(member, place).await
         {
-            return Ok(settled(place, false, kept));
+            return settled(place, false, kept);
         }
         if let Some(primary) = primary_elsewhere(member) {
             return Err(not_primary(id, Some(&primary)));
         }
+        if results == ABORTED_RESULTS && may_be_forgotten(member.shared.ids_horizon(), token) {
+            return Err(forgotten(id));
+        }
         let empty = submit(Arc::clone(&member.gateway), empty(member, id, results));
         match tokio::time::timeout_at(deadline, empty).await {
             Ok(Ok(Committed { position, index })) => {
-                return Ok(settled(Place { position, index }, true, results.to_vec()));
+                return settled(Place { position, index }, true, results.to_vec());
             }
             Ok(Err(CommitFailure::Duplicate { .. } | CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
             Ok(Err(CommitFailure::NotPrimary)) => return Err(not_primary(id, None)),
             Ok(Err(_)) | Err(_) => return Err(log_silent(id)),
         }
     }
+}
+
+/// Whether the commit of this transaction may be among the ids that are known no more: it would be behind what the transaction
+/// read, and ids up to the horizon are gone. Not to find it then proves nothing.
+fn may_be_forgotten(ids_horizon: Position, token: TransactionToken<'_>) -> bool {
+    ids_horizon > token.position
 }
 
 /// An empty transaction under the id.
@@ -383,10 +402,16 @@ fn empty(member: &Member, id: &str, results: &'static [u8]) -> WriteSet {
     }
 }
 
-async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: Instant) -> ErrorReply {
+async fn not_here(
+    member: &Arc<Member>,
+    token: TransactionToken<'_>,
+    missing: Missing,
+    deadline: Instant,
+) -> ErrorReply {
+    let id = token.id;
     match missing {
         Missing::Busy => busy(id),
-        Missing::Gone => match settle(member, id, ABORTED_RESULTS, deadline).await {
+        Missing::Gone => match settle(member, token, ABORTED_RESULTS, deadline).await {
             Ok(Settled::Committed { .. }) => {
                 let message = "the transaction was committed already, and takes no more statements: begin another one";
                 ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
@@ -397,12 +422,16 @@ async fn not_here(member: &Arc<Member>, id: &str, missing: Missing, deadline: In
     }
 }
 
-/// The id in a token, and whether it is one of this very process.
-fn named<'a>(member: &Member, token: &'a str) -> (&'a str, bool) {
+/// Whether a token is one of this very process.
+fn is_own(member: &Member, token: TransactionToken<'_>) -> bool {
     let own = member.gateway.origin();
-    // Decoding has refused what is no token.
-    TransactionToken::parse(token)
-        .map_or(("", false), |token| (token.id, token.csp == own.csp && token.incarnation == own.incarnation))
+    token.csp == own.csp && token.incarnation == own.incarnation
+}
+
+fn forgotten(id: &str) -> ErrorReply {
+    let message = "the transaction began so long ago that its id may be known no more, so it is not known whether it was \
+                   committed: look for what it would have written";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::NotFound, message)
 }
 
 fn busy(id: &str) -> ErrorReply {
@@ -420,4 +449,17 @@ fn log_silent(id: &str) -> ErrorReply {
     let message =
         "the log did not answer by the deadline, so it is not known whether the transaction was committed: ask again";
     ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_that_would_still_be_known_is_missed_for_certain() {
+        let token = TransactionToken { csp: "a", incarnation: 1, position: 10, id: "x" };
+        assert!(!may_be_forgotten(0, token));
+        assert!(!may_be_forgotten(10, token), "the commit would be behind what it read");
+        assert!(may_be_forgotten(11, token));
+    }
 }
