@@ -18,6 +18,9 @@ use crate::config::NatsConfig;
 /// A dead server is noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long what was sent may take to come back before it is sent once more.
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Between two attempts to reach a first server.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -106,11 +109,15 @@ impl Bus {
     pub async fn settle(&self) -> Result<(), BoxError> {
         let inbox = self.client.new_inbox();
         let mut back = self.client.subscribe(inbox.clone()).await?;
-        // A connection's commands are carried out in their order, so what comes back was behind all of them.
-        self.client.publish(inbox, Bytes::new()).await?;
-        match back.next().await {
-            Some(_) => Ok(()),
-            None => Err("the connection to nats is closed".into()),
+        loop {
+            // A connection's commands are carried out in their order, so what comes back was behind all of them.
+            self.client.publish(inbox.clone(), Bytes::new()).await?;
+            // Lost with the connection: the subscriptions are made again on the next one, and so is the question.
+            match tokio::time::timeout(SETTLE_PAUSE, back.next()).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => return Err("the connection to nats is closed".into()),
+                Err(_) => {}
+            }
         }
     }
 
