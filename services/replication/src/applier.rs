@@ -46,7 +46,7 @@ impl ApplyError {
     /// Whether a new subscription may go on where this one ended.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended | LogError::Silent))
+        matches!(self, Self::Log(cause) if cause.is_transient())
     }
 }
 
@@ -58,7 +58,9 @@ pub trait RemoteWrites: Send + Sync + 'static {
 
 /// How long nothing need be delivered before it is asked whether something should have been. The client library notices a
 /// lost consumer by idle heartbeats of five seconds, and makes it anew after the second missing one.
-const SILENCE: Duration = Duration::from_millis(250);
+const SILENCE_MIN: Duration = Duration::from_millis(250);
+/// Doubled up to this while new subscriptions deliver nothing either: a server may need longer than [`SILENCE_MIN`] to begin.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// A copy that is known to be behind for so long while nothing is delivered has lost its subscription.
 const BEHIND_MAX_MS: u64 = 500;
 
@@ -78,6 +80,7 @@ pub struct Applier {
     remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
     counts: Arc<AppliedCounts>,
     freshness: Arc<Freshness>,
+    silence: Duration,
     buffer: ApplyBuffer,
 }
 
@@ -157,6 +160,7 @@ impl Applier {
             remote_writes: Arc::clone(&shared.remote_writes),
             counts: Arc::clone(&shared.applied),
             freshness: Arc::clone(&shared.freshness),
+            silence: SILENCE_MIN,
             buffer: ApplyBuffer::default(),
         };
         (applier, shared)
@@ -168,12 +172,13 @@ impl Applier {
         let mut waited_for = None;
         loop {
             // Only the wait for messages is given up, and that loses none: what is being applied is never interrupted.
-            let messages = match tokio::time::timeout(SILENCE, subscription.next()).await {
+            let messages = match tokio::time::timeout(self.silence, subscription.next()).await {
                 Ok(Ok(messages)) => messages,
                 Ok(Err(cause)) => return cause.into(),
                 Err(_) => {
                     let oldest = self.gateway.oldest();
                     if self.is_left_behind() || (oldest.is_some() && oldest == waited_for) {
+                        self.silence = SILENCE_MAX.min(self.silence * 2);
                         return LogError::Silent.into();
                     }
                     waited_for = oldest;
@@ -181,6 +186,7 @@ impl Applier {
                 }
             };
             waited_for = None;
+            self.silence = SILENCE_MIN;
             if let Err(cause) = self.apply(messages).await {
                 return cause;
             }

@@ -14,9 +14,11 @@ use nix::sys::signal::{Signal, raise};
 )]
 pub struct FaultRefused(String);
 
-/// Steps of an update's way through the process, at which it can be stopped.
+/// Steps of a start and of an update's way through the process, at which it can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The copy is restored, and the process is about to subscribe to the log.
+    BeforeSubscribe,
     /// The statements ran, and the commit was not handed to the publisher.
     BeforeSubmit,
     /// The entry is sealed and was not sent.
@@ -30,7 +32,8 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
+        ("before-subscribe", Self::BeforeSubscribe),
         ("before-submit", Self::BeforeSubmit),
         ("before-publish", Self::BeforePublish),
         ("after-publish", Self::AfterPublish),
@@ -88,11 +91,11 @@ pub fn is_armed(step: Step) -> bool {
     FAULTS.get().and_then(|faults| faults.stop_at.as_ref()).is_some_and(|(armed, _)| *armed == step)
 }
 
-/// An update has reached a step (`of_a_client`), or something of the process's own has. Stops the whole process there
+/// A start or a client's update has reached a step (`is_meant`), or something of the process's own has. Stops the whole process there
 /// (SIGSTOP) if a test armed this step and its file exists; the file is removed, so that it happens once.
-pub fn reach(step: Step, of_a_client: bool) {
+pub fn reach(step: Step, is_meant: bool) {
     let Some((armed, file)) = FAULTS.get().and_then(|faults| faults.stop_at.as_ref()) else { return };
-    if *armed == step && of_a_client && std::fs::remove_file(file).is_ok() {
+    if *armed == step && is_meant && std::fs::remove_file(file).is_ok() {
         let _ = raise(Signal::SIGSTOP);
     }
 }

@@ -25,8 +25,6 @@ use crate::{fault, heartbeat};
 /// The replication service.
 pub struct Replication;
 
-/// How long one attempt to subscribe to the log may take.
-const OPEN_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a message that headers and protocol take away from the server's limit.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -111,9 +109,14 @@ impl Started {
         let Self { member, applier, publisher } = self;
         let context = ctx.bus.jetstream().clone();
         let next = member.shared.view.position() + 1;
-        let subscription =
-            Subscription::open(&context, &member.client, &subject::log_stream(&config.group), next).await?;
+        let subscription = tokio::select! {
+            subscription = start_up::subscribe_when_possible(&context, &member.client, &config.group, next) => {
+                subscription?
+            }
+            () = ctx.shutdown.requested() => return Ok(member.copy.close().await?),
+        };
         let target = subscription.end();
+        member.shared.freshness.heard(target, next - 1, Instant::now());
         let mut tasks = JoinSet::new();
         tasks.spawn(heartbeat::send(Arc::clone(&member)));
         let Identity { group, csp, .. } = member.identity.clone();
@@ -185,17 +188,14 @@ async fn apply_for_ever(
             Some(subscription) => applier.run(subscription).await,
             None => {
                 let from = member.shared.view.position() + 1;
-                let opening = Subscription::open(&context, &member.client, &stream, from);
-                match tokio::time::timeout(OPEN_MAX, opening).await {
-                    Ok(Ok(subscription)) => {
+                match Subscription::open(&context, &member.client, &stream, from).await {
+                    Ok(subscription) => {
+                        let freshness = &member.shared.freshness;
+                        freshness.heard(subscription.end(), from - 1, Instant::now());
                         next = Some(subscription);
                         continue;
                     }
-                    Ok(Err(cause)) => ApplyError::from(cause),
-                    // A server without a leader for the stream does not answer, and the next attempt may meet another.
-                    Err(elapsed) => {
-                        ApplyError::from(LogError::Unavailable { stream: stream.clone(), source: elapsed.into() })
-                    }
+                    Err(cause) => ApplyError::from(cause),
                 }
             }
         };

@@ -14,8 +14,10 @@ use tracing::{info, warn};
 
 use crate::applier::RemoteWrites;
 use crate::committer::Committer;
+use crate::fault::{self, Step};
+use crate::log::{LogError, Subscription};
 use crate::member::Member;
-use crate::model::Replication;
+use crate::model::{Position, Replication};
 use crate::store::{RestoreError, Restored, restore};
 
 /// Pause between attempts at something that needs others to be there.
@@ -44,6 +46,29 @@ pub async fn restore_when_possible(
                     reported = Some(Instant::now());
                     info!(group, "waiting for the group's log");
                 }
+                tokio::time::sleep(RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Subscribes to the log from `next` on, waiting for it to be reachable: a NATS server may go while this process starts.
+///
+/// # Errors
+/// When the copy and the log do not belong together.
+pub async fn subscribe_when_possible(
+    context: &jetstream::Context,
+    client: &async_nats::Client,
+    group: &str,
+    next: Position,
+) -> Result<Subscription, LogError> {
+    let stream = subject::log_stream(group);
+    fault::reach(Step::BeforeSubscribe, true);
+    loop {
+        match Subscription::open(context, client, &stream, next).await {
+            Err(error) if error.is_transient() => {
+                info!(group, error = %chain(&error), "trying again to subscribe to the log");
                 tokio::time::sleep(RETRY).await;
             }
             result => return result,

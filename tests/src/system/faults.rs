@@ -74,7 +74,7 @@ impl System {
         Ok(std::fs::write(clock_file(&self.folder, name), by_ms.to_string())?)
     }
 
-    /// Tells a CSP to stop (as by SIGSTOP) when it next reaches the step of the commit path that it was started for, and
+    /// Tells a CSP to stop (as by SIGSTOP) when it next reaches the step that its options name, and
     /// waits until it has.
     pub async fn stop_at_step(&self, csp: &str) -> anyhow::Result<()> {
         std::fs::write(stop_file(&self.folder, csp), "")?;

@@ -29,7 +29,7 @@ pub struct Options {
     pub own_disks: bool,
     /// Whether tests can step the wall clock of every service.
     pub own_clocks: bool,
-    /// The step of the commit path at which CSPs stop when they are told to. See [`super::System::stop_at_step`].
+    /// The step of a start or of the commit path at which CSPs stop when they are told to. See [`super::System::stop_at_step`].
     pub stop_at: Option<&'static str>,
     /// How long ids and outcomes are kept.
     pub ids_kept_ms: u64,

@@ -37,6 +37,26 @@ async fn of_nats_itself_loses_nothing() -> anyhow::Result<()> {
     .await
 }
 
+/// The first question to the log dies with the server that it was sent to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_nats_itself_while_a_csp_starts_does_not_end_it() -> anyhow::Result<()> {
+    let options = Options { stop_at: Some("before-subscribe"), ..Options::peer() };
+    System::run(options, async |system| {
+        let reply = system.client().commit(Request::new("CREATE part:one"), PATIENCE).await?;
+        system.kill9("csp-3");
+        let (stopped, started) = tokio::join!(system.stop_at_step("csp-3"), async { system.start_process("csp-3") });
+        started?;
+        stopped?;
+        system.kill9("nats-1");
+        system.start_process("nats-1")?;
+        system.resume("csp-3")?;
+        system.until_available(&system.csps()).await?;
+        system.equal_answers(&system.csps(), "SELECT VALUE id FROM part", reply.position).await?;
+        system.all_alive()
+    })
+    .await
+}
+
 async fn wait_for(recorder: &Recorder, wanted: u64) -> anyhow::Result<()> {
     holdfast_tests::wait::until("updates to be acknowledged", PATIENCE, async || {
         let acknowledged = recorder.acknowledged();

@@ -3,6 +3,8 @@
 //! An ordered consumer restarts by itself after a reconnect. It may deliver what was delivered before (dropped here), and it
 //! skips silently over messages that the stream does not hold any more; so every sequence is compared with the one before.
 
+use std::time::Duration;
+
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use async_nats::jetstream::{self, Message};
@@ -48,8 +50,23 @@ pub enum LogError {
     Silent,
 }
 
+impl LogError {
+    /// Whether a new subscription from the same position may go on where this one ended.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Ended | Self::Silent)
+    }
+}
+
 /// Most messages handed out at once.
 const CHUNK: usize = 512;
+/// How long subscribing may take: a server without a leader for the stream does not answer, the next attempt may meet another.
+const OPEN_MAX: Duration = Duration::from_secs(1);
+/// A server that has just become the stream's leader may answer before it has put away the last acknowledged messages. A log
+/// that still ends too early after this many looks has lost them.
+const LOOKS: u32 = 20;
+/// Between two such looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// An ordered subscription to the log.
 pub struct Subscription {
@@ -64,6 +81,32 @@ impl Subscription {
     /// # Errors
     /// See [`LogError`].
     pub async fn open(
+        context: &jetstream::Context,
+        client: &async_nats::Client,
+        stream: &str,
+        next: Position,
+    ) -> Result<Self, LogError> {
+        for _ in 1..LOOKS {
+            match Self::open_now(context, client, stream, next).await {
+                Err(LogError::WentBack { .. }) => tokio::time::sleep(LOOK_PAUSE).await,
+                result => return result,
+            }
+        }
+        Self::open_now(context, client, stream, next).await
+    }
+
+    async fn open_now(
+        context: &jetstream::Context,
+        client: &async_nats::Client,
+        stream: &str,
+        next: Position,
+    ) -> Result<Self, LogError> {
+        let opening = Self::ask(context, client, stream, next);
+        let unavailable = |source| LogError::Unavailable { stream: stream.to_owned(), source };
+        tokio::time::timeout(OPEN_MAX, opening).await.map_err(|elapsed| unavailable(elapsed.into()))?
+    }
+
+    async fn ask(
         context: &jetstream::Context,
         client: &async_nats::Client,
         stream: &str,

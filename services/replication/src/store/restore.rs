@@ -1,6 +1,7 @@
 //! Takes up a copy where it stopped: the state that it stored, and the certifier's memory, exactly as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_nats::jetstream;
 use holdfast_storage::{Copy, CopyError, Snapshot, reserved};
@@ -9,6 +10,9 @@ use super::buffer::decode_applied;
 use super::kept_ids::KeptIds;
 use crate::log::{LogError, Subscription};
 use crate::model::{AppliedState, Broken, Certifier, Place, Position, Rebuild, Record, RecordError, StateError};
+
+/// How long the log may deliver nothing of what it is known to hold.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// A copy could not be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +41,7 @@ impl RestoreError {
     /// Whether it may help to try again later; otherwise the copy and the log do not belong together.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Log(LogError::Unavailable { .. } | LogError::Ended))
+        matches!(self, Self::Log(cause) if cause.is_transient())
     }
 }
 
@@ -89,7 +93,9 @@ async fn replay(
         return Err(LogError::WentBack { last: subscription.end(), applied: state.position }.into());
     }
     while rebuild.next_position().is_some() {
-        for message in subscription.next().await? {
+        // What is asked for is in the log, so silence means that the subscription was lost.
+        let messages = tokio::time::timeout(SILENCE, subscription.next()).await.map_err(|_| LogError::Silent)??;
+        for message in messages {
             if rebuild.next_position() == Some(message.position) {
                 let record = records.get(&message.position);
                 rebuild.replay(message, record)?;
