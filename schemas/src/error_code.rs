@@ -32,6 +32,11 @@ pub enum ErrorCode {
     TransactionTooLarge,
     /// The transaction over several messages is not open any more: it was aborted, and nothing of it happened. Begin anew.
     TransactionAborted,
+    /// Somebody else held the lock until the deadline. Nothing was done. Ask for it again, or wait for its lease to end.
+    LockHeld,
+    /// The lock is not held under this token: its lease ran out and it was taken, or it was released. Nothing was written.
+    /// Acquire it anew.
+    LockLost,
     /// The deadline passed before the work began, or before it was handed to the log. Nothing was written. Send it again,
     /// with more time.
     DeadlineExceeded,
@@ -65,7 +70,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -77,6 +82,8 @@ impl ErrorCode {
         Self::TransactionTooOld,
         Self::TransactionTooLarge,
         Self::TransactionAborted,
+        Self::LockHeld,
+        Self::LockLost,
         Self::DeadlineExceeded,
         Self::OutcomeUnknown,
         Self::PositionNotReached,
@@ -98,6 +105,7 @@ impl ErrorCode {
             self,
             Self::Conflict
                 | Self::TransactionTooOld
+                | Self::LockHeld
                 | Self::DeadlineExceeded
                 | Self::OutcomeUnknown
                 | Self::PositionNotReached
@@ -129,6 +137,8 @@ impl ErrorCode {
             Self::TransactionTooOld => "transaction_too_old",
             Self::TransactionTooLarge => "transaction_too_large",
             Self::TransactionAborted => "transaction_aborted",
+            Self::LockHeld => "lock_held",
+            Self::LockLost => "lock_lost",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::PositionNotReached => "position_not_reached",

@@ -8,6 +8,7 @@ mod error;
 mod execution;
 mod group;
 mod heartbeat;
+mod lock;
 mod log_control;
 mod query;
 mod reply;
@@ -30,6 +31,10 @@ pub use execution::{
 };
 pub use group::{GroupDefinition, Isolation, Replication, Storage};
 pub use heartbeat::Heartbeat;
+pub use lock::{
+    HeldLock, LockAcquireReply, LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply,
+    LockReleaseRequest, LockToken,
+};
 pub use log_control::LogControl;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
@@ -51,12 +56,13 @@ fn default_database() -> String {
 
 /// The rules that updates and queries share.
 mod rules {
-    use super::{UpdateRequest, query::QueryRequest};
+    use super::{UpdateRequest, lock, query::QueryRequest};
     use crate::codec::DecodeError;
     use crate::limits::{MAX_DATABASE_NAME_BYTES, MAX_DEADLINE_MS, MAX_ID_BYTES};
 
     pub(super) fn update(request: &UpdateRequest) -> Result<(), DecodeError> {
-        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)
+        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)?;
+        lock::tokens(&request.locks)
     }
 
     pub(super) fn query(request: &QueryRequest) -> Result<(), DecodeError> {
