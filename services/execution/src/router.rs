@@ -186,6 +186,17 @@ impl Router {
         self.with(&question.group, |group| group.traffic.probed(question.index, question.number, outcome, now_ms))
     }
 
+    /// Our own connection was lost, and is there again: what was on its way then may be lost.
+    pub fn reconnected(&self, now_ms: u64) -> Vec<Task> {
+        let groups: Vec<_> = self.groups.read().values().cloned().collect();
+        let sent_again = groups.iter().flat_map(|group| {
+            let mut group = group.lock();
+            let effects = group.traffic.reconnected(now_ms);
+            group.tasks(effects)
+        });
+        sent_again.collect()
+    }
+
     /// Lets time pass.
     pub fn sweep(&self, now_ms: u64) -> Vec<Task> {
         let groups: Vec<_> = self.groups.read().values().cloned().collect();
@@ -329,5 +340,6 @@ fn report(heartbeat: &Heartbeat) -> Report {
         outstanding: heartbeat.outstanding,
         query_us: heartbeat.query_us,
         update_us: heartbeat.update_us,
+        connects: heartbeat.connects,
     }
 }

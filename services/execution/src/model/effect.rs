@@ -58,6 +58,9 @@ pub enum Cause {
     /// A question to it found nobody.
     #[error("a status request found no responders")]
     NoResponders,
+    /// Its connection to NATS was lost for a moment, or our own.
+    #[error("a connection to nats was lost, and messages with it")]
+    Reconnected,
     /// Another process bears its name.
     #[error("its heartbeats name another incarnation")]
     Replaced,

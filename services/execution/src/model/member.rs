@@ -30,6 +30,8 @@ pub struct Report {
     pub query_us: Option<u32>,
     /// How long its updates took lately, in microseconds, if it says so.
     pub update_us: Option<u32>,
+    /// How often it has connected to NATS.
+    pub connects: Option<u64>,
 }
 
 /// What is known of one CSP that was heard of.
@@ -40,6 +42,7 @@ pub struct Member {
     pub(super) applied: u64,
     pub(super) lag_ms: Option<u64>,
     pub(super) heard_at_ms: u64,
+    pub(super) connects: Option<u64>,
     /// Nobody was found behind the name then, or it was judged to be gone.
     pub(super) gone_at_ms: Option<u64>,
     /// Supervision does not hold it for sound.
@@ -61,6 +64,7 @@ impl Member {
             applied: report.applied,
             lag_ms,
             heard_at_ms: now_ms,
+            connects: report.connects,
             gone_at_ms: None,
             is_doubted: false,
             probe: Probe::default(),
@@ -83,6 +87,7 @@ impl Member {
         self.applied = report.applied;
         self.lag_ms = lag_ms;
         self.heard_at_ms = now_ms;
+        self.connects = report.connects;
         self.note_times(report, now_ms);
         let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
         if is_newer && report.state == CspState::Available {

@@ -23,6 +23,8 @@ pub enum Heard {
     Stranger,
     /// A CSP of which nothing was heard before, or the process that was there before.
     Known(CspIndex),
+    /// The process that was there before, over another connection: what was on its way when the one before it ended may be lost.
+    Reconnected(CspIndex),
     /// Another process than before: what was open at the one before is lost.
     Replaced(CspIndex),
 }
@@ -81,8 +83,9 @@ impl Roster {
         let under_way_ms = self.policy.heartbeat_interval_ms / 2;
         let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
+                let is_reconnected = member.connects != report.connects;
                 member.update(report, lag_ms, now_ms, under_way_ms);
-                Heard::Known(index)
+                if is_reconnected { Heard::Reconnected(index) } else { Heard::Known(index) }
             }
             Some(place) => match place.replace(Member::new(report, lag_ms, now_ms)) {
                 Some(_) => Heard::Replaced(index),

@@ -198,6 +198,7 @@ impl<C> Traffic<C> {
         let heard = self.roster.observe(csp, report, now_ms);
         let mut effects = match heard {
             Heard::Replaced(csp) => self.vanish(csp, Cause::Replaced, now_ms),
+            Heard::Reconnected(csp) => self.vanish(csp, Cause::Reconnected, now_ms),
             Heard::Known(_) | Heard::Stranger => Vec::new(),
         };
         effects.extend(self.place_waiting(now_ms));
@@ -233,6 +234,18 @@ impl<C> Traffic<C> {
         }
         member.gone_at_ms = Some(now_ms);
         self.vanish(csp, Cause::NoResponders, now_ms)
+    }
+
+    /// Our own connection was lost for a moment: what we had sent may not have arrived, and neither what we were told.
+    pub fn reconnected(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        let csps: Vec<_> = self.roster.members().map(|(csp, _)| csp).collect();
+        let mut effects = Vec::new();
+        // All of them before any is sent anew: what is sent now goes over the new connection.
+        let mut lost: Vec<_> =
+            csps.into_iter().flat_map(|csp| self.lose(csp, Cause::Reconnected, &mut effects)).collect();
+        lost.sort_unstable();
+        effects.extend(self.place(lost, now_ms));
+        effects
     }
 
     /// Time passes: ends what is due, asks CSPs that say nothing, and tries those that wait for a pause or for room.
@@ -292,12 +305,20 @@ impl<C> Traffic<C> {
         effects
     }
 
-    /// The CSP has lost what it had: everything there is sent elsewhere, and may have been carried out.
+    /// The CSP has lost what it had, or may have: everything there is sent anew, and may have been carried out.
     fn vanish(&mut self, csp: CspIndex, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
+        let mut effects = Vec::new();
+        let lost = self.lose(csp, cause, &mut effects);
+        effects.extend(self.place(lost, now_ms));
+        effects
+    }
+
+    /// Takes everything from the CSP, and lets it wait.
+    fn lose(&mut self, csp: CspIndex, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
         let there = self.open.at(csp);
-        // A silent CSP without requests is nothing new with every sweep.
-        if there.is_empty() && cause == Cause::Silent {
-            return Vec::new();
+        // A silent CSP without requests is nothing new with every sweep, and a new connection nothing to speak of.
+        if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected) {
+            return there;
         }
         for ticket in &there {
             if let Some(open) = self.open.get_mut(*ticket) {
@@ -305,9 +326,8 @@ impl<C> Traffic<C> {
             }
             self.wait(*ticket, NoRoute::NobodyAvailable);
         }
-        let mut effects = vec![Effect::Vanished { csp, cause, requests: there.len() }];
-        effects.extend(self.place(there, now_ms));
-        effects
+        effects.push(Effect::Vanished { csp, cause, requests: there.len() });
+        there
     }
 
     fn place_waiting(&mut self, now_ms: u64) -> Vec<Effect<C>> {

@@ -22,6 +22,7 @@ fn report() -> Report {
         outstanding: 0,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
@@ -168,6 +169,23 @@ fn another_incarnation_has_lost_what_was_open() {
     assert_eq!(traffic.roster().member(first.csp).unwrap().open(), 1, "what the first one says of it counts no more");
     traffic.completed(&note("a", &[first.number.unwrap()], &[]), 12);
     assert!(traffic.open().is_empty(), "but an answer is an answer");
+}
+
+#[test]
+fn what_was_on_its_way_over_a_lost_connection_is_sent_again() {
+    let mut traffic = traffic(Replication::Primary);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let (_, effects) = traffic.heard("a", &Report { connects: Some(1), ..report() }, 10);
+    let second = only_sending(effects);
+    assert_eq!((second.csp, second.attempt, second.is_recovery), (first.csp, 2, true), "the primary is still there");
+    assert!(traffic.heard("a", &Report { connects: Some(1), ..report() }, 20).1.is_empty(), "once");
+    traffic.take(arrival(2, QUERY), 20);
+    let mut again = sendings(traffic.reconnected(30));
+    again.sort_by_key(|sending| *sending.cargo);
+    let seen: Vec<_> = again.iter().map(|it| (*it.cargo, it.attempt, it.is_recovery)).collect();
+    assert_eq!(seen, [(1, 3, true), (2, 2, true)], "our own connection carries them all");
+    traffic.completed(&note("a", &[first.number.unwrap()], &[]), 31);
+    assert_eq!(traffic.open().len(), 1, "an answer from before is an answer");
 }
 
 #[test]
@@ -353,6 +371,7 @@ enum Event {
         none_there: bool,
     },
     Sweep,
+    Reconnected,
     Redefine {
         names: Vec<usize>,
     },
@@ -364,10 +383,11 @@ fn any_report() -> impl Strategy<Value = Report> {
         1 => Just(CspState::CatchingUp),
         2 => Just(CspState::Draining),
     ];
-    (prop_oneof![9 => Just(1u8), 1 => Just(2u8)], state, 0u64..3, 0usize..4).prop_map(
-        |(incarnation, state, epoch, primary)| {
+    let connects = prop_oneof![9 => Just(Some(1u64)), 1 => Just(Some(2u64))];
+    (prop_oneof![9 => Just(1u8), 1 => Just(2u8)], state, 0u64..3, 0usize..4, connects).prop_map(
+        |(incarnation, state, epoch, primary, connects)| {
             let primary = NAMES.get(primary).map(|name| (*name).to_owned());
-            Report { incarnation: incarnation.to_string(), state, epoch, primary, ..report() }
+            Report { incarnation: incarnation.to_string(), state, epoch, primary, connects, ..report() }
         },
     )
 }
@@ -396,6 +416,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => (0usize..3, picks(), returned).prop_map(|(csp, done, returned)| Event::Note { csp, done, returned }),
         2 => any::<bool>().prop_map(|none_there| Event::Probed { none_there }),
         5 => Just(Event::Sweep),
+        1 => Just(Event::Reconnected),
         1 => prop::sample::subsequence(vec![0usize, 1, 2], 1..=3).prop_map(|names| Event::Redefine { names }),
     ]
 }
@@ -542,6 +563,7 @@ fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms:
             None => Vec::new(),
         },
         Event::Sweep => traffic.sweep(now_ms),
+        Event::Reconnected => traffic.reconnected(now_ms),
         Event::Redefine { names } => {
             let names: Vec<_> = names.into_iter().map(|place| NAMES[place].to_owned()).collect();
             traffic.redefine(traffic.roster().replication(), &names, now_ms)

@@ -30,6 +30,7 @@ fn beat(csp: &str, incarnation: &str) -> Heartbeat {
         storage_error: None,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 

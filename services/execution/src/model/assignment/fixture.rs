@@ -28,6 +28,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         storage_error: None,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
