@@ -63,6 +63,9 @@ pub const MAX_LOCK_LEASE_MS: u64 = 3_600_000;
 /// Most locks that one transaction may rely on.
 pub const MAX_LOCKS_PER_REQUEST: usize = 16;
 
+/// Most locks in one listing, so that it fits into a message whatever they are called.
+pub const MAX_LOCKS_LISTED: usize = 1_500;
+
 /// Most locks that a group keeps.
 pub const MAX_LOCKS: usize = 10_000;
 

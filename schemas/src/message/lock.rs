@@ -109,7 +109,7 @@ pub struct LockAcquireReply {
     pub token: u64,
     /// How long it is held, in milliseconds.
     pub lease_ms: u64,
-    /// Until when, by the clock of the CSP, in milliseconds since 1970.
+    /// Until when, by the clock of the log, in milliseconds since 1970.
     pub expires_at_ms: u64,
     /// The position of the log that this reflects.
     pub position: u64,
@@ -202,6 +202,9 @@ pub struct LockListReply {
     pub position: u64,
     /// By name.
     pub locks: Vec<HeldLock>,
+    /// Whether there are more of them than one message holds; those that come last by name are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 impl Message for LockListReply {
@@ -219,7 +222,7 @@ pub struct HeldLock {
     /// Who, as the holder calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// Until when, by the clock of the answering CSP, in milliseconds since 1970.
+    /// Until when, by the clock of the log, in milliseconds since 1970.
     pub expires_at_ms: u64,
     /// How much of the lease is left, in milliseconds; 0 if it has run out and nobody else has taken the lock.
     pub remaining_ms: u64,

@@ -159,6 +159,12 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
+        ErrorCode::LockHeld => {
+            "ask for it again, or wait with a longer --deadline; `holdfast lock list` shows its holder".to_owned()
+        }
+        ErrorCode::LockLost => {
+            "nothing was changed: acquire the lock anew, and look again at what it protects".to_owned()
+        }
         ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
         ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),
         ErrorCode::PositionNotReached => "send it again, or with an older position".to_owned(),

@@ -15,6 +15,7 @@ pub mod fault;
 pub mod forward;
 pub mod freshness;
 pub mod heartbeat;
+pub mod locks;
 pub mod log;
 pub mod member;
 pub mod model;

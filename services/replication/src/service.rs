@@ -229,7 +229,7 @@ async fn stop(member: &Arc<Member>, intake: &mut requests::Intake) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Bounded by the grace of the life cycle, which ends the process after it.
-    while member.outstanding() > 0 {
+    while member.outstanding() > 0 || member.shared.locks.waiting() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     intake.stop();

@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::answer::{Asked, answer_error, conclude, error_reply, refusal};
-use super::update::{kept_results, not_primary, primary_elsewhere};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::update::{held_locks, is_lock_lost, kept_results, not_primary, primary_elsewhere};
 use crate::committer::submit;
 use crate::member::Member;
 use crate::model::{Place, Position};
@@ -165,22 +165,33 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     if let Some(refused) = refused {
         return asked.give_back(member, refused).await;
     }
-    let outcome = open(member, &request, &id).await;
+    let outcome = open(member, &request, &id, deadline).await;
     conclude(&asked, member, outcome, deadline).await;
 }
 
-async fn open(member: &Arc<Member>, request: &TransactionBeginRequest, id: &str) -> Result<Vec<u8>, ErrorReply> {
+async fn open(
+    member: &Arc<Member>,
+    request: &TransactionBeginRequest,
+    id: &str,
+    deadline: Instant,
+) -> Result<Vec<u8>, ErrorReply> {
     let refuse = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
     if member.shared.find_id(id).is_some() || member.transactions.is_open(id) {
         return Err(refuse(ErrorCode::AlreadyExists, "this id is in use already: choose another one"));
     }
     let database =
         member.database.get().ok_or_else(|| refuse(ErrorCode::Unavailable, "the copy is not open yet: ask again"))?;
-    let own = Request::new(Some(id.to_owned()));
-    let transaction = database
-        .begin(request.ns.clone(), request.db.clone(), Arc::clone(&own))
-        .await
-        .map_err(|error| error_reply(id, &own, &error))?;
+    let begin = async || {
+        let own = Request::under_locks(Some(id.to_owned()), held_locks(&request.locks));
+        let begun = database.begin(request.ns.clone(), request.db.clone(), Arc::clone(&own)).await;
+        (own, begun)
+    };
+    let (mut own, mut begun) = begin().await;
+    // This copy may not have applied the acquisition yet.
+    if is_lock_lost(&own) && barrier(member, deadline).await {
+        (own, begun) = begin().await;
+    }
+    let transaction = begun.map_err(|error| error_reply(id, &own, &error))?;
     let position = own.snapshot_position();
     if !member.transactions.open(id, transaction, Duration::from_millis(request.idle_ms)) {
         let message = "too many transactions are open on this CSP: end some, or begin again in a moment";
