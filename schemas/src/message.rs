@@ -56,13 +56,13 @@ fn default_database() -> String {
 
 /// The rules that updates and queries share.
 mod rules {
-    use super::{UpdateRequest, lock, query::QueryRequest};
+    use super::{LockToken, UpdateRequest, query::QueryRequest};
     use crate::codec::DecodeError;
     use crate::limits::{MAX_DATABASE_NAME_BYTES, MAX_DEADLINE_MS, MAX_ID_BYTES};
 
     pub(super) fn update(request: &UpdateRequest) -> Result<(), DecodeError> {
         common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)?;
-        lock::tokens(&request.locks)
+        LockToken::check_all(&request.locks)
     }
 
     pub(super) fn query(request: &QueryRequest) -> Result<(), DecodeError> {

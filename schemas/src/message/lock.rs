@@ -28,6 +28,27 @@ pub struct LockToken {
     pub token: u64,
 }
 
+impl LockToken {
+    /// Checks the locks that a transaction relies on: few enough to look up one by one, and each once.
+    pub fn check_all(locks: &[Self]) -> Result<(), DecodeError> {
+        if locks.len() > MAX_LOCKS_PER_REQUEST {
+            let reason = format!("holds {}: send {MAX_LOCKS_PER_REQUEST} at most", locks.len());
+            return Err(DecodeError::refused("locks", reason));
+        }
+        let mut seen = HashSet::new();
+        for lock in locks {
+            if !is_name(&lock.name) {
+                return Err(DecodeError::refused("locks", format!("holds a name that is none: it {}", name_rule())));
+            }
+            if !seen.insert(lock.name.as_str()) {
+                let reason = format!("names {:?} twice: send each lock once, with its latest token", lock.name);
+                return Err(DecodeError::refused("locks", reason));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Takes a lock, or holds on to it for longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -226,25 +247,6 @@ pub struct HeldLock {
     pub expires_at_ms: u64,
     /// How much of the lease is left, in milliseconds; 0 if it has run out and nobody else has taken the lock.
     pub remaining_ms: u64,
-}
-
-/// The locks that a transaction relies on: few enough to look up one by one, and each once.
-pub(super) fn tokens(locks: &[LockToken]) -> Result<(), DecodeError> {
-    if locks.len() > MAX_LOCKS_PER_REQUEST {
-        let reason = format!("holds {}: send {MAX_LOCKS_PER_REQUEST} at most", locks.len());
-        return Err(DecodeError::refused("locks", reason));
-    }
-    let mut seen = HashSet::new();
-    for lock in locks {
-        if !is_name(&lock.name) {
-            return Err(DecodeError::refused("locks", format!("holds a name that is none: it {}", name_rule())));
-        }
-        if !seen.insert(lock.name.as_str()) {
-            let reason = format!("names {:?} twice: send each lock once, with its latest token", lock.name);
-            return Err(DecodeError::refused("locks", reason));
-        }
-    }
-    Ok(())
 }
 
 fn opening(id: Option<&str>, name: Option<&str>, deadline_ms: Option<u64>) -> Result<(), DecodeError> {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{LockToken, default_database, lock, rules};
+use super::{LockToken, default_database, rules};
 use crate::codec::{DecodeError, Kind, Message, encode_as};
 use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
 use crate::name::{self, NameKind};
@@ -96,7 +96,7 @@ impl Message for TransactionBeginRequest {
             let reason = format!("is {}: send 100 to {MAX_TRANSACTION_IDLE_MS}", self.idle_ms);
             return Err(DecodeError::refused("idle_ms", reason));
         }
-        lock::tokens(&self.locks)
+        LockToken::check_all(&self.locks)
     }
 }
 

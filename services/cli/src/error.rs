@@ -53,7 +53,7 @@ pub enum CliError {
 
     /// The request was sent and no answer came.
     #[error(
-        "no answer within {waited_ms} ms, so whether the update took effect is not known: run it again with --id {id}, it is carried out at most once"
+        "no answer within {waited_ms} ms, so whether it took effect is not known: run it again with --id {id}, it is carried out at most once"
     )]
     Unknown {
         /// How long it was waited for.
@@ -99,6 +99,17 @@ pub enum CliError {
     #[error("{0}")]
     Differ(String),
 
+    /// A lock was lost while a command ran under it.
+    #[error(
+        "lock {name} was lost while the command ran ({why}), so the command was ended: see what it left undone and run it again, with a longer --lease if need be"
+    )]
+    LockLost {
+        /// The lock.
+        name: String,
+        /// How it was noticed.
+        why: String,
+    },
+
     /// A second signal cut a clean stop short.
     #[error(
         "stopped at once, without waiting for the services: the next `holdfast up` on this folder recovers by itself"
@@ -117,7 +128,7 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } | Self::Machine(_) | Self::Differ(_) => Exit::Failed,
+            Self::File { .. } | Self::Machine(_) | Self::Differ(_) | Self::LockLost { .. } => Exit::Failed,
             Self::Usage(_) | Self::Lex { .. } | Self::Batch { .. } => Exit::Usage,
             Self::Unavailable(_) => Exit::Unavailable,
             Self::Unknown { .. } => Exit::Unknown,

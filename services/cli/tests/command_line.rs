@@ -31,6 +31,7 @@ fn the_manual_names_every_verb_and_every_exit_code() {
         "csp",
         "primary",
         "task",
+        "lock",
         "update",
         "query",
         "import",
@@ -45,6 +46,8 @@ fn the_manual_names_every_verb_and_every_exit_code() {
     }
     let text = String::from_utf8(holdfast(&["up", "--help"]).stdout).unwrap();
     assert!(text.contains("DIR/run/NAME.pid") && text.contains("power cut"), "{text}");
+    let text = String::from_utf8(holdfast(&["lock", "run", "--help"]).stdout).unwrap();
+    assert!(text.contains("HOLDFAST_LOCK_TOKEN") && text.contains("SIGKILL"), "{text}");
 }
 
 #[test]
@@ -71,6 +74,11 @@ fn what_was_mistyped_is_exit_code_two() {
         vec!["up", "--csps", "0"],
         vec!["up", "--nats-servers", "2"],
         vec!["update", "--var", "x", "SELECT 1"],
+        vec!["update", "--lock", "name", "SELECT 1"],
+        vec!["lock", "acquire"],
+        vec!["lock", "release", "name", "token"],
+        vec!["lock", "run", "name"],
+        vec!["lock", "run", "name", "true"],
     ] {
         assert_eq!(holdfast(&wrong).status.code(), Some(2), "{wrong:?}");
     }

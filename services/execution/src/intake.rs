@@ -44,8 +44,8 @@ impl Intake {
     }
 
     async fn take(&self, kind: Kind, message: Message) {
-        if kind == Kind::Query && message.reply.is_none() {
-            tracing::debug!(subject = %message.subject, "a query without a reply subject was dropped");
+        if kind.is_for_its_answer() && message.reply.is_none() {
+            tracing::debug!(subject = %message.subject, "a request for an answer without a reply subject was dropped");
             return;
         }
         let reply = message.reply.clone();

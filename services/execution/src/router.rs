@@ -9,6 +9,7 @@ use crate::model::effect::{Cause, Effect, Ending};
 use crate::model::member::Report;
 use crate::model::policy::Policy;
 use crate::model::probe::ProbeOutcome;
+use crate::model::request::Kind;
 use crate::model::roster::{CspIndex, Roster};
 use crate::model::route::NoRoute;
 use crate::model::traffic::{Arrival, Traffic};
@@ -287,9 +288,12 @@ impl Group {
         let name = |csp: CspIndex| self.traffic.roster().name(csp).to_owned();
         match effect {
             Effect::Send(sending) => Task::Send(Parcel {
-                destination: match sending.cargo.verb {
-                    Some(verb) => Subject::from(subject::csp_transaction(&group(), &name(sending.csp), verb.name())),
-                    None => self.destination(sending.csp, sending.is_update),
+                destination: match sending.cargo.kind {
+                    Kind::Update | Kind::Query => self.destination(sending.csp, sending.is_update),
+                    Kind::Transaction(verb) => {
+                        Subject::from(subject::csp_transaction(&group(), &name(sending.csp), verb.name()))
+                    }
+                    Kind::Lock(verb) => Subject::from(subject::csp_lock(&group(), &name(sending.csp), verb.name())),
                 },
                 envelope: sending.cargo,
                 number: sending.number,

@@ -16,6 +16,7 @@ mod identity;
 mod idle;
 mod kills;
 mod large;
+mod locks;
 mod returning;
 mod sabotage;
 mod transactions;

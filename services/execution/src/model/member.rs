@@ -2,10 +2,12 @@
 //!
 //! Load is "our own requests that are open there" (known exactly, from the completion notes) + "those of other instances"
 //! (what the CSP reported beyond ours). The second part is as old as the heartbeat, so half of the one before is kept: else
-//! every instance would send a burst to whoever happened to report an empty queue.
+//! every instance would send a burst to whoever happened to report an empty queue. Requests that stand there for a lock are no
+//! load: a CSP does nothing for them, and does not report them either.
 
 use super::pace::Pace;
 use super::probe::Probe;
+use super::route::Need;
 use super::service_time::ServiceTime;
 use holdfast_schemas::message::CspState;
 
@@ -52,6 +54,7 @@ pub struct Member {
     pub(super) queries: ServiceTime,
     pub(super) updates: ServiceTime,
     open: u32,
+    turns: u32,
     others: f64,
 }
 
@@ -72,6 +75,7 @@ impl Member {
             queries: ServiceTime::default(),
             updates: ServiceTime::default(),
             open: 0,
+            turns: 0,
             others: f64::from(report.outstanding),
         };
         member.note_times(report, now_ms);
@@ -105,18 +109,29 @@ impl Member {
     }
 
     /// One more of our requests is there.
-    pub fn sent(&mut self) {
-        self.open = self.open.saturating_add(1);
+    pub fn sent(&mut self, need: Need) {
+        let count = self.count(need);
+        *count = count.saturating_add(1);
     }
 
     /// One of our requests is there no more.
-    pub fn left(&mut self) {
-        self.open = self.open.saturating_sub(1);
+    pub fn left(&mut self, need: Need) {
+        let count = self.count(need);
+        *count = count.saturating_sub(1);
     }
 
-    /// Our requests that are there.
+    fn count(&mut self, need: Need) -> &mut u32 {
+        if need == Need::Turn { &mut self.turns } else { &mut self.open }
+    }
+
+    /// Our requests that are there and are worked on.
     pub fn open(&self) -> u32 {
         self.open
+    }
+
+    /// Our requests that stand there for a lock.
+    pub fn turns(&self) -> u32 {
+        self.turns
     }
 
     /// Requests that are probably waiting there.

@@ -3,6 +3,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `request` | is this body a request that may travel on, and what does its routing need |
+//! | `lock` | the same of messages about locks |
 //! | `traffic` | what becomes of a request from its arrival to its end: where it goes, and where it goes next |
 //! | `open_requests` | which requests are open, and where each of them is |
 //! | `effect`  | what the rules want done |
@@ -18,6 +19,7 @@
 
 pub mod assignment;
 pub mod effect;
+pub mod lock;
 pub mod member;
 pub mod open_requests;
 pub mod pace;

@@ -45,6 +45,16 @@ fn a_key_is_the_same_number_however_it_is_written() {
 }
 
 #[test]
+fn who_works_under_a_lock_meets_who_waits_for_it() {
+    let affinity = |kind, body: &str| read(kind, body.as_bytes()).unwrap().affinity;
+    let waits = affinity(Kind::Lock(LockVerb::Acquire), r#"{"name":"a"}"#);
+    let locks = r#""locks":[{"name":"a","token":7},{"name":"b","token":8}]"#;
+    assert_eq!(affinity(Kind::Update, &format!(r#"{{"sql":"s",{locks}}}"#)), waits);
+    assert_eq!(affinity(Kind::Transaction(Verb::Begin), &format!("{{{locks}}}")), waits);
+    assert_eq!(affinity(Kind::Update, r#"{"sql":"s","locks":[]}"#), None);
+}
+
+#[test]
 fn bad_requests_are_refused_with_stable_codes() {
     let cases = [
         (Kind::Update, ""),
@@ -67,6 +77,10 @@ fn bad_requests_are_refused_with_stable_codes() {
         (Kind::Update, r#"{"sql":"s","deadline_ms":-1}"#),
         (Kind::Update, r#"{"sql":"s","deadline_ms":60001}"#),
         (Kind::Update, r#"{"sql":"s","type":"io.holdfast.execution.v1.query_request"}"#),
+        (Kind::Update, r#"{"sql":"s","locks":[{"name":"a"}]}"#),
+        (Kind::Update, r#"{"sql":"s","locks":[{"name":"a","token":1},{"name":"a","token":2}]}"#),
+        (Kind::Query, r#"{"sql":"s","locks":[{"name":"a","token":1}]}"#),
+        (Kind::Transaction(Verb::Begin), r#"{"locks":[{"name":"","token":1}]}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"eventual"}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"session"}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"session","after":-1}"#),
@@ -118,6 +132,10 @@ fn value() -> impl Strategy<Value = String> {
         Just(r#""strong""#.to_owned()),
         Just(r#""any""#.to_owned()),
         Just("[".to_owned()),
+        Just(r#"[{"name":"a","token":7}]"#.to_owned()),
+        Just(r#"[{"name":"a","token":7},{"name":"a","token":8}]"#.to_owned()),
+        Just(r#"[{"name":"a b","token":7}]"#.to_owned()),
+        Just(r#"[{"name":"a"}]"#.to_owned()),
     ]
 }
 
@@ -132,6 +150,7 @@ fn body() -> impl Strategy<Value = String> {
         Just("after"),
         Just("max_lag_ms"),
         Just("affinity"),
+        Just("locks"),
         Just("type"),
         Just("other"),
     ];

@@ -5,6 +5,7 @@
 
 use super::member::{Member, Report};
 use super::policy::Policy;
+use super::route::Need;
 use super::service_time::ServiceTime;
 use super::timeline::Timeline;
 use holdfast_schemas::message::{CspState, Replication};
@@ -151,9 +152,11 @@ impl Roster {
         self.is_defined(index) && self.member(index).is_some_and(serves)
     }
 
-    /// Whether the CSP has as many requests of ours as it may have.
-    pub fn is_full(&self, member: &Member) -> bool {
-        member.open() >= self.policy.csp_open_max
+    /// Whether the CSP has as many requests of ours as it may have. Those that stand there for a lock are counted for
+    /// themselves: they take no room from those that are worked on.
+    pub fn is_full(&self, member: &Member, need: Need) -> bool {
+        let there = if need == Need::Turn { member.turns() } else { member.open() };
+        there >= self.policy.csp_open_max
     }
 
     /// The CSPs that were silent for so long that they have lost their requests.
@@ -180,9 +183,9 @@ impl Roster {
     }
 
     /// Counts a request that goes to that CSP.
-    pub fn sent(&mut self, index: CspIndex) {
+    pub fn sent(&mut self, index: CspIndex, need: Need) {
         if let Some(member) = self.member_mut(index) {
-            member.sent();
+            member.sent(need);
         }
         self.passed(index);
     }

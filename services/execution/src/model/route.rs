@@ -21,6 +21,9 @@ const DETOUR_SURCHARGE: f64 = 4.0;
 pub enum Need {
     /// A transaction that writes.
     Update,
+    /// A lock that is waited for, which is an update that may stand at its CSP for as long as somebody else holds the lock.
+    /// How long it takes says nothing of the CSP, and it costs nothing while it stands there.
+    Turn,
     /// A query of any copy that was at most that late at its last heartbeat.
     Any {
         /// The reader's bound, if it has one.
@@ -38,7 +41,7 @@ pub enum Need {
 impl Need {
     /// Whether the request may write.
     pub fn is_update(self) -> bool {
-        self == Self::Update
+        matches!(self, Self::Update | Self::Turn)
     }
 }
 
@@ -94,7 +97,7 @@ pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
         }
     }
     match demand.need {
-        Need::Update => for_update(roster, demand, now_ms),
+        Need::Update | Need::Turn => for_update(roster, demand, now_ms),
         Need::Any { max_lag_ms } => for_any(roster, demand, max_lag_ms, now_ms),
         Need::Session { after } => for_session(roster, demand, after, now_ms),
         Need::Strong => for_strong(roster, demand, now_ms),
@@ -110,7 +113,7 @@ fn for_update(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
         return Err(NoRoute::PrimaryUnavailable(primary));
     }
     match roster.member(primary) {
-        Some(member) if roster.is_full(member) => Err(NoRoute::AllFull),
+        Some(member) if roster.is_full(member, demand.need) => Err(NoRoute::AllFull),
         Some(_) | None => Ok(primary),
     }
 }
@@ -139,7 +142,7 @@ fn for_session(roster: &Roster, demand: Demand, after: u64, now_ms: u64) -> Resu
         in_step.then_some(UNPROVEN_SURCHARGE)
     };
     let nearest = || {
-        let open = others(roster, demand, now_ms).filter(|(_, member)| !roster.is_full(member));
+        let open = others(roster, demand, now_ms).filter(|(_, member)| !roster.is_full(member, demand.need));
         open.max_by_key(|(_, member)| member.applied()).map(|(index, _)| index)
     };
     best(roster, demand, now_ms, surcharge).or_else(|reason| nearest().ok_or(reason))
@@ -168,7 +171,7 @@ fn best(
         let Some(extra) = surcharge(index, member) else {
             continue;
         };
-        if roster.is_full(member) {
+        if roster.is_full(member, demand.need) {
             reason = NoRoute::AllFull;
             continue;
         }

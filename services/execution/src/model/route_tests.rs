@@ -97,7 +97,7 @@ fn equals_take_turns() {
     let mut names = Vec::new();
     for _ in 0..6 {
         let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         names.push(roster.name(index).to_owned());
     }
     assert_eq!(names, ["a", "b", "c", "a", "b", "c"]);
@@ -112,7 +112,7 @@ fn reported_load_counts() {
     for _ in 0..10 {
         let index = choose(&roster, Need::Update.into(), 0).unwrap();
         assert_eq!(roster.name(index), "b");
-        roster.sent(index);
+        roster.sent(index, Need::Update);
     }
 }
 
@@ -125,7 +125,7 @@ fn a_late_copy_serves_readers_that_allow_it() {
     let choose_at = |max_lag_ms, roster: &Roster| choose(roster, Need::Any { max_lag_ms }.into(), 600);
     assert_eq!(choose_at(Some(499), &roster).map(|index| roster.name(index)), Ok("a"));
     let index = choose_at(Some(500), &roster).unwrap();
-    roster.sent(index);
+    roster.sent(index, Need::Update);
     assert_ne!(choose_at(Some(500), &roster).unwrap(), index);
     roster.observe("a", &Report { state: CspState::CatchingUp, ..report(20) }, 600);
     assert_eq!(choose_at(Some(499), &roster), Err(NoRoute::AllBehind));
@@ -153,7 +153,7 @@ fn sessions_spread_over_copies_in_step() {
     let mut count = [0; 3];
     for _ in 0..30 {
         let index = choose(&roster, Need::Session { after: 11 }.into(), 10).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         count[index.0] += 1;
     }
     assert!(count.iter().all(|share| *share >= 9), "{count:?}");
@@ -183,11 +183,11 @@ fn a_heartbeat_draws_no_burst() {
         }
         while open.front().is_some_and(|(_, sent_at)| now - sent_at >= 5) {
             let (csp, _) = open.pop_front().unwrap();
-            roster.member_mut(csp).unwrap().left();
+            roster.member_mut(csp).unwrap().left(Need::Update);
         }
         for _ in 0..10 {
             let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), now).unwrap();
-            roster.sent(index);
+            roster.sent(index, Need::Update);
             open.push_back((index, now));
             recent.push_back(index.0);
             if recent.len() > 300 {
@@ -208,14 +208,14 @@ fn a_full_csp_is_passed_over() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
     let most = Policy::for_tests().csp_open_max;
     let a = roster.find("a").unwrap();
-    (0..most).for_each(|_| roster.sent(a));
+    (0..most).for_each(|_| roster.sent(a, Need::Update));
     for _ in 0..2 * most {
         let index = choose(&roster, Need::Update.into(), 0).unwrap();
         assert_ne!(index, a);
-        roster.sent(index);
+        roster.sent(index, Need::Update);
     }
     assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::AllFull));
-    roster.member_mut(a).unwrap().left();
+    roster.member_mut(a).unwrap().left(Need::Update);
     assert_eq!(choose(&roster, Need::Update.into(), 0), Ok(a));
 }
 
@@ -228,7 +228,7 @@ fn whom_supervision_doubts_comes_behind_all_others() {
     }
     for _ in 0..20 {
         assert_eq!(chosen(&roster, Need::Strong), "c");
-        roster.sent(roster.find("c").unwrap());
+        roster.sent(roster.find("c").unwrap(), Need::Update);
     }
     roster.observe("c", &Report { state: CspState::Draining, ..report(5) }, 0);
     assert_ne!(chosen(&roster, Need::Strong), "c", "better a doubtful one than nobody");
@@ -244,7 +244,7 @@ fn a_slow_csp_gets_less() {
     let mut count = [0; 3];
     for _ in 0..82 {
         let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         count[index.0] += 1;
     }
     assert_eq!(count, [40, 2, 40], "a request weighs twenty times as much there");
@@ -262,7 +262,7 @@ fn a_key_sticks_to_its_csp_until_that_is_gone() {
         let share = homes.iter().filter(|home| home.0 == csp).count();
         assert!((60..=140).contains(&share), "CSP {csp} has {share} of 300 keys");
     }
-    (0..20).for_each(|_| roster.sent(homes[0]));
+    (0..20).for_each(|_| roster.sent(homes[0], Need::Update));
     assert_eq!(home(&roster, 0), homes[0], "whatever its load");
     let b = roster.find("b").unwrap();
     roster.observe("b", &Report { state: CspState::Draining, ..report(5) }, 0);
@@ -282,7 +282,7 @@ fn a_new_definition_keeps_what_is_known() {
     for _ in 0..6 {
         let name = chosen(&roster, Need::Any { max_lag_ms: None });
         assert!(name == "b" || name == "c", "{name}");
-        roster.sent(roster.find(name).unwrap());
+        roster.sent(roster.find(name).unwrap(), Need::Update);
     }
     roster.observe("d", &Report { epoch: 2, primary: Some("d".to_owned()), ..report(6) }, 0);
     assert_eq!(chosen(&roster, Need::Update), "d");
@@ -317,6 +317,7 @@ fn heartbeat() -> impl Strategy<Value = (usize, Report, u64)> {
 fn need() -> impl Strategy<Value = Need> {
     prop_oneof![
         Just(Need::Update),
+        Just(Need::Turn),
         prop::option::of(0u64..1_000).prop_map(|max_lag_ms| Need::Any { max_lag_ms }),
         (0u64..80).prop_map(|after| Need::Session { after }),
         Just(Need::Strong),
@@ -345,7 +346,7 @@ fn play(case: &Case) -> (Roster, u64) {
         roster.observe(["a", "b", "c"][*csp], report, now);
     }
     for csp in &case.forwarded {
-        roster.sent(CspIndex(*csp));
+        roster.sent(CspIndex(*csp), Need::Update);
     }
     (roster, now + case.wait_ms)
 }
@@ -359,7 +360,7 @@ fn serves(roster: &Roster, need: Need, csp: CspIndex, now: u64) -> bool {
 fn allowed(roster: &Roster, need: Need, csp: CspIndex) -> bool {
     let member = roster.member(csp).unwrap();
     match need {
-        Need::Update => roster.replication() == Replication::Peer || roster.primary() == Some(csp),
+        Need::Update | Need::Turn => roster.replication() == Replication::Peer || roster.primary() == Some(csp),
         Need::Any { max_lag_ms: None } | Need::Session { .. } | Need::Strong => true,
         Need::Any { max_lag_ms: Some(bound) } => member.lag_ms().is_some_and(|lag| lag <= bound),
     }
@@ -403,7 +404,7 @@ proptest! {
         }
         for _ in 0..requests {
             let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-            roster.sent(index);
+            roster.sent(index, Need::Update);
         }
         let loads: Vec<_> = (0..3).map(|csp| roster.member(CspIndex(csp)).unwrap().load()).collect();
         let least = loads.iter().copied().fold(f64::MAX, f64::min);

@@ -39,7 +39,7 @@ pub struct Arrival<C> {
     pub cargo: Arc<C>,
     /// What its CSP has to fulfil.
     pub need: Need,
-    /// Queries with the same value go to the same copy.
+    /// Requests with the same value go to the same copy where several may take them.
     pub affinity: Option<u64>,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
@@ -105,7 +105,7 @@ impl<C> Traffic<C> {
         let holder = arrival.holder.as_deref().and_then(|csp| self.roster.find(csp));
         let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None, holder };
         match route::choose(&self.roster, demand, now_ms) {
-            Ok(csp) => match self.too_late(csp, arrival.deadline_ms) {
+            Ok(csp) => match self.too_late(csp, arrival.need, arrival.deadline_ms) {
                 Some(ending) => refused(arrival.cargo, ending),
                 None => {
                     let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::NobodyAvailable, now_ms));
@@ -137,8 +137,12 @@ impl<C> Traffic<C> {
         }
     }
 
-    /// Whether the CSP has so much to do that the request could not be answered in time.
-    fn too_late(&self, csp: CspIndex, left_ms: u64) -> Option<Ending> {
+    /// Whether the CSP has so much to do that the request could not be answered in time. Who came to stand there for a lock has
+    /// said how long it stands, and takes nobody's time meanwhile.
+    fn too_late(&self, csp: CspIndex, need: Need, left_ms: u64) -> Option<Ending> {
+        if need == Need::Turn {
+            return None;
+        }
         let member = self.roster.member(csp)?;
         let wait_ms = member.pace.wait_ms(member.open()).filter(|wait_ms| *wait_ms > left_ms)?;
         Some(Ending::TooLate { ahead: member.open(), retry_after_ms: wait_ms - left_ms })
@@ -169,7 +173,9 @@ impl<C> Traffic<C> {
         if number(ticket, open.attempt) != done {
             return;
         }
-        if let Some(member) = self.roster.member_mut(csp) {
+        // How long somebody stood there for a lock is no measure of the CSP.
+        let is_measure = open.demand.need != Need::Turn;
+        if let Some(member) = self.roster.member_mut(csp).filter(|_| is_measure) {
             member.pace.done();
             let time = if open.demand.need.is_update() { &mut member.updates } else { &mut member.queries };
             time.note(now_ms.saturating_sub(since_ms), now_ms);
@@ -277,12 +283,22 @@ impl<C> Traffic<C> {
         self.open.iter().filter(|(_, open)| is_due(open)).map(|(ticket, _)| ticket).collect()
     }
 
+    /// Whether nothing is known of the CSP since then. What stands there for a lock is worth a question until then, and not
+    /// again and again for as long as it stands: that the CSP goes later is told by supervision, by its heartbeats, or by a
+    /// question for others.
+    fn is_quiet_since(&self, csp: CspIndex, since_ms: u64) -> bool {
+        self.roster.member(csp).is_some_and(|member| member.probe.is_quiet_since(since_ms))
+    }
+
     fn probes(&mut self, now_ms: u64) -> Vec<Effect<C>> {
         let mut oldest_ms: Vec<Option<u64>> = Vec::new();
         for (_, open) in self.open.iter() {
             let Place::At { csp, since_ms } = open.place else {
                 continue;
             };
+            if open.demand.need == Need::Turn && !self.is_quiet_since(csp, since_ms) {
+                continue;
+            }
             if oldest_ms.len() <= csp.0 {
                 oldest_ms.resize(csp.0 + 1, None);
             }
@@ -368,16 +384,17 @@ impl<C> Traffic<C> {
         self.open.put(ticket, Place::At { csp, since_ms: now_ms });
         let open = self.open.get_mut(ticket)?;
         open.attempt += 1;
+        let need = open.demand.need;
         let sending = Sending {
             cargo: Arc::clone(&open.cargo),
             csp,
-            is_update: open.demand.need.is_update(),
+            is_update: need.is_update(),
             number: open.has_reply.then(|| number(ticket, open.attempt)),
             attempt: open.attempt,
             is_recovery: open.may_have_run,
         };
         if open.has_reply {
-            self.roster.sent(csp);
+            self.roster.sent(csp, need);
         } else {
             self.open.remove(ticket);
             self.roster.passed(csp);
@@ -387,21 +404,24 @@ impl<C> Traffic<C> {
 
     /// Takes the request from its CSP, if it is at one, and lets it wait.
     fn wait(&mut self, ticket: Ticket, reason: NoRoute) {
+        let Some(need) = self.open.get(ticket).map(|open| open.demand.need) else {
+            return;
+        };
         let before = self.open.put(ticket, Place::Waiting(reason));
-        self.leave(before);
+        self.leave(before, need);
     }
 
     fn remove(&mut self, ticket: Ticket) -> Option<Open<C>> {
         let open = self.open.remove(ticket)?;
-        self.leave(Some(open.place));
+        self.leave(Some(open.place), open.demand.need);
         Some(open)
     }
 
-    fn leave(&mut self, place: Option<Place>) {
+    fn leave(&mut self, place: Option<Place>, need: Need) {
         if let Some(Place::At { csp, .. }) = place
             && let Some(member) = self.roster.member_mut(csp)
         {
-            member.left();
+            member.left(need);
         }
     }
 

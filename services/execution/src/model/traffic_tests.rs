@@ -333,6 +333,7 @@ fn what_could_not_be_answered_in_time_is_refused_at_once() {
     assert!(ahead >= 99 && (400..=600).contains(&retry_after_ms), "{ahead} ahead, {retry_after_ms} ms");
     sent(traffic.take(arrival(0, Need::Update), 2_000));
     sent(traffic.take(Arrival { deadline_ms: 500, ..arrival(0, QUERY) }, 2_000));
+    sent(traffic.take(Arrival { deadline_ms: 500, ..turn(0) }, 2_000));
 }
 
 #[test]
@@ -343,6 +344,75 @@ fn a_group_that_is_removed_answers_those_who_wait() {
     assert_eq!(endings(traffic.close()), [Ending::GroupRemoved]);
     traffic.completed(&note("a", &[held.number.unwrap()], &[]), 1_001);
     assert!(traffic.open().is_empty());
+}
+
+/// Somebody else holds the lock for all this time.
+fn turn(cargo: u64) -> Arrival<u64> {
+    Arrival { affinity: Some(7), deadline_ms: 60_000, ..arrival(cargo, Need::Turn) }
+}
+
+#[test]
+fn who_stands_there_for_a_lock_is_no_load_and_no_measure_of_its_csp() {
+    let mut traffic = traffic(Replication::Peer);
+    let turns: Vec<_> = (0..100).map(|cargo| sent(traffic.take(turn(cargo), 0))).collect();
+    let meeting = turns[0].csp;
+    assert!(turns.iter().all(|sending| sending.csp == meeting && sending.is_update), "they meet at one CSP");
+    let updates: Vec<_> = (100..130).map(|cargo| sent(traffic.take(arrival(cargo, Need::Update), 0)).csp).collect();
+    let share = updates.iter().filter(|csp| **csp == meeting).count();
+    assert_eq!(share, 10, "others are spread as if nobody stood there");
+    let quiet = note(name(meeting), &turns.iter().map(|sending| sending.number.unwrap()).collect::<Vec<_>>(), &[]);
+    keep_alive(&mut traffic, &NAMES, 20_000);
+    traffic.completed(&quiet, 20_000);
+    traffic.sweep(20_000);
+    let member = traffic.roster().member(meeting).unwrap();
+    assert_eq!((member.turns(), member.updates.mean_ms()), (0, None), "twenty seconds were not the CSP's");
+}
+
+#[test]
+fn who_stands_there_for_a_lock_is_worth_one_question() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(turn(1), 0));
+    let effects = traffic.sweep(25);
+    let [Effect::Probe { csp, question }] = effects[..] else { panic!("{effects:?}") };
+    assert!(traffic.probed(csp, question, ProbeOutcome::Unsettled, 30).is_empty());
+    for now_ms in (40..30_000).step_by(10) {
+        keep_alive(&mut traffic, &NAMES, now_ms);
+        assert!(traffic.sweep(now_ms).is_empty(), "asked again at {now_ms}");
+    }
+    // A question for somebody else finds that nobody is there, and so the lock is waited for elsewhere.
+    let other = Arrival { affinity: Some(7), ..arrival(2, Need::Update) };
+    assert_eq!(sent(traffic.take(other, 30_000)).csp, csp);
+    let effects = traffic.sweep(30_025);
+    let [Effect::Probe { csp, question }] = effects[..] else { panic!("{effects:?}") };
+    let moved = sendings(traffic.probed(csp, question, ProbeOutcome::NoResponders, 30_026));
+    let seen: Vec<_> =
+        moved.iter().map(|sending| (*sending.cargo, sending.csp != first.csp, sending.is_recovery)).collect();
+    assert_eq!(seen, [(1, true, true), (2, true, true)]);
+}
+
+#[test]
+fn a_verdict_moves_who_stands_there_for_a_lock() {
+    let mut traffic = traffic(Replication::Primary);
+    sent(traffic.take(turn(1), 0));
+    traffic.judged("a", CspState::Unavailable, Some("1"), 20_000);
+    let new_epoch = Report { epoch: 2, primary: Some("b".to_owned()), ..report() };
+    let moved = only_sending(traffic.heard("b", &new_epoch, 20_100).1);
+    assert_eq!((name(moved.csp), moved.attempt, moved.is_recovery), ("b", 2, true));
+    keep_alive(&mut traffic, &["b"], 60_000);
+    assert!(endings(traffic.sweep(60_149)).is_empty());
+    assert_eq!(endings(traffic.sweep(60_150)), [Ending::OutcomeUnknown], "it may hold the lock");
+}
+
+#[test]
+fn who_stands_there_for_a_lock_takes_nobodys_room_and_is_never_too_late() {
+    let mut traffic = traffic(Replication::Primary);
+    for cargo in 0..u64::from(policy().csp_open_max) {
+        sent(traffic.take(turn(cargo), 0));
+    }
+    let full = Ending::Full { retry_after_ms: RETRY_AFTER_MS };
+    let one_more = traffic.take(turn(0), 0);
+    assert_eq!(endings(one_more.into_iter().collect()), [full]);
+    assert_eq!(name(sent(traffic.take(arrival(0, Need::Update), 0)).csp), "a");
 }
 
 /// What happens in a random history.
@@ -395,6 +465,7 @@ fn any_report() -> impl Strategy<Value = Report> {
 fn event() -> impl Strategy<Value = Event> {
     let need = prop_oneof![
         3 => Just(Need::Update),
+        1 => Just(Need::Turn),
         2 => Just(QUERY),
         1 => Just(Need::Strong),
         1 => Just(Need::Session { after: 7 }),
@@ -518,9 +589,12 @@ impl Witness {
             assert_eq!(live[&*open.cargo].at, at);
         }
         for csp in (0..3).map(CspIndex) {
-            let there = live.values().filter(|fate| fate.at == Some(csp)).count();
-            let counted = traffic.roster().member(csp).map_or(0, |member| member.open() as usize);
-            assert_eq!(counted, there, "what is counted for {}", name(csp));
+            let there = |is_turn| {
+                let there = live.values().filter(|fate| fate.at == Some(csp) && (fate.need == Need::Turn) == is_turn);
+                u32::try_from(there.count()).unwrap()
+            };
+            let counted = traffic.roster().member(csp).map_or((0, 0), |member| (member.open(), member.turns()));
+            assert_eq!(counted, (there(false), there(true)), "what is counted for {}", name(csp));
         }
     }
 }

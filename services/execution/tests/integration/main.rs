@@ -2,6 +2,7 @@
 
 mod assignment;
 mod fake_csp;
+mod locks;
 mod log_csp;
 mod nats;
 mod recovery;
