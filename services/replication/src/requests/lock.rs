@@ -14,7 +14,7 @@ use holdfast_schemas::message::{
     LockReleaseReply, LockReleaseRequest,
 };
 use holdfast_schemas::{ErrorCode, Message as _, header, limits};
-use holdfast_storage::request::Request;
+use holdfast_storage::request::{self as storage, Request};
 use holdfast_storage::{CommitFailure, CopyError, WriteSet, reserved};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -163,7 +163,7 @@ impl<'a> Locking<'a> {
         let _turn = match (request.wait && request.token.is_none()).then(|| place.first(self.deadline)) {
             Some(turn) => match turn.await {
                 Some(turn) => Some(turn),
-                None => return Err(self.not_first()),
+                None => return Err(self.not_first().await),
             },
             None => None,
         };
@@ -340,8 +340,18 @@ impl<'a> Locking<'a> {
         Err(self.error(ErrorCode::DeadlineExceeded, message))
     }
 
-    fn not_first(&self) -> ErrorReply {
-        if must_leave(self.member) { self.elsewhere() } else { self.held(0) }
+    /// The answer to somebody who was not the first of the line in time.
+    async fn not_first(&self) -> ErrorReply {
+        if must_leave(self.member) {
+            return self.elsewhere();
+        }
+        match self.look().await {
+            Ok((_, held)) => {
+                let now_ms = self.member.shared.view.log_now_ms();
+                self.held(held.map_or(0, |held| held.expires_at_ms.saturating_sub(now_ms)))
+            }
+            Err(error) => error,
+        }
     }
 
     fn elsewhere(&self) -> ErrorReply {
@@ -369,6 +379,24 @@ impl<'a> Locking<'a> {
     fn error(&self, code: ErrorCode, message: impl Into<String>) -> ErrorReply {
         ErrorReply::new(Some(self.id.clone()), code, message)
     }
+}
+
+/// The first of these locks that is not held, as far as this copy knows.
+///
+/// # Errors
+/// When the copy cannot be read.
+pub(super) async fn first_lost<'a>(
+    member: &Member,
+    locks: &'a [storage::HeldLock],
+) -> Result<Option<&'a storage::HeldLock>, CopyError> {
+    let snapshot = member.copy.snapshot().await?;
+    for lock in locks {
+        if !lock.is_held(snapshot.get(&lock.key()).await?.as_deref()) {
+            return Ok(Some(lock));
+        }
+    }
+    snapshot.close().await;
+    Ok(None)
 }
 
 /// The locks that are held, of a view of the copy, in pages.

@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, refusal};
+use super::lock::first_lost;
 use super::update::{held_locks, is_lock_lost, kept_results, not_primary, primary_elsewhere};
 use crate::committer::submit;
 use crate::member::Member;
@@ -279,12 +280,24 @@ async fn commit(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Ins
         Ok(Err(_)) if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) => {
             settled_commit(member, token, deadline).await
         }
-        Ok(Err(error)) => Err(begin_anew(error_reply(id, &request, &error))),
+        Ok(Err(error)) => match lost_lock(member, &request).await {
+            Some(failure) => Err(failure_reply(id, &failure)),
+            None => Err(begin_anew(error_reply(id, &request, &error))),
+        },
         Err(_) => {
             let message = "the log did not answer by the deadline: ask transaction.status with the same token";
             Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message))
         }
     }
+}
+
+/// The lock whose loss a conflict was about, if it was: by now this copy has applied what it conflicts with.
+async fn lost_lock(member: &Member, request: &Request) -> Option<CommitFailure> {
+    if !matches!(request.failure(), Some(CommitFailure::Conflict { .. })) {
+        return None;
+    }
+    let lost = first_lost(member, request.locks()).await.ok()??;
+    Some(CommitFailure::LockLost { name: lost.name.clone(), token: lost.token })
 }
 
 /// What lost against another transaction cannot be sent again: what it was built on has changed.

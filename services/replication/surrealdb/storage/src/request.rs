@@ -62,7 +62,8 @@ impl Request {
     }
 
     /// The locks that have to be held.
-    pub(crate) fn locks(&self) -> &[HeldLock] {
+    #[must_use]
+    pub fn locks(&self) -> &[HeldLock] {
         &self.locks
     }
 
