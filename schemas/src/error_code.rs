@@ -45,6 +45,9 @@ pub enum ErrorCode {
     NotPrimary,
     /// Queues are full. Nothing was done. Send it again, more slowly.
     Overloaded,
+    /// The group takes updates in its update windows only, and none is open. Nothing was done now; what an earlier attempt under
+    /// the same id did, this does not say. Send it again when the next window opens: the message and `retry_after_ms` tell when.
+    OutsideUpdateWindow,
     /// The service is shutting down. Nothing was done. Send it again; another instance answers.
     ShuttingDown,
     /// The log cannot be written now, so nothing was written. Reads still work. Send it again in a moment.
@@ -65,7 +68,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -83,6 +86,7 @@ impl ErrorCode {
         Self::Unavailable,
         Self::NotPrimary,
         Self::Overloaded,
+        Self::OutsideUpdateWindow,
         Self::ShuttingDown,
         Self::LogUnavailable,
         Self::Quarantined,
@@ -104,6 +108,7 @@ impl ErrorCode {
                 | Self::Unavailable
                 | Self::NotPrimary
                 | Self::Overloaded
+                | Self::OutsideUpdateWindow
                 | Self::ShuttingDown
                 | Self::LogUnavailable
                 | Self::Quarantined
@@ -135,6 +140,7 @@ impl ErrorCode {
             Self::Unavailable => "unavailable",
             Self::NotPrimary => "not_primary",
             Self::Overloaded => "overloaded",
+            Self::OutsideUpdateWindow => "outside_update_window",
             Self::ShuttingDown => "shutting_down",
             Self::LogUnavailable => "log_unavailable",
             Self::Quarantined => "quarantined",

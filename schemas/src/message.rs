@@ -9,6 +9,7 @@ mod execution;
 mod group;
 mod heartbeat;
 mod log_control;
+mod pool;
 mod query;
 mod reply;
 mod status;
@@ -16,6 +17,7 @@ mod supervision;
 mod task;
 mod transaction;
 mod update;
+mod update_window;
 
 pub use administration::{
     CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusReply,
@@ -31,6 +33,7 @@ pub use execution::{
 pub use group::{GroupDefinition, Isolation, Replication, Storage};
 pub use heartbeat::Heartbeat;
 pub use log_control::LogControl;
+pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
@@ -41,6 +44,7 @@ pub use transaction::{
     TransactionRequest, TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes,
 };
 pub use update::UpdateRequest;
+pub use update_window::{OutsideWindow, TimeOfDay, UpdateWindow, UpdateWindows, Weekday};
 
 /// The namespace or database of a request that names none.
 pub const DEFAULT_DATABASE: &str = "main";

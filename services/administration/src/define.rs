@@ -22,14 +22,14 @@ pub async fn define(
         let snapshot = definitions.read().await?;
         match definition::judge(&wanted, &snapshot.groups) {
             Verdict::Refuse(refusal) => return Err(RequestError::Refused(refusal)),
-            Verdict::Present(present) => return Ok(GroupDefineReply { definition: *present, created: false }),
+            Verdict::Present(present) => return Ok(GroupDefineReply { definition: *present, created: false, changed: false }),
             Verdict::Create => {}
         }
         log::begin(jetstream, &wanted).await?;
         match definitions.add(&snapshot, wanted.clone()).await {
             Ok(definition) => {
                 tracing::info!(group = definition.name, csps = definition.csps.len(), "group defined");
-                return Ok(GroupDefineReply { definition, created: true });
+                return Ok(GroupDefineReply { definition, created: true, changed: false });
             }
             Err(DefinitionsError::Changed) => {}
             Err(error) => return Err(error.into()),

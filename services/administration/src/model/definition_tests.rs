@@ -16,6 +16,8 @@ fn group(name: &str, csps: &[&str]) -> GroupDefinition {
         ids_kept_ms: 600_000,
         log_replicas: 1,
         tasks: Vec::new(),
+        pools: Vec::new(),
+        update_windows: None,
         revision: None,
     }
 }
