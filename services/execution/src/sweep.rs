@@ -13,7 +13,7 @@ pub async fn sweep(performer: Performer) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let tasks = performer.router.sweep(performer.clock.monotonic_ms());
+        let tasks = performer.router.sweep(performer.clock.now_ms(), performer.clock.monotonic_ms());
         performer.perform(tasks).await;
     }
 }

@@ -5,6 +5,7 @@ mod fake_csp;
 mod log_csp;
 mod nats;
 mod recovery;
+mod routing;
 mod scene;
 mod stage;
 
