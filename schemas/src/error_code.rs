@@ -50,6 +50,9 @@ pub enum ErrorCode {
     NotPrimary,
     /// Queues are full. Nothing was done. Send it again, more slowly.
     Overloaded,
+    /// The group takes updates in its update windows only, and none is open. Nothing was done now; what an earlier attempt under
+    /// the same id did, this does not say. Send it again when the next window opens: the message and `retry_after_ms` tell when.
+    OutsideUpdateWindow,
     /// The service is shutting down. Nothing was done. Send it again; another instance answers.
     ShuttingDown,
     /// The log cannot be written now, so nothing was written. Reads still work. Send it again in a moment.
@@ -70,7 +73,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -90,6 +93,7 @@ impl ErrorCode {
         Self::Unavailable,
         Self::NotPrimary,
         Self::Overloaded,
+        Self::OutsideUpdateWindow,
         Self::ShuttingDown,
         Self::LogUnavailable,
         Self::Quarantined,
@@ -112,6 +116,7 @@ impl ErrorCode {
                 | Self::Unavailable
                 | Self::NotPrimary
                 | Self::Overloaded
+                | Self::OutsideUpdateWindow
                 | Self::ShuttingDown
                 | Self::LogUnavailable
                 | Self::Quarantined
@@ -145,6 +150,7 @@ impl ErrorCode {
             Self::Unavailable => "unavailable",
             Self::NotPrimary => "not_primary",
             Self::Overloaded => "overloaded",
+            Self::OutsideUpdateWindow => "outside_update_window",
             Self::ShuttingDown => "shutting_down",
             Self::LogUnavailable => "log_unavailable",
             Self::Quarantined => "quarantined",

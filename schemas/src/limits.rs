@@ -27,6 +27,12 @@ pub const MAX_TASKS: usize = 32;
 /// Most nodes that a task may prefer.
 pub const MAX_PREFERRED_NODES: usize = 32;
 
+/// Most pools of a group.
+pub const MAX_POOLS: usize = 32;
+
+/// Most update windows of a group.
+pub const MAX_UPDATE_WINDOWS: usize = 32;
+
 /// How long a request may take if it does not say.
 pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
 

@@ -10,6 +10,7 @@ mod group;
 mod heartbeat;
 mod lock;
 mod log_control;
+mod pool;
 mod query;
 mod reply;
 mod status;
@@ -17,6 +18,7 @@ mod supervision;
 mod task;
 mod transaction;
 mod update;
+mod update_window;
 
 pub use administration::{
     CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusReply,
@@ -36,6 +38,7 @@ pub use lock::{
     LockReleaseRequest, LockToken,
 };
 pub use log_control::LogControl;
+pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
@@ -46,6 +49,7 @@ pub use transaction::{
     TransactionRequest, TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes,
 };
 pub use update::UpdateRequest;
+pub use update_window::{OutsideWindow, TimeOfDay, UpdateWindow, UpdateWindows, Weekday};
 
 /// The namespace or database of a request that names none.
 pub const DEFAULT_DATABASE: &str = "main";

@@ -83,6 +83,7 @@ fn values_that_the_types_allow_are_still_checked() {
         (json!({"sql": "RETURN 1", "after": 1}), "after"),
         (json!({"sql": "RETURN 1", "consistency": "strong", "max_lag_ms": 1}), "max_lag_ms"),
         (json!({"sql": "RETURN 1", "affinity": ""}), "affinity"),
+        (json!({"sql": "RETURN 1", "pool": "a.b"}), "pool"),
     ] {
         let error = query(body.clone()).unwrap_err();
         assert!(matches!(error, DecodeError::Refused { field: found, .. } if found == field), "{body}: {error}");
@@ -102,6 +103,22 @@ fn a_definition_is_read_strictly_in_a_request_and_leniently_elsewhere() {
 }
 
 #[test]
+fn what_a_definition_lists_is_read_strictly_too() {
+    for (listed, misspelt) in [
+        (json!({"pools": [{"name": "p", "csps": ["a"], "overflows": true}]}), "overflows"),
+        (json!({"update_windows": {"windows": [{"from": "01:00", "until": "02:00"}], "outsid": "queue"}}), "outsid"),
+        (json!({"update_windows": {"windows": [{"from": "01:00", "until": "02:00", "day": []}]}}), "day"),
+    ] {
+        let mut definition = json!({"name": "shop", "csps": ["a"]});
+        definition.as_object_mut().unwrap().extend(listed.as_object().unwrap().clone());
+        let request = json!({ "definition": definition }).to_string();
+        let error = GroupDefineRequest::decode(request.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(misspelt), "{error}");
+        assert!(GroupDefinition::decode(definition.to_string().as_bytes()).is_ok(), "stored ones are read leniently");
+    }
+}
+
+#[test]
 fn definitions_that_cannot_work_are_refused() {
     for (change, field) in [
         (json!({"name": "admin"}), "name"),
@@ -110,6 +127,8 @@ fn definitions_that_cannot_work_are_refused() {
         (json!({"csps": ["a.b"]}), "csps"),
         (json!({"ids_kept_ms": 1}), "ids_kept_ms"),
         (json!({"log_replicas": 2}), "log_replicas"),
+        (json!({"pools": [{"name": "p", "csps": ["b"]}]}), "pools"),
+        (json!({"update_windows": {"windows": []}}), "update_windows"),
     ] {
         let mut body = json!({"name": "shop", "csps": ["a"]});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

@@ -183,6 +183,9 @@ fn next_step(reply: &ErrorReply) -> String {
             "nothing was changed: send it again in a moment; `holdfast status` shows the copies".to_owned()
         }
         ErrorCode::Overloaded => "nothing was changed: send it again, more slowly".to_owned(),
+        ErrorCode::OutsideUpdateWindow => {
+            "nothing was changed: send it again at that time; `holdfast group list` shows the windows".to_owned()
+        }
         ErrorCode::LogUnavailable => "reads still work: look after nats-server, then send it again".to_owned(),
         ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),
         ErrorCode::Unsupported => "choose another way, README names what works".to_owned(),

@@ -79,6 +79,10 @@ fn what_was_mistyped_is_exit_code_two() {
         vec!["lock", "release", "name", "token"],
         vec!["lock", "run", "name"],
         vec!["lock", "run", "name", "true"],
+        vec!["group", "define", "g", "--csps", "a,b", "--pool", "reports"],
+        vec!["group", "define", "g", "--csps", "a,b", "--pool", "reports=c"],
+        vec!["group", "define", "g", "--csps", "a,b", "--update-window", "mon-fri 22:00"],
+        vec!["group", "define", "g", "--csps", "a,b", "--outside-window", "queue"],
     ] {
         assert_eq!(holdfast(&wrong).status.code(), Some(2), "{wrong:?}");
     }

@@ -198,13 +198,15 @@ impl Router {
         sent_again.collect()
     }
 
-    /// Lets time pass.
-    pub fn sweep(&self, now_ms: u64) -> Vec<Task> {
+    /// Lets time pass; the clock on the wall says `utc_ms`.
+    pub fn sweep(&self, utc_ms: u64, now_ms: u64) -> Vec<Task> {
         let groups: Vec<_> = self.groups.read().values().cloned().collect();
         let mut tasks = Vec::new();
         let mut is_finished = false;
         for group in groups {
             let mut group = group.lock();
+            let effects = group.traffic.look_at_clock(utc_ms, now_ms);
+            tasks.extend(group.tasks(effects));
             let effects = group.traffic.sweep(now_ms);
             tasks.extend(group.tasks(effects));
             is_finished |= group.is_finished();
@@ -250,7 +252,9 @@ impl Router {
 
 impl Group {
     fn new(definition: GroupDefinition, policy: Policy) -> Self {
-        let traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
+        let mut traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
+        // Nobody waits yet, so nothing follows from it.
+        traffic.arrange(&definition.pools, definition.update_windows.as_ref(), 0);
         let mut group = Self { definition, destinations: Vec::new(), traffic, is_removed: false };
         group.address();
         group
@@ -259,7 +263,9 @@ impl Group {
     fn redefine(&mut self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
         self.definition = definition;
         self.is_removed = false;
-        let effects = self.traffic.redefine(self.definition.replication, &self.definition.csps, now_ms);
+        let GroupDefinition { replication, csps, pools, update_windows, .. } = &self.definition;
+        let mut effects = self.traffic.redefine(*replication, csps, now_ms);
+        effects.extend(self.traffic.arrange(pools, update_windows.as_ref(), now_ms));
         self.address();
         self.tasks(effects)
     }
@@ -325,10 +331,15 @@ impl Group {
     }
 }
 
-/// The CSP that a request waited for in vain, in brackets.
+/// Whom a request waited for in vain, in brackets; or what it could have asked for.
 fn missed(ending: Ending, roster: &Roster) -> String {
     match ending {
         Ending::NoRoute(NoRoute::PrimaryUnavailable(index)) => format!(" ({})", roster.name(index)),
+        Ending::NoRoute(NoRoute::PoolUnavailable(index)) => format!(" ({})", roster.pools().name(index)),
+        Ending::UnknownPool => match roster.pools().names().collect::<Vec<_>>() {
+            names if names.is_empty() => "; it has no pools".to_owned(),
+            names => format!("; its pools are: {}", names.join(", ")),
+        },
         _ => String::new(),
     }
 }

@@ -22,7 +22,7 @@ pub async fn sweep(performer: Performer) {
         if known != connects {
             performer.perform(performer.router.reconnected(now_ms)).await;
         }
-        performer.perform(performer.router.sweep(now_ms)).await;
+        performer.perform(performer.router.sweep(performer.clock.now_ms(), now_ms)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
-use holdfast_schemas::message::{Isolation, Replication, Storage, TaskDefinition};
+use holdfast_schemas::message::{Isolation, PoolDefinition, Replication, Storage, TaskDefinition, UpdateWindows};
 
 type Change = fn(&mut GroupDefinition);
 
@@ -16,6 +16,8 @@ fn group(name: &str, csps: &[&str]) -> GroupDefinition {
         ids_kept_ms: 600_000,
         log_replicas: 1,
         tasks: Vec::new(),
+        pools: Vec::new(),
+        update_windows: None,
         revision: None,
     }
 }
@@ -63,6 +65,31 @@ fn another_one_under_the_same_name_is_refused_by_field() {
             other => panic!("{field}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn the_way_of_routing_can_be_changed_and_nothing_with_it() {
+    let present = group("a", &["a-1"]);
+    let pool = PoolDefinition { name: "p".to_owned(), csps: vec!["a-1".to_owned()], overflow: true };
+    let windows = r#"{"windows":[{"from":"22:00","until":"06:00"}]}"#;
+    let windows: UpdateWindows = serde_json::from_str(windows).unwrap();
+    for change in [
+        GroupDefinition { pools: vec![pool], ..present.clone() },
+        GroupDefinition { update_windows: Some(windows), ..present.clone() },
+    ] {
+        assert_eq!(judge(&change, std::slice::from_ref(&present)), Verdict::Change);
+        assert_eq!(judge(&present, std::slice::from_ref(&change)), Verdict::Change, "they can be taken away, too");
+        assert_eq!(judge(&change, std::slice::from_ref(&change)), Verdict::Present(Box::new(change.clone())));
+        let more = GroupDefinition { isolation: Isolation::Snapshot, ..change };
+        assert_eq!(code(judge(&more, std::slice::from_ref(&present))), ErrorCode::AlreadyExists);
+    }
+}
+
+#[test]
+fn pools_and_windows_that_cannot_work_are_invalid() {
+    let stranger = PoolDefinition { name: "p".to_owned(), csps: vec!["b".to_owned()], overflow: false };
+    let wanted = GroupDefinition { pools: vec![stranger], ..group("a", &["a-1"]) };
+    assert_eq!(code(judge(&wanted, &[])), ErrorCode::InvalidRequest);
 }
 
 #[test]

@@ -137,6 +137,33 @@ async fn changed_and_wrong_definitions_are_refused() {
 }
 
 #[tokio::test]
+async fn pools_and_windows_of_a_group_are_changed_and_its_log_is_not_touched() {
+    let scene = Scene::start(2).await;
+    let plain = group("g", &["a", "b"], "primary");
+    let first = scene.define(&plain).await;
+    let log = scene.log("g").await;
+    let mut changed = plain.clone();
+    changed["pools"] = json!([{"name": "reports", "csps": ["b"]}]);
+    changed["update_windows"] = json!({"windows": [{"days": ["sunday"], "from": "22:00", "until": "06:00"}]});
+    let second = scene.define(&changed).await;
+    assert_eq!((&second["created"], &second["changed"]), (&json!(false), &json!(true)), "{second}");
+    assert!(second["definition"]["revision"].as_u64() > first["definition"]["revision"].as_u64(), "{second}");
+    let again = scene.define(&changed).await;
+    assert_eq!((&again["created"], &again["changed"]), (&json!(false), &Value::Null), "{again}");
+    assert_eq!(again["definition"], second["definition"]);
+    let listed = scene.ask("list", &json!({})).await;
+    assert_eq!(listed["groups"][0]["pools"][0]["name"], "reports", "{listed}");
+    let mut more = changed.clone();
+    more["csps"] = json!(["a", "b", "c"]);
+    assert_eq!(scene.define(&more).await["error"]["code"], "already_exists");
+    let mut wrong = changed;
+    wrong["update_windows"]["windows"][0]["until"] = json!("22:00");
+    assert_eq!(scene.define(&wrong).await["error"]["code"], "invalid_request");
+    assert_eq!(scene.define(&plain).await["changed"], true, "they can be taken away, too");
+    assert_eq!(scene.log("g").await, log);
+}
+
+#[tokio::test]
 async fn a_log_that_begins_otherwise_is_not_touched() {
     let scene = Scene::start(1).await;
     scene.define(&group("g", &["a"], "primary")).await;

@@ -5,10 +5,12 @@
 
 pub mod group;
 pub mod lock;
+pub mod pool;
 pub mod request;
 pub mod task;
 pub mod transfer;
 pub mod up;
+pub mod update_window;
 
 use std::path::PathBuf;
 
@@ -230,6 +232,10 @@ pub enum LockCommand {
 #[derive(Debug, Subcommand)]
 pub enum GroupCommand {
     /// Define a group: who holds its copies, who takes updates, what transactions are promised
+    ///
+    /// Of a group that is defined already, pools and update windows can be changed while it runs: give the options that it was
+    /// defined with, and its pools and windows as they are to be. Those that are not given are taken away. A change of anything
+    /// else is refused.
     Define(DefineOptions),
 
     /// List all groups

@@ -65,6 +65,10 @@ pub struct QueryOptions {
     /// With `any`: refuse copies that lag more than this
     #[arg(long, value_name = "MS")]
     pub max_lag: Option<u64>,
+
+    /// Ask only the copies of this pool of the group; `holdfast group list` shows the pools
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use holdfast_schemas::{
     ErrorCode,
-    message::{CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupStatusReply},
+    message::{
+        CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply, GroupListRequest,
+        GroupStatusReply,
+    },
     subject,
 };
 use tokio::time::{Instant, sleep};
@@ -34,12 +37,17 @@ pub async fn wait_for_jetstream(client: &Client) -> Result<(), CliError> {
     }
 }
 
-/// Defines the group, or finds it defined.
+/// Defines the group, or finds it defined. Its pools and update windows were set since by `group define`, if at all: they stay.
 ///
 /// # Errors
 /// Administration refuses, most often because the group exists and is defined differently.
 pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) -> Result<GroupDefinition, CliError> {
-    let request = GroupDefineRequest { definition: plan::definition(options) };
+    let mut definition = plan::definition(options);
+    let known: GroupListReply = client.ask(subject::admin("group", "list"), &GroupListRequest {}, PATIENCE).await?;
+    if let Some(known) = known.groups.into_iter().find(|known| known.name == definition.name) {
+        (definition.pools, definition.update_windows) = (known.pools, known.update_windows);
+    }
+    let request = GroupDefineRequest { definition };
     let reply: GroupDefineReply =
         client.ask(subject::admin("group", "define"), &request, PATIENCE).await.map_err(with_way_out)?;
     let definition = reply.definition;

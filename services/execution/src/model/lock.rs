@@ -54,7 +54,7 @@ pub(super) fn decode(verb: LockVerb, body: &[u8]) -> Result<Request, DecodeError
         }
     };
     let deadline_ms = deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
-    Ok(Request { id, deadline_ms, need, affinity: name.as_deref().map(affinity), holder: None })
+    Ok(Request { id, deadline_ms, need, affinity: name.as_deref().map(affinity), pool: None, holder: None })
 }
 
 #[cfg(test)]

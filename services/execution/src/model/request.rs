@@ -14,6 +14,7 @@ use holdfast_schemas::message::{
     Consistency, LockToken, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
     TransactionToken, UpdateRequest,
 };
+use holdfast_schemas::name::{self, NameKind};
 use holdfast_schemas::{DecodeError, ErrorCode, Message, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -50,6 +51,13 @@ pub enum Verb {
     End(&'static str),
 }
 
+impl Kind {
+    /// Whether it begins a transaction, be it one of a single message.
+    pub fn begins_transaction(self) -> bool {
+        matches!(self, Self::Update | Self::Transaction(Verb::Begin))
+    }
+}
+
 impl Verb {
     /// All of them.
     pub const ALL: [Self; 5] =
@@ -76,6 +84,8 @@ pub struct Request {
     pub need: Need,
     /// Requests with the same value go to the same copy where several may take them.
     pub affinity: Option<u64>,
+    /// The pool of the group whose copies may answer.
+    pub pool: Option<String>,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
 }
@@ -117,22 +127,22 @@ pub fn id_fits(id: &str) -> bool {
 }
 
 fn decode(kind: Kind, body: &[u8]) -> Result<Request, DecodeError> {
-    let (id, deadline_ms, need, key) = match kind {
+    let (id, deadline_ms, need, key, pool) = match kind {
         Kind::Update => {
             let request = UpdateRequest::decode(body)?;
-            (request.id, request.deadline_ms, Need::Update, first_name(request.locks))
+            (request.id, request.deadline_ms, Need::Update, first_name(request.locks), None)
         }
         Kind::Query => {
             let request = QueryRequest::decode(body)?;
             let need = need(request.consistency, request.after, request.max_lag_ms);
             // Decoding has refused what does not fit together.
-            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity)
+            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity, request.pool)
         }
         Kind::Transaction(verb) => return decode_transaction(verb, body),
         Kind::Lock(verb) => return lock::decode(verb, body),
     };
     let deadline_ms = deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
-    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity), holder: None })
+    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity), pool, holder: None })
 }
 
 fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
@@ -158,6 +168,7 @@ fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
         deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),
         need: Need::Update,
         affinity: key.as_deref().map(affinity),
+        pool: None,
         holder,
     })
 }
@@ -208,6 +219,7 @@ struct QueryGlance<'a> {
     max_lag_ms: Option<u64>,
     #[serde(borrow)]
     affinity: Option<Cow<'a, str>>,
+    pool: Option<String>,
 }
 
 fn glance_at_update(body: &[u8]) -> Option<Request> {
@@ -218,7 +230,7 @@ fn glance_at_update(body: &[u8]) -> Option<Request> {
         && LockToken::check_all(&seen.locks).is_ok();
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
     let affinity = first_name(seen.locks).as_deref().map(affinity);
-    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity, holder: None })
+    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity, pool: None, holder: None })
 }
 
 fn glance_at_query(body: &[u8]) -> Option<Request> {
@@ -226,10 +238,12 @@ fn glance_at_query(body: &[u8]) -> Option<Request> {
     let plain = seen.kind == QueryRequest::TYPE
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
         && contents_fit(seen.sql, seen.vars)
-        && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
+        && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()))
+        && seen.pool.as_deref().is_none_or(|pool| name::validate(NameKind::Pool, pool).is_ok());
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
     let need = need(seen.consistency, seen.after, seen.max_lag_ms)?;
-    Some(Request { id: seen.id, deadline_ms, need, affinity: seen.affinity.as_deref().map(affinity), holder: None })
+    let affinity = seen.affinity.as_deref().map(affinity);
+    Some(Request { id: seen.id, deadline_ms, need, affinity, pool: seen.pool, holder: None })
 }
 
 fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {

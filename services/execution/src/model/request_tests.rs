@@ -15,7 +15,14 @@ fn good_requests_say_what_they_need() {
     let update = read(Kind::Update, br#"{"id":"x","sql":"CREATE a","vars":{"v":[1]},"deadline_ms":100}"#).unwrap();
     assert_eq!(
         update,
-        Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update, affinity: None, holder: None }
+        Request {
+            id: Some("x".to_owned()),
+            deadline_ms: 100,
+            need: Need::Update,
+            affinity: None,
+            pool: None,
+            holder: None
+        }
     );
     let cases = [
         (r#"{"sql":"s"}"#, Need::Any { max_lag_ms: None }),
@@ -55,6 +62,20 @@ fn who_works_under_a_lock_meets_who_waits_for_it() {
 }
 
 #[test]
+fn a_query_may_name_its_pool() {
+    let pool = |body: &str| read(Kind::Query, body.as_bytes()).unwrap().pool;
+    assert_eq!(pool(r#"{"sql":"s","pool":"reports"}"#).as_deref(), Some("reports"));
+    assert_eq!(pool(r#"{"sql":"s","pool":null}"#), None);
+}
+
+#[test]
+fn updates_and_begins_are_what_begins_a_transaction() {
+    let begins = [Kind::Update, Kind::Query].into_iter().chain(Verb::ALL.map(Kind::Transaction));
+    let begins: Vec<_> = begins.filter(|kind| kind.begins_transaction()).collect();
+    assert_eq!(begins, [Kind::Update, Kind::Transaction(Verb::Begin)]);
+}
+
+#[test]
 fn bad_requests_are_refused_with_stable_codes() {
     let cases = [
         (Kind::Update, ""),
@@ -89,6 +110,9 @@ fn bad_requests_are_refused_with_stable_codes() {
         (Kind::Query, r#"{"sql":"s","consistency":"strong","after":1}"#),
         (Kind::Query, r#"{"sql":"s","after":1}"#),
         (Kind::Query, r#"{"sql":"s","affinity":""}"#),
+        (Kind::Query, r#"{"sql":"s","pool":""}"#),
+        (Kind::Query, r#"{"sql":"s","pool":"a.b"}"#),
+        (Kind::Update, r#"{"sql":"s","pool":"p"}"#),
     ];
     for (kind, body) in cases {
         let refusal = refused(kind, body);
@@ -151,6 +175,7 @@ fn body() -> impl Strategy<Value = String> {
         Just("max_lag_ms"),
         Just("affinity"),
         Just("locks"),
+        Just("pool"),
         Just("type"),
         Just("other"),
     ];

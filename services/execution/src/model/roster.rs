@@ -5,10 +5,11 @@
 
 use super::member::{Member, Report};
 use super::policy::Policy;
+use super::pools::Pools;
 use super::route::Need;
 use super::service_time::ServiceTime;
 use super::timeline::Timeline;
-use holdfast_schemas::message::{CspState, Replication};
+use holdfast_schemas::message::{CspState, PoolDefinition, Replication};
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;
@@ -37,6 +38,7 @@ pub struct Roster {
     names: Vec<String>,
     is_defined: Vec<bool>,
     members: Vec<Option<Member>>,
+    pools: Pools,
     epoch: u64,
     primary: Option<CspIndex>,
     timeline: Timeline,
@@ -53,6 +55,7 @@ impl Roster {
             is_defined: vec![true; names.len()],
             names,
             members,
+            pools: Pools::default(),
             epoch: 0,
             primary: None,
             timeline: Timeline::default(),
@@ -71,6 +74,12 @@ impl Roster {
             }
         }
         self.is_defined = self.names.iter().map(|name| names.contains(name)).collect();
+    }
+
+    /// The group has these pools from now on.
+    pub fn redefine_pools(&mut self, definitions: &[PoolDefinition]) {
+        let names = &self.names;
+        self.pools.redefine(definitions, |csp| names.iter().position(|name| name == csp).map(CspIndex));
     }
 
     /// Takes in a heartbeat.
@@ -115,6 +124,11 @@ impl Roster {
     /// The name at a place.
     pub fn name(&self, index: CspIndex) -> &str {
         self.names.get(index.0).map_or("", String::as_str)
+    }
+
+    /// The group's pools.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// The names of all places.

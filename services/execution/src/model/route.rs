@@ -6,8 +6,12 @@
 //! there. With an affinity key it is not the cheapest but the one that the key falls to: every pair of key and CSP has a
 //! number of its own, and the highest wins, so a key moves only if its CSP goes or a new one draws a higher number.
 //! CSPs that supervision doubts come behind all others.
+//!
+//! A query that names a pool goes to the CSPs of that pool by the same rules, and beyond it only if the pool overflows and none
+//! of its CSPs is available. Too late, too full or avoided for a moment is available still: it waits for them.
 
 use super::member::Member;
+use super::pools::PoolIndex;
 use super::roster::{CspIndex, Roster};
 use holdfast_schemas::message::Replication;
 
@@ -52,6 +56,8 @@ pub struct Demand {
     pub need: Need,
     /// Requests with the same value go to the same CSP.
     pub affinity: Option<u64>,
+    /// The pool whose CSPs may take it.
+    pub pool: Option<PoolIndex>,
     /// A CSP that gave the request back a moment ago.
     pub avoided: Option<CspIndex>,
     /// The CSP that holds the transaction which the message belongs to. Nobody else has it, so the message goes there for as
@@ -61,7 +67,7 @@ pub struct Demand {
 
 impl From<Need> for Demand {
     fn from(need: Need) -> Self {
-        Self { need, affinity: None, avoided: None, holder: None }
+        Self { need, affinity: None, pool: None, avoided: None, holder: None }
     }
 }
 
@@ -77,12 +83,18 @@ pub enum NoRoute {
     /// No CSP serves now.
     #[error("no CSP is available")]
     NobodyAvailable,
+    /// No CSP of the pool that the query names serves now, and no other may take it.
+    #[error("no CSP of the pool is available")]
+    PoolUnavailable(PoolIndex),
     /// CSPs serve, and all are later than the reader allows.
-    #[error("every available CSP is further behind than max_lag_ms allows")]
+    #[error("every available CSP that may take it is further behind than max_lag_ms allows")]
     AllBehind,
     /// Those that could take it have as many requests as they may have.
     #[error("every CSP that may take it has too many requests already")]
     AllFull,
+    /// No update window is open, and one opens in time.
+    #[error("no update window is open")]
+    OutsideWindow,
 }
 
 /// Chooses among what the roster knows at `now_ms`.
@@ -126,7 +138,11 @@ fn for_any(roster: &Roster, demand: Demand, max_lag_ms: Option<u64>, now_ms: u64
     };
     let found = best(roster, demand, now_ms, |_, member| allowed(member).then_some(0.0));
     match found {
-        Err(NoRoute::NobodyAvailable) if others(roster, demand, now_ms).next().is_some() => Err(NoRoute::AllBehind),
+        Err(NoRoute::NobodyAvailable | NoRoute::PoolUnavailable(_))
+            if others(roster, demand, now_ms).next().is_some() =>
+        {
+            Err(NoRoute::AllBehind)
+        }
         found => found,
     }
 }
@@ -153,9 +169,17 @@ fn for_strong(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
     best(roster, demand, now_ms, |index, _| Some(if no_detour(index) { 0.0 } else { DETOUR_SURCHARGE }))
 }
 
-/// Everybody who serves, but for the one to avoid.
+/// Everybody who serves and may take it, but for the one to avoid.
 fn others(roster: &Roster, demand: Demand, now_ms: u64) -> impl Iterator<Item = (CspIndex, &Member)> {
-    roster.candidates(now_ms).filter(move |(index, _)| demand.avoided != Some(*index))
+    let bound = bound(roster, demand, now_ms);
+    let may_take = move |csp| demand.avoided != Some(csp) && bound.is_none_or(|pool| roster.pools().has(pool, csp));
+    roster.candidates(now_ms).filter(move |(index, _)| may_take(*index))
+}
+
+/// The pool beyond which the request may not go now.
+fn bound(roster: &Roster, demand: Demand, now_ms: u64) -> Option<PoolIndex> {
+    let serves = |pool| roster.candidates(now_ms).any(|(index, _)| roster.pools().has(pool, index));
+    demand.pool.filter(|pool| !roster.pools().overflows(*pool) || serves(*pool))
 }
 
 /// The available CSP of the best rank; `None` from `surcharge` excludes it. Of equals the first in turn.
@@ -166,7 +190,7 @@ fn best(
     surcharge: impl Fn(CspIndex, &Member) -> Option<f64>,
 ) -> Result<CspIndex, NoRoute> {
     let mut best: Option<((bool, f64), CspIndex)> = None;
-    let mut reason = NoRoute::NobodyAvailable;
+    let mut reason = bound(roster, demand, now_ms).map_or(NoRoute::NobodyAvailable, NoRoute::PoolUnavailable);
     for (index, member) in others(roster, demand, now_ms) {
         let Some(extra) = surcharge(index, member) else {
             continue;

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::member::Report;
 use crate::model::policy::Policy;
 use crate::model::roster::Heard;
-use holdfast_schemas::message::CspState;
+use holdfast_schemas::message::{CspState, PoolDefinition};
 use proptest::prelude::*;
 
 const INTERVAL_MS: u64 = 250;
@@ -288,6 +288,53 @@ fn a_new_definition_keeps_what_is_known() {
     assert_eq!(chosen(&roster, Need::Update), "d");
 }
 
+fn pool(csps: &[&str], overflow: bool) -> PoolDefinition {
+    PoolDefinition { name: "p".to_owned(), csps: csps.iter().map(|csp| (*csp).to_owned()).collect(), overflow }
+}
+
+#[test]
+fn a_pool_gets_its_queries_by_the_same_rules() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    roster.redefine_pools(&[pool(&["b", "c"], false)]);
+    let demand = Demand { pool: roster.pools().find("p"), ..Need::Any { max_lag_ms: None }.into() };
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let index = choose(&roster, demand, 0).unwrap();
+        roster.sent(index);
+        names.push(roster.name(index).to_owned());
+    }
+    assert_eq!(names, ["b", "c", "b", "c"], "equals take turns");
+    roster.observe("b", &report(20), 600);
+    roster.observe("c", &report(5), 600);
+    let choose_at = |need| {
+        let demand = Demand { need, ..demand };
+        choose(&roster, demand, 600).map(|index| roster.name(index))
+    };
+    assert_eq!(choose_at(Need::Any { max_lag_ms: Some(10) }), Ok("b"));
+    assert_eq!(choose_at(Need::Session { after: 20 }), Ok("b"));
+    let keyed = |key| choose(&roster, Demand { affinity: Some(key), ..demand }, 600).unwrap();
+    assert!((0..50).all(|key| roster.name(keyed(key)) != "a" && keyed(key) == keyed(key)));
+}
+
+#[test]
+fn a_pool_overflows_only_while_nobody_of_it_serves() {
+    let mut roster = reported(Replication::Primary, [5, 5, 5]);
+    let demand = |roster: &Roster| Demand { pool: roster.pools().find("p"), ..Need::Strong.into() };
+    let chosen = |roster: &Roster| choose(roster, demand(roster), 0).map(|index| roster.name(index).to_owned());
+    roster.redefine_pools(&[pool(&["c"], true)]);
+    (0..100).for_each(|_| roster.sent(CspIndex(2)));
+    assert_eq!(chosen(&roster), Ok("c".to_owned()), "busy is not gone");
+    let avoiding = Demand { avoided: Some(CspIndex(2)), ..demand(&roster) };
+    assert!(
+        matches!(choose(&roster, avoiding, 0), Err(NoRoute::PoolUnavailable(_))),
+        "avoided for a moment is not gone"
+    );
+    roster.observe("c", &Report { state: CspState::Draining, ..report(5) }, 0);
+    assert_eq!(chosen(&roster), Ok("a".to_owned()));
+    roster.redefine_pools(&[pool(&["c"], false)]);
+    assert!(matches!(choose(&roster, demand(&roster), 0), Err(NoRoute::PoolUnavailable(_))));
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     replication: Replication,
@@ -379,6 +426,33 @@ proptest! {
             .collect();
         match choose(&roster, case.need.into(), now) {
             Ok(csp) => prop_assert!(possible.contains(&csp)),
+            Err(why) => prop_assert!(possible.is_empty(), "{why:?} although {possible:?}"),
+        }
+    }
+
+    /// Beyond its pool a query goes only if the pool overflows and nobody of it serves; and it goes wherever it may.
+    #[test]
+    fn a_query_stays_in_its_pool(
+        case in case(),
+        members in prop::sample::subsequence(vec!["a", "b", "c"], 0..=3),
+        overflow: bool,
+        avoided in prop::option::of((0usize..3).prop_map(CspIndex)),
+        affinity: Option<u64>,
+    ) {
+        let need = if case.need.is_update() { Need::Strong } else { case.need };
+        let (mut roster, now) = play(&case);
+        roster.redefine_pools(&[pool(&members, overflow)]);
+        let is_member = |csp: &CspIndex| members.contains(&roster.name(*csp));
+        let somebody_serves = (0..3).map(CspIndex).any(|csp| is_member(&csp) && roster.available(csp, now));
+        let may_go = |csp: &CspIndex| is_member(csp) || overflow && !somebody_serves;
+        let possible: Vec<_> = (0..3)
+            .map(CspIndex)
+            .filter(|csp| roster.available(*csp, now) && allowed(&roster, need, *csp))
+            .filter(|csp| may_go(csp) && avoided != Some(*csp))
+            .collect();
+        let demand = Demand { affinity, avoided, pool: roster.pools().find("p"), ..need.into() };
+        match choose(&roster, demand, now) {
+            Ok(csp) => prop_assert!(possible.contains(&csp), "{csp:?} of {possible:?}"),
             Err(why) => prop_assert!(possible.is_empty(), "{why:?} although {possible:?}"),
         }
     }

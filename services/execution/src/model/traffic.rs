@@ -6,17 +6,21 @@
 //! ```text
 //!   take --> waits <---> at a CSP --> done (a completion note names it)
 //!              |             |
-//!              +----> ended here <---+   (deadline, patience, group removed)
+//!              +----> ended here <---+   (deadline, patience, no update window, group removed)
 //! ```
 //!
 //! What must hold, and is tested under random histories: a request is at one CSP at most, or waits; it ends exactly once; it
 //! is never forgotten and never sent after its deadline; every attempt is counted; and once it was with a CSP that was lost,
 //! every later attempt says so.
 
+mod windows;
+
 use super::effect::{Cause, Effect, Ending, Sending};
+use super::gate::{Gate, Passage};
 use super::member::Report;
 use super::open_requests::{Open, OpenRequests, Place, Ticket, number, ticket};
 use super::policy::Policy;
+use super::pools::PoolIndex;
 use super::probe::ProbeOutcome;
 use super::roster::{CspIndex, Heard, Roster};
 use super::route::{self, Demand, Need, NoRoute};
@@ -41,6 +45,12 @@ pub struct Arrival<C> {
     pub need: Need,
     /// Requests with the same value go to the same copy where several may take them.
     pub affinity: Option<u64>,
+    /// The pool whose CSPs may take it.
+    pub pool: Option<String>,
+    /// Whether it begins a transaction, which the group may take in its update windows only.
+    pub begins: bool,
+    /// What the clock on the wall says, in milliseconds since 1970.
+    pub utc_ms: u64,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
     /// Size of its body.
@@ -55,6 +65,7 @@ pub struct Arrival<C> {
 #[derive(Debug)]
 pub struct Traffic<C> {
     roster: Roster,
+    gate: Gate,
     open: OpenRequests<C>,
     policy: Policy,
     questions: u64,
@@ -66,7 +77,14 @@ impl<C> Traffic<C> {
     /// Without requests, and with CSPs of which nothing has been heard.
     pub fn new(replication: Replication, names: Vec<String>, policy: Policy) -> Self {
         let roster = Roster::new(replication, names, policy);
-        Self { roster, open: OpenRequests::default(), policy, questions: 0, retries_at_sweep: false }
+        Self {
+            roster,
+            gate: Gate::default(),
+            open: OpenRequests::default(),
+            policy,
+            questions: 0,
+            retries_at_sweep: false,
+        }
     }
 
     /// The group has these CSPs from now on. Open requests stay where they are.
@@ -102,8 +120,19 @@ impl<C> Traffic<C> {
         if is_full {
             return refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS });
         }
-        let holder = arrival.holder.as_deref().and_then(|csp| self.roster.find(csp));
-        let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None, holder };
+        let demand = match self.demand(&arrival) {
+            Ok(demand) => demand,
+            Err(ending) => return refused(arrival.cargo, ending),
+        };
+        match self.passage(&arrival) {
+            Passage::Open => {}
+            Passage::Wait { wait_ms } => {
+                let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::OutsideWindow, now_ms));
+                self.postpone(ticket, wait_ms, now_ms);
+                return None;
+            }
+            Passage::Refuse(ending) => return refused(arrival.cargo, ending),
+        }
         match route::choose(&self.roster, demand, now_ms) {
             Ok(csp) => match self.too_late(csp, arrival.need, arrival.deadline_ms) {
                 Some(ending) => refused(arrival.cargo, ending),
@@ -120,11 +149,23 @@ impl<C> Traffic<C> {
         }
     }
 
+    fn demand(&self, arrival: &Arrival<C>) -> Result<Demand, Ending> {
+        let pool = |name: &str| self.roster.pools().find(name).ok_or(Ending::UnknownPool);
+        Ok(Demand {
+            need: arrival.need,
+            affinity: arrival.affinity,
+            pool: arrival.pool.as_deref().map(pool).transpose()?,
+            avoided: None,
+            holder: arrival.holder.as_deref().and_then(|csp| self.roster.find(csp)),
+        })
+    }
+
     fn opened(&self, arrival: Arrival<C>, demand: Demand, reason: NoRoute, now_ms: u64) -> Open<C> {
         let patience_ms = self.policy.patience_ms.min(arrival.deadline_ms);
         Open {
             cargo: arrival.cargo,
             demand,
+            begins: arrival.begins,
             bytes: arrival.bytes,
             has_reply: arrival.has_reply,
             deadline_ms: now_ms.saturating_add(arrival.deadline_ms),
@@ -260,8 +301,8 @@ impl<C> Traffic<C> {
         if self.open.is_empty() {
             return Vec::new();
         }
-        let mut effects: Vec<_> =
-            self.due(now_ms).into_iter().filter_map(|ticket| self.end(ticket, Open::ending)).collect();
+        let ending = self.ending();
+        let mut effects: Vec<_> = self.due(now_ms).into_iter().filter_map(|ticket| self.end(ticket, &ending)).collect();
         for csp in self.roster.lost(now_ms) {
             effects.extend(self.vanish(csp, Cause::Silent, now_ms));
         }
@@ -352,8 +393,8 @@ impl<C> Traffic<C> {
 
     /// Sends those of the tickets that somebody can take now; the others go on waiting.
     fn place(&mut self, tickets: Vec<Ticket>, now_ms: u64) -> Vec<Effect<C>> {
-        let mut vain: Vec<(Need, NoRoute)> = Vec::new();
-        let mut effects = Vec::new();
+        let mut vain: Vec<((Need, Option<PoolIndex>), NoRoute)> = Vec::new();
+        let (tickets, mut effects) = self.admitted(tickets, now_ms);
         for ticket in tickets {
             let Some(open) = self.open.get_mut(ticket).filter(|open| now_ms < open.deadline_ms) else {
                 continue;
@@ -363,7 +404,8 @@ impl<C> Traffic<C> {
             }
             let demand = open.demand;
             let is_bound = demand.holder.is_some();
-            let known = vain.iter().find(|(need, _)| *need == demand.need && !is_bound).map(|(_, reason)| *reason);
+            let kind = (demand.need, demand.pool);
+            let known = vain.iter().find(|(vain, _)| *vain == kind && !is_bound).map(|(_, reason)| *reason);
             let chosen = known.map_or_else(|| route::choose(&self.roster, demand, now_ms), Err);
             match chosen {
                 Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
@@ -371,7 +413,7 @@ impl<C> Traffic<C> {
                     self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
                     // Where one went away empty-handed that avoids nobody, so does the next of its kind.
                     if known.is_none() && demand.avoided.is_none() && !is_bound && vain.len() < VAIN_NEEDS_MAX {
-                        vain.push((demand.need, reason));
+                        vain.push((kind, reason));
                     }
                     self.open.put(ticket, Place::Waiting(reason));
                 }

@@ -5,13 +5,13 @@ use holdfast_schemas::ErrorCode;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
+pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn policy() -> Policy {
     Policy::for_tests()
 }
 
-fn report() -> Report {
+pub(super) fn report() -> Report {
     Report {
         incarnation: "1".to_owned(),
         state: CspState::Available,
@@ -27,7 +27,7 @@ fn report() -> Report {
 }
 
 /// Three CSPs that have all reported at 0 ms; `a` is primary.
-fn traffic(replication: Replication) -> Traffic<u64> {
+pub(super) fn traffic(replication: Replication) -> Traffic<u64> {
     let mut traffic = Traffic::new(replication, NAMES.map(str::to_owned).to_vec(), policy());
     for name in NAMES {
         assert!(traffic.heard(name, &report(), 0).0);
@@ -35,11 +35,14 @@ fn traffic(replication: Replication) -> Traffic<u64> {
     traffic
 }
 
-fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
+pub(super) fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
     Arrival {
         cargo: Arc::new(cargo),
         need,
         affinity: None,
+        pool: None,
+        begins: need.is_update(),
+        utc_ms: 0,
         holder: None,
         bytes: 10,
         deadline_ms: 5_000,
@@ -47,29 +50,29 @@ fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
     }
 }
 
-const QUERY: Need = Need::Any { max_lag_ms: None };
+pub(super) const QUERY: Need = Need::Any { max_lag_ms: None };
 
-fn sent(effect: Option<Effect<u64>>) -> Sending<u64> {
+pub(super) fn sent(effect: Option<Effect<u64>>) -> Sending<u64> {
     match effect {
         Some(Effect::Send(sending)) => sending,
         other => panic!("not sent: {other:?}"),
     }
 }
 
-fn sendings(effects: Vec<Effect<u64>>) -> Vec<Sending<u64>> {
+pub(super) fn sendings(effects: Vec<Effect<u64>>) -> Vec<Sending<u64>> {
     effects
         .into_iter()
         .filter_map(|effect| if let Effect::Send(sending) = effect { Some(sending) } else { None })
         .collect()
 }
 
-fn only_sending(effects: Vec<Effect<u64>>) -> Sending<u64> {
+pub(super) fn only_sending(effects: Vec<Effect<u64>>) -> Sending<u64> {
     let mut sendings = sendings(effects);
     assert_eq!(sendings.len(), 1, "{sendings:?}");
     sendings.remove(0)
 }
 
-fn endings(effects: Vec<Effect<u64>>) -> Vec<Ending> {
+pub(super) fn endings(effects: Vec<Effect<u64>>) -> Vec<Ending> {
     effects
         .into_iter()
         .filter_map(|effect| if let Effect::End { ending, .. } = effect { Some(ending) } else { None })
@@ -81,11 +84,11 @@ fn note(csp: &str, done: &[u64], returned: &[(u64, ErrorCode)]) -> Completions {
     Completions { group: "g".to_owned(), csp: csp.to_owned(), done: done.to_vec(), returned }
 }
 
-fn name(csp: CspIndex) -> &'static str {
+pub(super) fn name(csp: CspIndex) -> &'static str {
     NAMES[csp.0]
 }
 
-fn keep_alive(traffic: &mut Traffic<u64>, names: &[&str], now_ms: u64) -> Vec<Effect<u64>> {
+pub(super) fn keep_alive(traffic: &mut Traffic<u64>, names: &[&str], now_ms: u64) -> Vec<Effect<u64>> {
     names.iter().flat_map(|name| traffic.heard(name, &report(), now_ms).1).collect()
 }
 
@@ -557,6 +560,7 @@ impl Witness {
             Ending::Unanswered => assert!(!fate.need.is_update() && fate.attempt > 0 && now_ms >= fate.deadline_ms),
             Ending::NoRoute(_) => assert!(!is_unknown || fate.attempt == 0, "{fate:?}"),
             Ending::Full { .. } | Ending::TooLate { .. } => assert_eq!(fate.attempt, 0),
+            Ending::UnknownPool | Ending::OutsideWindow { .. } => panic!("the group has neither pools nor windows"),
             Ending::GroupRemoved => panic!("nobody removed the group"),
         }
     }

@@ -6,6 +6,7 @@ mod locks;
 mod log_csp;
 mod nats;
 mod recovery;
+mod routing;
 mod scene;
 mod stage;
 
