@@ -34,7 +34,7 @@ pub use log_control::LogControl;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
-pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision::{Accusation, CspStateChange, Doubt, Hint, NodeAlive, NodeStateChange, Opinion};
 pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,

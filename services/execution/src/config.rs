@@ -33,6 +33,8 @@ pub struct ExecutionConfig {
     pub task_lag_ms_max: u64,
     /// A CSP that has been available for less is given a task only if there is no other.
     pub task_settle_ms: u64,
+    /// A task that moved because its holder was gray does not move again for that reason for so long.
+    pub task_gray_rest_ms: u64,
     /// Replicas of the assignments bucket, when this service is the one that makes it.
     pub bucket_replicas: usize,
 }
@@ -52,6 +54,7 @@ impl Default for ExecutionConfig {
             waiting_bytes_max: 64 * 1024 * 1024,
             task_lag_ms_max: 2_000,
             task_settle_ms: 1_000,
+            task_gray_rest_ms: 10_000,
             bucket_replicas: 1,
         }
     }
@@ -101,6 +104,7 @@ impl ExecutionConfig {
             ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
             ("task_lag_ms_max", self.task_lag_ms_max, 1, 3_600_000),
             ("task_settle_ms", self.task_settle_ms, 0, 3_600_000),
+            ("task_gray_rest_ms", self.task_gray_rest_ms, 1_000, 3_600_000),
             ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
         ];
         match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {

@@ -85,6 +85,7 @@ mod tests {
             epoch: 7,
             since_ms: 0,
             cause: "asked for".into(),
+            gray_epoch: None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Desk {
             in_step_ms: config.heartbeat_interval_ms,
             lag_ms_max: config.task_lag_ms_max,
             settle_ms: config.task_settle_ms,
+            gray_rest_ms: config.task_gray_rest_ms,
         };
         Self {
             bus: ctx.bus.clone(),

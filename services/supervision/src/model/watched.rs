@@ -5,11 +5,11 @@
 
 use super::council::Charge;
 use super::damping::{self, Damping};
-use super::decision::{Basis, CspKey, FLAPPING, GRAY};
+use super::decision::{Basis, CspKey};
 use super::detector::{self, Detector};
 use super::nodes::Resident;
 use super::table::Belief;
-use holdfast_schemas::message::CspState;
+use holdfast_schemas::message::{CspState, Doubt};
 
 /// The cause of a state that is said again.
 const REASSERTED: &str = "reported by the CSP";
@@ -29,11 +29,25 @@ pub(super) struct Watched {
     unavailable_since_ms: Option<u64>,
 }
 
+/// Why one that reports that it is available is shown as suspect.
+#[derive(Debug)]
+struct Mask {
+    doubt: Doubt,
+    reason: String,
+}
+
+impl Mask {
+    fn cause(&self) -> String {
+        format!("{}: {}", self.doubt, self.reason)
+    }
+}
+
 /// A state with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) state: CspState,
     pub(super) cause: String,
+    pub(super) doubt: Option<Doubt>,
     pub(super) basis: Basis,
     /// The state that was told before.
     pub(super) before: Option<CspState>,
@@ -66,10 +80,10 @@ impl Watched {
         let mask = self.mask(state, now_ms);
         let was_masked = std::mem::replace(&mut self.masked, mask.is_some());
         let well_again = was_masked && mask.is_none() && state == CspState::Available;
-        let (state, cause) = match mask {
-            Some(cause) => (CspState::Suspect, cause),
-            None if well_again => (state, "well again".to_owned()),
-            None => (state, self.detector.cause().to_owned()),
+        let (state, doubt, cause) = match mask {
+            Some(mask) => (CspState::Suspect, Some(mask.doubt), mask.cause()),
+            None if well_again => (state, None, "well again".to_owned()),
+            None => (state, self.silence(state), self.detector.cause().to_owned()),
         };
         // A suspicion for another kind of reason is news too.
         if self.told == Some(state) && !(state == CspState::Suspect && self.masked && !was_masked) {
@@ -77,7 +91,7 @@ impl Watched {
         }
         let before = self.told.replace(state);
         self.unavailable_since_ms = (state == CspState::Unavailable).then_some(now_ms);
-        Some(Shown { state, cause, basis: self.basis(), before })
+        Some(Shown { state, cause, doubt, basis: self.basis(), before })
     }
 
     /// What it reports, to be said again; nothing if it is silent, since silence is no evidence to insist on.
@@ -87,8 +101,9 @@ impl Watched {
         }
         let state = self.told?;
         let mask = self.mask(self.detector.state()?, now_ms);
-        let cause = mask.unwrap_or_else(|| REASSERTED.to_owned());
-        Some(Shown { state, cause, basis: Basis::Repetition, before: Some(state) })
+        let doubt = mask.as_ref().map(|mask| mask.doubt);
+        let cause = mask.map_or_else(|| REASSERTED.to_owned(), |mask| mask.cause());
+        Some(Shown { state, cause, doubt, basis: Basis::Repetition, before: Some(state) })
     }
 
     /// How it stands among the CSPs of its node.
@@ -104,14 +119,19 @@ impl Watched {
         if self.detector.belief() == Belief::Reporting { Basis::Life } else { Basis::Silence }
     }
 
+    /// The doubt of one that is suspect for its silence.
+    fn silence(&self, state: CspState) -> Option<Doubt> {
+        (state == CspState::Suspect && self.basis() == Basis::Silence).then_some(Doubt::Silent)
+    }
+
     /// Why it is not shown as available although it says so.
-    fn mask(&mut self, state: CspState, now_ms: u64) -> Option<String> {
+    fn mask(&mut self, state: CspState, now_ms: u64) -> Option<Mask> {
         if state != CspState::Available {
             return None;
         }
         if self.damping.available(now_ms).is_some() {
-            return Some(format!("{FLAPPING}{}", self.damping.reason()));
+            return Some(Mask { doubt: Doubt::Flapping, reason: self.damping.reason() });
         }
-        self.complaint.as_ref().map(|complaint| format!("{GRAY}{complaint}"))
+        self.complaint.clone().map(|reason| Mask { doubt: Doubt::Gray, reason })
     }
 }

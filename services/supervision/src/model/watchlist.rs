@@ -280,6 +280,7 @@ fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdi
         key: key.clone(),
         state: shown.state,
         cause: shown.cause,
+        doubt: shown.doubt,
         incarnation: watched.detector.incarnation().map(str::to_owned),
         evidence: if own.is_empty() { heard } else { own },
         concurring,
