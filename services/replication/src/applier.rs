@@ -245,6 +245,7 @@ impl Applier {
             Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
             None => Vec::new(),
         };
+        fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);
         self.buffer.write(&self.copy, &state, &mut self.refusals).await?;
