@@ -31,6 +31,8 @@ pub struct Options {
     pub own_clocks: bool,
     /// The step of the commit path at which CSPs stop when they are told to. See [`super::System::stop_at_step`].
     pub stop_at: Option<&'static str>,
+    /// Whether tests can hold what CSPs apply. See [`super::System::hold_apply`].
+    pub holds_apply: bool,
     /// How long ids and outcomes are kept.
     pub ids_kept_ms: u64,
     /// Environment for the CSPs, on top of what the harness sets.
@@ -53,6 +55,7 @@ impl Default for Options {
             own_disks: false,
             own_clocks: false,
             stop_at: None,
+            holds_apply: false,
             ids_kept_ms: 600_000,
             csp_environment: BTreeMap::new(),
         }

@@ -11,6 +11,7 @@ mod disconnect;
 mod failover;
 mod faults;
 mod features;
+mod gray;
 mod growth;
 mod identity;
 mod idle;
