@@ -13,6 +13,7 @@ mod query;
 mod reply;
 mod status;
 mod supervision;
+mod supervision_policy;
 mod task;
 mod transaction;
 mod update;
@@ -35,6 +36,7 @@ pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
 pub use supervision::{Accusation, CspStateChange, Doubt, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision_policy::{PolicyError, SupervisionPolicy};
 pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,

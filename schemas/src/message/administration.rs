@@ -5,12 +5,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Assignment, CspState, GroupDefinition, TaskDefinition};
+use super::{Assignment, CspState, GroupDefinition, SupervisionPolicy, TaskDefinition};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::fields;
 use crate::name::{self, NameKind};
 
-/// Asks for a group to be made. Sent again with the same definition, it changes nothing.
+/// Asks for a group to be made. Sent again with the same definition, it changes nothing; with another one that differs only
+/// in what may change while the group is at work, it changes that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupDefineRequest {
@@ -20,12 +21,15 @@ pub struct GroupDefineRequest {
     pub definition: GroupDefinition,
 }
 
-/// Refuses unknown fields of the definition, and of the tasks in it.
+/// Refuses unknown fields of the definition, and of the tasks and the policy in it.
 fn strict_definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupDefinition, D::Error> {
     let definition = Map::<String, Value>::deserialize(deserializer)?;
     let tasks = definition.get("tasks").and_then(Value::as_array);
     for task in tasks.into_iter().flatten().filter_map(Value::as_object) {
         fields::all_known::<TaskDefinition, D::Error>(task)?;
+    }
+    if let Some(policy) = definition.get("supervision").and_then(Value::as_object) {
+        fields::all_known::<SupervisionPolicy, D::Error>(policy)?;
     }
     fields::strict(Value::Object(definition)).map_err(D::Error::custom)
 }
@@ -46,6 +50,9 @@ pub struct GroupDefineReply {
     pub definition: GroupDefinition,
     /// Whether it was made now, or existed already.
     pub created: bool,
+    /// Whether it existed, and was changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
 }
 
 impl Message for GroupDefineReply {

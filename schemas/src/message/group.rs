@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskDefinition, task};
+use super::{SupervisionPolicy, TaskDefinition, supervision_policy, task};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_MS};
 use crate::name::{self, NameKind};
@@ -69,6 +69,9 @@ pub struct GroupDefinition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tasks: Vec<TaskDefinition>,
+    /// How patient supervision is with its CSPs.
+    #[serde(default, skip_serializing_if = "SupervisionPolicy::is_default")]
+    pub supervision: SupervisionPolicy,
     /// Which version of the definition this is; set by Holdfast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -94,6 +97,7 @@ impl GroupDefinition {
             ids_kept_ms: IDS_KEPT_MS,
             log_replicas: log_replicas(),
             tasks: Vec::new(),
+            supervision: SupervisionPolicy::default(),
             revision: None,
         }
     }
@@ -128,6 +132,7 @@ impl Message for GroupDefinition {
         if !matches!(self.log_replicas, 1 | 3 | 5) {
             return Err(DecodeError::refused("log_replicas", format!("is {}: send 1, 3 or 5", self.log_replicas)));
         }
+        supervision_policy::check(&self.supervision)?;
         task::check(&self.tasks, self.replication)
     }
 }

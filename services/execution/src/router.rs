@@ -7,7 +7,7 @@
 use crate::envelope::Envelope;
 use crate::model::effect::{Cause, Effect, Ending};
 use crate::model::member::Report;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Silence};
 use crate::model::probe::ProbeOutcome;
 use crate::model::roster::{CspIndex, Roster};
 use crate::model::route::NoRoute;
@@ -238,6 +238,7 @@ impl Router {
 
 impl Group {
     fn new(definition: GroupDefinition, policy: Policy) -> Self {
+        let policy = Policy { silence: Silence::new(&definition.supervision), ..policy };
         let traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
         let mut group = Self { definition, destinations: Vec::new(), traffic, is_removed: false };
         group.address();
@@ -247,6 +248,7 @@ impl Group {
     fn redefine(&mut self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
         self.definition = definition;
         self.is_removed = false;
+        self.traffic.set_silence(Silence::new(&self.definition.supervision));
         let effects = self.traffic.redefine(self.definition.replication, &self.definition.csps, now_ms);
         self.address();
         self.tasks(effects)

@@ -93,6 +93,8 @@ impl System {
             "storage": self.options.storage,
             "ids_kept_ms": self.options.ids_kept_ms,
             "log_replicas": self.options.nats_servers,
+            // What is killed again and again here has no fault of its own.
+            "supervision": { "flapping_verdicts": 1_000 },
         });
         let body = json!({ "definition": definition });
         until("the group to be defined", PATIENCE, async || {

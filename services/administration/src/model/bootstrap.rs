@@ -41,6 +41,7 @@ mod tests {
             ids_kept_ms: 600_000,
             log_replicas: 1,
             tasks: Vec::new(),
+            supervision: Default::default(),
             revision: None,
         })
     }

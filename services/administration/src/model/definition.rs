@@ -1,7 +1,7 @@
 //! May this group be defined?
 //!
-//! A definition is written once. The same one again is no error, since a command may be repeated after any failure; another
-//! one under the same name is refused, since copies already work by the first.
+//! The same definition again is no error, since a command may be repeated after any failure. Another one under the same name is a
+//! change where that is only of how the group is watched, and else refused: copies and their log already work by the first.
 
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{ErrorCode, Message};
@@ -11,6 +11,8 @@ use holdfast_schemas::{ErrorCode, Message};
 pub enum Verdict {
     /// It is new.
     Create,
+    /// It is there, and is watched otherwise: the policy of supervision is to be this from now on.
+    Change,
     /// It is there already, with this revision.
     Present(Box<GroupDefinition>),
     /// It cannot be.
@@ -40,11 +42,13 @@ pub fn judge(wanted: &GroupDefinition, defined: &[GroupDefinition]) -> Verdict {
     }
     if let Some(present) = defined.iter().find(|group| group.name == wanted.name) {
         return match difference(wanted, present) {
-            None => Verdict::Present(Box::new(present.clone())),
             Some(field) => Verdict::Refuse(Refusal::exists(format!(
-                "group {} is defined already, with another {field}; choose another name, or define it as it is",
+                "group {} is defined already, with another {field}, and only its policy of supervision can be changed; choose \
+                 another name, or define it as it is",
                 wanted.name
             ))),
+            None if wanted.supervision == present.supervision => Verdict::Present(Box::new(present.clone())),
+            None => Verdict::Change,
         };
     }
     match overlap(wanted, defined) {
@@ -55,7 +59,7 @@ pub fn judge(wanted: &GroupDefinition, defined: &[GroupDefinition]) -> Verdict {
     }
 }
 
-/// The first field in which two definitions differ; the revision is ours and does not count.
+/// The first field in which two definitions differ that a running group must keep; the revision is ours and does not count.
 fn difference(wanted: &GroupDefinition, present: &GroupDefinition) -> Option<&'static str> {
     let fields = [
         ("list of CSPs", wanted.csps == present.csps),

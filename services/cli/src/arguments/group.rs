@@ -35,6 +35,12 @@ pub struct DefineOptions {
     /// How many NATS servers keep the log; 3 survive the loss of any one
     #[arg(long, default_value_t = 1, value_name = "1|3|5")]
     pub log_replicas: u8,
+
+    /// How patient supervision is with the copies, one field each, as heartbeat_interval_ms=200; a wrong name lists all
+    ///
+    /// The same command with other fields changes the policy while the group is at work; without any, the defaults hold again.
+    #[arg(long, value_delimiter = ',', value_name = "FIELD=VALUE")]
+    pub policy: Vec<String>,
 }
 
 /// Options of `holdfast group list`.

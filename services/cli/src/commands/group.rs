@@ -12,13 +12,14 @@ use crate::{
     arguments::group::{DefineOptions, ListOptions},
     client::{Client, SHORT},
     error::CliError,
+    model::policy,
     output::{self, Reader, table::table},
 };
 
 /// Making a log on three servers takes an election.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Defines a group; one that is defined alike already is left as it is.
+/// Defines a group; one that is defined alike already is left as it is, or changed where it may be.
 ///
 /// # Errors
 /// Administration refuses or does not answer.
@@ -28,6 +29,7 @@ pub async fn define(options: &DefineOptions, reader: Reader) -> Result<(), CliEr
     definition.isolation = options.isolation.into();
     definition.storage = options.storage.into();
     definition.log_replicas = options.log_replicas;
+    definition.supervision = policy::policy(&options.policy).map_err(|error| CliError::Usage(error.to_string()))?;
     let request = GroupDefineRequest { definition };
     request.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let client = Client::connect(options.bus.nats.as_deref()).await?;
@@ -35,6 +37,7 @@ pub async fn define(options: &DefineOptions, reader: Reader) -> Result<(), CliEr
     match reader {
         Reader::Program => output::message(&reply),
         Reader::Person if reply.created => output::line(&format!("group {} is defined", options.name)),
+        Reader::Person if reply.changed => output::line(&format!("group {} is changed", options.name)),
         Reader::Person => output::line(&format!("group {} was defined like this already", options.name)),
     }
 }

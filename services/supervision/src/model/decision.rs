@@ -25,6 +25,8 @@ pub enum Effect {
         key: CspKey,
         /// Which question this is; answers to older ones are void.
         question: u64,
+        /// How long the answer is awaited.
+        timeout_ms: u64,
     },
     /// Tell the other supervisors at once whom we hold for gone.
     Speak,

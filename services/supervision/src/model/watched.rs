@@ -4,10 +4,11 @@
 //! work as it should, or has gone and come too often. Other states that it reports are its own word, and are shown as they are.
 
 use super::council::Charge;
-use super::damping::{self, Damping};
+use super::damping::Damping;
 use super::decision::{Basis, CspKey};
-use super::detector::{self, Detector};
+use super::detector::Detector;
 use super::nodes::Resident;
+use super::patience::Patience;
 use super::table::Belief;
 use holdfast_schemas::message::{CspState, Doubt};
 
@@ -23,6 +24,7 @@ pub(super) struct Watched {
     pub(super) complaint: Option<String>,
     /// Where it was last heard.
     pub(super) node: Option<String>,
+    pub(super) status_timeout_ms: u64,
     told: Option<CspState>,
     /// Whether it is shown as suspect although it reports that it is available.
     masked: bool,
@@ -54,16 +56,24 @@ pub(super) struct Shown {
 }
 
 impl Watched {
-    pub(super) fn new(detector: detector::Policy, damping: damping::Policy, now_ms: u64) -> Self {
+    pub(super) fn new(patience: &Patience, now_ms: u64) -> Self {
         Self {
-            detector: Detector::new(detector, now_ms),
-            damping: Damping::new(damping),
+            detector: Detector::new(patience.detector, now_ms),
+            damping: Damping::new(patience.damping),
             complaint: None,
             node: None,
+            status_timeout_ms: patience.status_timeout_ms,
             told: None,
             masked: false,
             unavailable_since_ms: None,
         }
+    }
+
+    /// Its group's policy is this from now on.
+    pub(super) fn adopt(&mut self, patience: &Patience, now_ms: u64) {
+        self.detector.adopt(patience.detector, now_ms);
+        self.damping.adopt(patience.damping);
+        self.status_timeout_ms = patience.status_timeout_ms;
     }
 
     /// What we accuse it of, if we do.

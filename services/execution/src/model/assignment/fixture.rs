@@ -61,6 +61,7 @@ pub fn silent(csps: &[&str], tasks: Vec<TaskDefinition>) -> Assigner {
     let mut assigner = Assigner::new("g".to_owned(), POLICY);
     let mut definition = GroupDefinition::new("g", csps.iter().copied());
     definition.tasks = tasks;
+    (definition.supervision.heartbeat_interval_ms, definition.supervision.heartbeats_missed) = (100, 3);
     assigner.define(definition);
     assigner
 }

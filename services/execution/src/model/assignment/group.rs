@@ -46,6 +46,7 @@ impl Group {
 
     /// The group is defined like this from now on.
     pub fn define(&mut self, definition: GroupDefinition) {
+        self.policy = self.policy.with(&definition.supervision);
         self.tasks = definition.tasks.clone();
         let named = self.tasks.iter().any(|task| task.name == TASK_REPLICATION);
         if definition.replication == Replication::Primary && !named {

@@ -25,6 +25,8 @@ pub mod ledger;
 pub mod request;
 pub mod rests;
 
+use holdfast_schemas::message::SupervisionPolicy;
+
 /// What assignment goes by, besides what it knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
@@ -38,6 +40,14 @@ pub struct Policy {
     pub settle_ms: u64,
     /// A task that moved because its holder was gray does not move again for that reason for so long.
     pub gray_rest_ms: u64,
+}
+
+impl Policy {
+    /// The same, with what silence means in a group.
+    pub fn with(self, supervision: &SupervisionPolicy) -> Self {
+        let (fresh_ms, in_step_ms) = (supervision.suspect_after_ms(), supervision.heartbeat_interval_ms);
+        Self { fresh_ms, in_step_ms, ..self }
+    }
 }
 
 #[cfg(test)]
