@@ -18,6 +18,7 @@ pub mod heartbeat;
 pub mod log;
 pub mod member;
 pub mod model;
+pub mod policy;
 pub mod requests;
 pub mod service;
 pub mod start_up;
