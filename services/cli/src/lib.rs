@@ -56,6 +56,7 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
         Command::Csp(CspCommand::Resume(options)) => commands::maintenance::resume(&options, reader).await,
         Command::Primary(PrimaryCommand::Move(options)) => commands::task::move_primary(&options, reader).await,
         Command::Task(TaskCommand::List(options)) => commands::task::list(&options, reader).await,
+        Command::Task(TaskCommand::Move(options)) => commands::task::move_task(&options, reader).await,
         Command::Update(options) => commands::update::run(&options, reader).await,
         Command::Query(options) => commands::query::run(&options, reader).await,
         Command::Import(options) => commands::import::run(&options, reader).await,

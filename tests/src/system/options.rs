@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_schemas::message::TaskDefinition;
+
 /// How many processes of which kind, how the group is defined, and which faults tests can cause in it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     pub isolation: &'static str,
     /// `surrealkv` or `mem`.
     pub storage: &'static str,
+    /// Tasks of the group's own.
+    pub tasks: Vec<TaskDefinition>,
     /// Servers, 1 or 3.
     pub nats_servers: usize,
     /// `sync_interval` of the servers; none leaves nats-server's default.
@@ -47,6 +51,7 @@ impl Default for Options {
             replication: "peer",
             isolation: "serializable",
             storage: "surrealkv",
+            tasks: Vec::new(),
             nats_servers: 1,
             sync_interval: None,
             executions: 1,

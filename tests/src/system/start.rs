@@ -91,6 +91,7 @@ impl System {
             "replication": self.options.replication,
             "isolation": self.options.isolation,
             "storage": self.options.storage,
+            "tasks": self.options.tasks,
             "ids_kept_ms": self.options.ids_kept_ms,
             "log_replicas": self.options.nats_servers,
             // What is killed again and again here has no fault of its own.

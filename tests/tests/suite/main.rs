@@ -19,6 +19,7 @@ mod kills;
 mod large;
 mod returning;
 mod sabotage;
+mod tasks;
 mod transactions;
 mod up;
 mod write_skew;

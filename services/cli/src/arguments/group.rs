@@ -36,6 +36,10 @@ pub struct DefineOptions {
     #[arg(long, default_value_t = 1, value_name = "1|3|5")]
     pub log_replicas: u8,
 
+    /// A task that one copy holds at a time, with the nodes that it should be on and the tasks that it should be apart from
+    #[arg(long = "task", value_name = "NAME[,prefer=NODE+NODE][,apart=TASK+TASK]")]
+    pub tasks: Vec<String>,
+
     /// How patient supervision is with the copies, one field each, as heartbeat_interval_ms=200; a wrong name lists all
     ///
     /// The same command with other fields changes the policy while the group is at work; without any, the defaults hold again.

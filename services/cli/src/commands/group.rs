@@ -12,7 +12,7 @@ use crate::{
     arguments::group::{DefineOptions, ListOptions},
     client::{Client, SHORT},
     error::CliError,
-    model::policy,
+    model::{policy, task},
     output::{self, Reader, table::table},
 };
 
@@ -30,6 +30,8 @@ pub async fn define(options: &DefineOptions, reader: Reader) -> Result<(), CliEr
     definition.storage = options.storage.into();
     definition.log_replicas = options.log_replicas;
     definition.supervision = policy::policy(&options.policy).map_err(|error| CliError::Usage(error.to_string()))?;
+    let tasks: Result<Vec<_>, _> = options.tasks.iter().map(|text| task::task(text)).collect();
+    definition.tasks = tasks.map_err(|error| CliError::Usage(error.to_string()))?;
     let request = GroupDefineRequest { definition };
     request.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let client = Client::connect(options.bus.nats.as_deref()).await?;

@@ -8,3 +8,4 @@ pub mod lexer;
 pub mod policy;
 pub mod progress;
 pub mod statement;
+pub mod task;
