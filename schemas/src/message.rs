@@ -15,6 +15,7 @@ mod query;
 mod reply;
 mod status;
 mod supervision;
+mod supervision_policy;
 mod task;
 mod transaction;
 mod update;
@@ -42,7 +43,8 @@ pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
-pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision::{Accusation, CspStateChange, Doubt, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision_policy::{PolicyError, SupervisionPolicy};
 pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,

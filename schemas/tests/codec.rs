@@ -3,8 +3,9 @@
 use holdfast_schemas::codec::peek_type;
 use holdfast_schemas::limits::{MAX_JSON_DEPTH, MAX_REQUEST_BYTES};
 use holdfast_schemas::message::{
-    Consistency, ErrorReply, GroupDefineRequest, GroupDefinition, Heartbeat, LogControl, QueryReply, QueryRequest,
-    StatusRequest, UpdateReply, UpdateRequest, decode_reply, query_reply_bytes, update_reply_bytes,
+    Assignment, Consistency, CspStateChange, ErrorReply, GroupDefineRequest, GroupDefinition, Heartbeat, LogControl,
+    QueryReply, QueryRequest, StatusRequest, SupervisionPolicy, UpdateReply, UpdateRequest, decode_reply,
+    query_reply_bytes, update_reply_bytes,
 };
 use holdfast_schemas::{DecodeError, ErrorCode, Message};
 use proptest::prelude::*;
@@ -212,4 +213,28 @@ proptest! {
         request.vars = vars.map(|vars| vars.into_iter().collect());
         prop_assert_eq!(UpdateRequest::decode(&request.encode()), Ok(request));
     }
+}
+
+#[test]
+fn what_was_written_before_a_field_was_there_says_nothing_of_it() {
+    let state = json!({
+        "type": "io.holdfast.supervision.v1.csp_state",
+        "group": "shop", "csp": "a", "state": "suspect", "since_ms": 1, "cause": "gray: its storage fails",
+    });
+    let change = CspStateChange::decode(state.to_string().as_bytes()).unwrap();
+    assert_eq!(change.doubt, None);
+    assert_eq!(serde_json::from_slice::<Value>(&change.encode()).unwrap(), state);
+    let held = json!({
+        "type": "io.holdfast.execution.v1.assignment",
+        "group": "shop", "task": "replication", "csp": "b", "epoch": 2, "since_ms": 1, "cause": "a is unavailable",
+    });
+    let assignment = Assignment::decode(held.to_string().as_bytes()).unwrap();
+    assert_eq!(assignment.gray_epoch, None);
+    assert_eq!(serde_json::from_slice::<Value>(&assignment.encode()).unwrap(), held);
+    let definition = GroupDefinition::new("shop", ["a"]);
+    assert_eq!(definition.supervision, SupervisionPolicy::default());
+    assert!(
+        !String::from_utf8(definition.encode()).unwrap().contains("supervision"),
+        "the default goes without saying"
+    );
 }

@@ -5,13 +5,16 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Assignment, CspState, GroupDefinition, PoolDefinition, TaskDefinition, UpdateWindow, UpdateWindows};
+use super::{
+    Assignment, CspState, GroupDefinition, PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindow,
+    UpdateWindows,
+};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::fields;
 use crate::name::{self, NameKind};
 
-/// Asks for a group to be made, or its pools and update windows to be changed to these. Sent again with the same definition,
-/// it changes nothing.
+/// Asks for a group to be made. Sent again with the same definition, it changes nothing; with another one that differs only
+/// in what may change while the group is at work, it changes that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupDefineRequest {
@@ -21,7 +24,7 @@ pub struct GroupDefineRequest {
     pub definition: GroupDefinition,
 }
 
-/// Refuses unknown fields of the definition, and of what it lists.
+/// Refuses unknown fields of the definition, and of what it holds.
 fn strict_definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupDefinition, D::Error> {
     let definition = Map::<String, Value>::deserialize(deserializer)?;
     all_known::<TaskDefinition, D::Error>(definition.get("tasks"))?;
@@ -29,6 +32,9 @@ fn strict_definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Group
     if let Some(windows) = definition.get("update_windows").and_then(Value::as_object) {
         fields::all_known::<UpdateWindows, D::Error>(windows)?;
         all_known::<UpdateWindow, D::Error>(windows.get("windows"))?;
+    }
+    if let Some(policy) = definition.get("supervision").and_then(Value::as_object) {
+        fields::all_known::<SupervisionPolicy, D::Error>(policy)?;
     }
     fields::strict(Value::Object(definition)).map_err(D::Error::custom)
 }
@@ -55,7 +61,7 @@ pub struct GroupDefineReply {
     pub definition: GroupDefinition,
     /// Whether it was made now, or existed already.
     pub created: bool,
-    /// Whether it existed, and its pools or update windows were changed now.
+    /// Whether it existed, and was changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
 }

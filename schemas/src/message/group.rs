@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolDefinition, TaskDefinition, UpdateWindows, pool, task};
+use super::{PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindows, pool, supervision_policy, task};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_MS};
 use crate::name::{self, NameKind};
@@ -76,6 +76,9 @@ pub struct GroupDefinition {
     /// When updates are taken; always if it does not say. May be changed while the group runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_windows: Option<UpdateWindows>,
+    /// How patient supervision is with its CSPs.
+    #[serde(default, skip_serializing_if = "SupervisionPolicy::is_default")]
+    pub supervision: SupervisionPolicy,
     /// Which version of the definition this is; set by Holdfast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -103,6 +106,7 @@ impl GroupDefinition {
             tasks: Vec::new(),
             pools: Vec::new(),
             update_windows: None,
+            supervision: SupervisionPolicy::default(),
             revision: None,
         }
     }
@@ -139,6 +143,7 @@ impl Message for GroupDefinition {
         }
         task::check(&self.tasks, self.replication)?;
         pool::check(&self.pools, &self.csps)?;
+        supervision_policy::check(&self.supervision)?;
         self.update_windows.as_ref().map_or(Ok(()), UpdateWindows::check)
     }
 }

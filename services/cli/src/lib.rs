@@ -63,6 +63,7 @@ async fn run(line: CommandLine) -> Result<ExitCode, CliError> {
         Command::Lock(LockCommand::Acquire(options)) => commands::lock::acquire(&options, reader).await,
         Command::Lock(LockCommand::Release(options)) => commands::lock::release(&options, reader).await,
         Command::Lock(LockCommand::List(options)) => commands::lock::list(&options, reader).await,
+        Command::Task(TaskCommand::Move(options)) => commands::task::move_task(&options, reader).await,
         Command::Update(options) => commands::update::run(&options, reader).await,
         Command::Query(options) => commands::query::run(&options, reader).await,
         Command::Import(options) => commands::import::run(&options, reader).await,

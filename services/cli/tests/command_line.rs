@@ -89,6 +89,21 @@ fn what_was_mistyped_is_exit_code_two() {
 }
 
 #[test]
+fn a_group_that_cannot_be_is_refused_before_anything_is_asked() {
+    for (option, value, named) in [
+        ("--policy", "patience=1", "heartbeat_interval_ms"),
+        ("--policy", "heartbeats_missed", "FIELD=VALUE"),
+        ("--policy", "heartbeats_missed=3", "at least 400 ms"),
+        ("--task", "report,near=a", "prefer="),
+        ("--task", "report,apart=billing", "billing"),
+    ] {
+        let output = holdfast(&["group", "define", "demo", "--nats", &nowhere(), "--csps", "a", option, value]);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}");
+        assert!(said(&output).contains(named), "{}", said(&output));
+    }
+}
+
+#[test]
 fn without_a_system_a_copy_cannot_be_stopped() {
     let output = holdfast(&["csp", "stop", "csp-1"]);
     assert_eq!(output.status.code(), Some(4));

@@ -7,7 +7,7 @@
 use crate::envelope::Envelope;
 use crate::model::effect::{Cause, Effect, Ending};
 use crate::model::member::Report;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Silence};
 use crate::model::probe::ProbeOutcome;
 use crate::model::request::Kind;
 use crate::model::roster::{CspIndex, Roster};
@@ -252,6 +252,7 @@ impl Router {
 
 impl Group {
     fn new(definition: GroupDefinition, policy: Policy) -> Self {
+        let policy = Policy { silence: Silence::new(&definition.supervision), ..policy };
         let mut traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
         // Nobody waits yet, so nothing follows from it.
         traffic.arrange(&definition.pools, definition.update_windows.as_ref(), 0);
@@ -263,6 +264,7 @@ impl Group {
     fn redefine(&mut self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
         self.definition = definition;
         self.is_removed = false;
+        self.traffic.set_silence(Silence::new(&self.definition.supervision));
         let GroupDefinition { replication, csps, pools, update_windows, .. } = &self.definition;
         let mut effects = self.traffic.redefine(*replication, csps, now_ms);
         effects.extend(self.traffic.arrange(pools, update_windows.as_ref(), now_ms));

@@ -258,6 +258,7 @@ impl Applier {
             None => Vec::new(),
         };
         let awaited_locks = self.locks.awaited(self.buffer.keys());
+        fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);
         self.buffer.write(&self.copy, &state, &mut self.refusals).await?;

@@ -20,6 +20,9 @@ impl System {
             "storage": self.options.storage,
             "ids_kept_ms": self.options.ids_kept_ms,
             "log_replicas": self.options.nats_servers,
+            "tasks": self.options.tasks,
+            // What is killed again and again here has no fault of its own.
+            "supervision": { "flapping_verdicts": 1_000 },
         })
     }
 

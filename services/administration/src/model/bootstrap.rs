@@ -43,6 +43,7 @@ mod tests {
             tasks: Vec::new(),
             pools: Vec::new(),
             update_windows: None,
+            supervision: Default::default(),
             revision: None,
         })
     }

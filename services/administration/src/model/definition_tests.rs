@@ -2,7 +2,9 @@
 
 use super::*;
 use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
-use holdfast_schemas::message::{Isolation, PoolDefinition, Replication, Storage, TaskDefinition, UpdateWindows};
+use holdfast_schemas::message::{
+    Isolation, PoolDefinition, Replication, Storage, SupervisionPolicy, TaskDefinition, UpdateWindows,
+};
 
 type Change = fn(&mut GroupDefinition);
 
@@ -18,6 +20,7 @@ fn group(name: &str, csps: &[&str]) -> GroupDefinition {
         tasks: Vec::new(),
         pools: Vec::new(),
         update_windows: None,
+        supervision: SupervisionPolicy::default(),
         revision: None,
     }
 }
@@ -93,6 +96,18 @@ fn pools_and_windows_that_cannot_work_are_invalid() {
 }
 
 #[test]
+fn the_policy_of_supervision_can_be_changed_and_nothing_with_it() {
+    let present = group("a", &["a-1"]);
+    let supervision = SupervisionPolicy { heartbeat_interval_ms: 200, ..SupervisionPolicy::default() };
+    let change = GroupDefinition { supervision, ..present.clone() };
+    assert_eq!(judge(&change, std::slice::from_ref(&present)), Verdict::Change);
+    assert_eq!(judge(&present, std::slice::from_ref(&change)), Verdict::Change, "back to the default");
+    assert_eq!(judge(&change, std::slice::from_ref(&change)), Verdict::Present(Box::new(change.clone())));
+    let more = GroupDefinition { isolation: Isolation::Snapshot, ..change };
+    assert_eq!(code(judge(&more, std::slice::from_ref(&present))), ErrorCode::AlreadyExists);
+}
+
+#[test]
 fn a_csp_in_two_groups_is_refused() {
     let verdict = judge(&group("b", &["b-1", "shared"]), &[group("a", &["a-1", "shared"])]);
     assert_eq!(code(verdict), ErrorCode::AlreadyExists);
@@ -111,6 +126,7 @@ fn wrong_definitions_are_invalid() {
     for change in [
         (|group: &mut GroupDefinition| group.log_replicas = 2) as Change,
         |group| group.ids_kept_ms = 0,
+        |group| group.supervision.heartbeats_missed = 2,
         |group| group.csps = (0..=MAX_CSPS).map(|number| format!("c{number}")).collect(),
     ] {
         let mut wanted = group("a", &["x"]);

@@ -82,6 +82,28 @@ async fn a_group_is_defined_once_and_its_log_begins_with_it() {
 }
 
 #[tokio::test]
+async fn the_policy_of_supervision_is_changed_while_the_group_is_there() {
+    let scene = Scene::start(1).await;
+    let first = scene.define(&group("g", &["a"], "primary")).await;
+    let mut wanted = group("g", &["a"], "primary");
+    wanted["supervision"] = json!({ "heartbeat_interval_ms": 200 });
+    let second = scene.define(&wanted).await;
+    assert_eq!((&second["created"], &second["changed"]), (&json!(false), &json!(true)), "{second}");
+    assert_eq!(second["definition"]["supervision"]["heartbeat_interval_ms"], 200, "{second}");
+    assert!(second["definition"]["revision"].as_u64() > first["definition"]["revision"].as_u64(), "{second}");
+    assert_eq!(scene.log("g").await.len(), 2, "the log is not touched");
+    let third = scene.define(&wanted).await;
+    assert_eq!(third["definition"], second["definition"]);
+    wanted["supervision"] = json!({ "heartbeats_missed": 3 });
+    let refused = scene.define(&wanted).await;
+    assert_eq!(refused["error"]["code"], "invalid_request", "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("400 ms"), "{refused}");
+    wanted["supervision"] = json!({ "patience": 3 });
+    let refused = scene.define(&wanted).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("patience"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_peer_group_has_no_primary() {
     let scene = Scene::start(1).await;
     assert_eq!(scene.define(&group("p", &["a"], "peer")).await["created"], true);

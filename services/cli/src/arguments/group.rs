@@ -51,6 +51,15 @@ pub struct DefineOptions {
     /// What becomes of updates outside of all windows
     #[arg(long, value_enum, default_value_t = Outside::Refuse, requires = "update_windows")]
     pub outside_window: Outside,
+    /// A task that one copy holds at a time, with the nodes that it should be on and the tasks that it should be apart from
+    #[arg(long = "task", value_name = "NAME[,prefer=NODE+NODE][,apart=TASK+TASK]")]
+    pub tasks: Vec<String>,
+
+    /// How patient supervision is with the copies, one field each, as heartbeat_interval_ms=200; a wrong name lists all
+    ///
+    /// The same command with other fields changes the policy while the group is at work; without any, the defaults hold again.
+    #[arg(long, value_delimiter = ',', value_name = "FIELD=VALUE")]
+    pub policy: Vec<String>,
 }
 
 /// Options of `holdfast group list`.

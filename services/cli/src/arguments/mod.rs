@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use group::{DefineOptions, ListOptions};
 use lock::{AcquireOptions, LockListOptions, ReleaseOptions, RunOptions};
 use request::{QueryOptions, UpdateOptions};
-use task::{MoveOptions, TaskListOptions};
+use task::{MoveOptions, TaskListOptions, TaskMoveOptions};
 use transfer::{ExportOptions, ImportOptions};
 use up::{CspOptions, GuardOptions, MaintenanceOptions, UpOptions};
 
@@ -117,7 +117,7 @@ pub enum Command {
     #[command(subcommand)]
     Primary(PrimaryCommand),
 
-    /// See who holds which task of a group
+    /// See who holds which task of a group, and hand one to another copy
     #[command(subcommand)]
     Task(TaskCommand),
 
@@ -198,6 +198,9 @@ pub enum PrimaryCommand {
 pub enum TaskCommand {
     /// List the tasks of a group, who holds them, and why
     List(TaskListOptions),
+
+    /// Hand a task to another copy; no copy gives it back by itself
+    Move(TaskMoveOptions),
 }
 
 #[derive(Debug, Subcommand)]

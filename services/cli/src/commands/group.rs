@@ -18,13 +18,14 @@ use crate::{
     },
     client::{Client, SHORT},
     error::CliError,
+    model::{policy, task},
     output::{self, Reader, table::table},
 };
 
 /// Making a log on three servers takes an election.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Defines a group, or changes its pools and update windows; one that is defined alike already is left as it is.
+/// Defines a group; one that is defined alike already is left as it is, or changed where it may be.
 ///
 /// # Errors
 /// Administration refuses or does not answer.
@@ -36,6 +37,9 @@ pub async fn define(options: &DefineOptions, reader: Reader) -> Result<(), CliEr
     definition.log_replicas = options.log_replicas;
     definition.pools = options.pools.clone();
     definition.update_windows = update_windows(options);
+    definition.supervision = policy::policy(&options.policy).map_err(|error| CliError::Usage(error.to_string()))?;
+    let tasks: Result<Vec<_>, _> = options.tasks.iter().map(|text| task::task(text)).collect();
+    definition.tasks = tasks.map_err(|error| CliError::Usage(error.to_string()))?;
     let request = GroupDefineRequest { definition };
     request.check().map_err(|error| CliError::Usage(error.to_string()))?;
     let client = Client::connect(options.bus.nats.as_deref()).await?;

@@ -4,7 +4,7 @@
 //! The primary is the one named with the highest epoch: an old primary that wakes up names an older epoch and is not heard.
 
 use super::member::{Member, Report};
-use super::policy::Policy;
+use super::policy::{Policy, Silence};
 use super::pools::Pools;
 use super::route::Need;
 use super::service_time::ServiceTime;
@@ -82,6 +82,11 @@ impl Roster {
         self.pools.redefine(definitions, |csp| names.iter().position(|name| name == csp).map(CspIndex));
     }
 
+    /// Silence means this from now on.
+    pub fn set_silence(&mut self, silence: Silence) {
+        self.policy.silence = silence;
+    }
+
     /// Takes in a heartbeat.
     pub fn observe(&mut self, csp: &str, report: &Report, now_ms: u64) -> Heard {
         let Some(index) = self.find(csp) else {
@@ -90,7 +95,7 @@ impl Roster {
         self.timeline.note(report.log_end.max(report.applied), now_ms);
         let lag_ms = self.timeline.lag_ms(report.applied, now_ms);
         // A heartbeat that was under way when its sender was found gone says nothing new; half an interval is plenty.
-        let under_way_ms = self.policy.heartbeat_interval_ms / 2;
+        let under_way_ms = self.policy.silence.heartbeat_interval_ms / 2;
         let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
                 let is_reconnected = member.connects != report.connects;
@@ -175,12 +180,12 @@ impl Roster {
 
     /// The CSPs that were silent for so long that they have lost their requests.
     pub fn lost(&self, now_ms: u64) -> Vec<CspIndex> {
-        let silent = |member: &Member| now_ms.saturating_sub(member.heard_at_ms) > self.policy.lost_after_ms;
+        let silent = |member: &Member| now_ms.saturating_sub(member.heard_at_ms) > self.policy.silence.lost_after_ms;
         self.members().filter(|(_, member)| silent(member)).map(|(index, _)| index).collect()
     }
 
     fn fresh_ms(&self) -> u64 {
-        self.policy.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX
+        self.policy.silence.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX
     }
 
     fn is_defined(&self, index: CspIndex) -> bool {
@@ -245,6 +250,6 @@ impl Roster {
 
     /// A copy at most this late keeps step with its group: heartbeats tell no finer.
     pub fn in_step_ms(&self) -> u64 {
-        self.policy.heartbeat_interval_ms
+        self.policy.silence.heartbeat_interval_ms
     }
 }

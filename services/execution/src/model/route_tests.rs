@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::member::Report;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Silence};
 use crate::model::roster::Heard;
-use holdfast_schemas::message::{CspState, PoolDefinition};
+use holdfast_schemas::message::{CspState, PoolDefinition, SupervisionPolicy};
 use proptest::prelude::*;
 
 const INTERVAL_MS: u64 = 250;
@@ -25,7 +25,10 @@ fn report(applied: u64) -> Report {
 }
 
 fn policy() -> Policy {
-    Policy { heartbeat_interval_ms: INTERVAL_MS, ..Policy::for_tests() }
+    Policy {
+        silence: Silence { heartbeat_interval_ms: INTERVAL_MS, lost_after_ms: 5 * INTERVAL_MS },
+        ..Policy::for_tests()
+    }
 }
 
 fn roster(replication: Replication) -> Roster {
@@ -43,6 +46,22 @@ fn reported(replication: Replication, applied: [u64; 3]) -> Roster {
 
 fn chosen(roster: &Roster, need: Need) -> &str {
     roster.name(choose(roster, need.into(), 0).unwrap())
+}
+
+#[test]
+fn silence_means_what_the_group_says_also_when_that_changes() {
+    let mut roster = Roster::new(Replication::Primary, vec!["a".to_owned()], Policy::for_tests());
+    let patient = SupervisionPolicy { heartbeat_interval_ms: 1_000, ..SupervisionPolicy::default() };
+    let a = roster.find("a").unwrap();
+    roster.observe("a", &report(1), 0);
+    assert!(roster.available(a, 300) && !roster.available(a, 301));
+    assert_eq!((roster.lost(500), roster.lost(501)), (vec![], vec![a]));
+    roster.set_silence(Silence::new(&patient));
+    assert!(roster.available(a, 3_000) && !roster.available(a, 3_001));
+    assert_eq!((roster.lost(5_000), roster.lost(5_001)), (vec![], vec![a]));
+    let hasty = SupervisionPolicy { heartbeat_interval_ms: 200, heartbeats_missed: 2, ..patient };
+    roster.set_silence(Silence::new(&hasty));
+    assert_eq!((roster.lost(600), roster.lost(601)), (vec![], vec![a]), "not before it gets nothing any more");
 }
 
 #[test]

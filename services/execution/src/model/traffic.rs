@@ -19,7 +19,7 @@ use super::effect::{Cause, Effect, Ending, Sending};
 use super::gate::{Gate, Passage};
 use super::member::Report;
 use super::open_requests::{Open, OpenRequests, Place, Ticket, number, ticket};
-use super::policy::Policy;
+use super::policy::{Policy, Silence};
 use super::pools::PoolIndex;
 use super::probe::ProbeOutcome;
 use super::roster::{CspIndex, Heard, Roster};
@@ -91,6 +91,11 @@ impl<C> Traffic<C> {
     pub fn redefine(&mut self, replication: Replication, names: &[String], now_ms: u64) -> Vec<Effect<C>> {
         self.roster.redefine(replication, names);
         self.place_waiting(now_ms)
+    }
+
+    /// Silence means this from now on.
+    pub fn set_silence(&mut self, silence: Silence) {
+        self.roster.set_silence(silence);
     }
 
     /// The group is no more: whoever waits is told. What a CSP has, it answers.
