@@ -238,3 +238,14 @@ fn without_the_lock_nothing_is_run() {
     }
     assert!(!scene.folder.path().join("ran").exists() && scene.released_tokens().is_empty());
 }
+
+/// A release of unknown outcome says so with its id, so it can be sent again under it.
+#[test]
+fn a_release_bears_the_id_that_it_is_given() {
+    let scene = Scene::start();
+    let release = ["lock", "release", "--nats", &scene.url, "--id", "again", "nightly", "41"];
+    let output = Command::new(env!("CARGO_BIN_EXE_holdfast")).args(release).output().unwrap();
+    assert_eq!(said(&output).0, Some(0), "{output:?}");
+    let released = scene.group.released.lock().unwrap();
+    assert_eq!((released[0].id.as_deref(), released[0].token), (Some("again"), TOKEN));
+}

@@ -55,6 +55,10 @@ pub struct ReleaseOptions {
     #[command(flatten)]
     pub target: Target,
 
+    /// Identity of this release: sent again under the same one, it gets the first answer [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+
     /// The lock
     #[arg(value_name = "NAME")]
     pub name: String,

@@ -67,7 +67,7 @@ pub async fn ask(client: &Client, group: &str, mut request: LockAcquireRequest) 
 /// Nobody answers.
 pub async fn release(options: &ReleaseOptions, reader: Reader) -> Result<(), CliError> {
     let client = Client::connect(options.target.bus.nats.as_deref()).await?;
-    let reply = give_back(&client, &options.target.group, &options.name, options.token).await?;
+    let reply = give_back(&client, &options.target.group, &options.name, options.token, options.id.clone()).await?;
     match reader {
         Reader::Program => output::message(&reply),
         Reader::Person if reply.released => output::line(&format!("{} is released", reply.name)),
@@ -75,12 +75,18 @@ pub async fn release(options: &ReleaseOptions, reader: Reader) -> Result<(), Cli
     }
 }
 
-/// Gives a lock back, under an id of its own.
+/// Gives a lock back, under this id, or one of its own.
 ///
 /// # Errors
 /// See [`once::send`].
-pub async fn give_back(client: &Client, group: &str, name: &str, token: u64) -> Result<LockReleaseReply, CliError> {
-    let id = Ulid::generate().to_string();
+pub async fn give_back(
+    client: &Client,
+    group: &str,
+    name: &str,
+    token: u64,
+    id: Option<String>,
+) -> Result<LockReleaseReply, CliError> {
+    let id = id.unwrap_or_else(|| Ulid::generate().to_string());
     let request = LockReleaseRequest { id: Some(id.clone()), name: name.to_owned(), token, deadline_ms: None };
     once::send(client, subject::lock(group, "release"), &request, &id, None).await
 }

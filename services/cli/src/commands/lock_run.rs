@@ -50,8 +50,12 @@ pub async fn run(options: &RunOptions) -> Result<ExitCode, CliError> {
         Err(error) => Err(error),
     };
     let is_lost = matches!(ended, Err(CliError::LockLost { .. }));
-    if !is_lost && let Err(error) = lock::give_back(&client, &options.target.group, &held.name, held.token).await {
-        output::notice(&format!("the lock could not be given back, and is free when its lease is over: {error}"));
+    if !is_lost && lock::give_back(&client, &options.target.group, &held.name, held.token, None).await.is_err() {
+        output::notice(&format!(
+            "nobody confirmed that the lock was given back: it is free when its lease is over, or after `holdfast lock \
+             release {} {}`",
+            held.name, held.token
+        ));
     }
     ended.map(code)
 }
