@@ -319,7 +319,7 @@ fn a_pool_gets_its_queries_by_the_same_rules() {
     let mut names = Vec::new();
     for _ in 0..4 {
         let index = choose(&roster, demand, 0).unwrap();
-        roster.sent(index);
+        roster.sent(index, demand.need);
         names.push(roster.name(index).to_owned());
     }
     assert_eq!(names, ["b", "c", "b", "c"], "equals take turns");
@@ -341,7 +341,7 @@ fn a_pool_overflows_only_while_nobody_of_it_serves() {
     let demand = |roster: &Roster| Demand { pool: roster.pools().find("p"), ..Need::Strong.into() };
     let chosen = |roster: &Roster| choose(roster, demand(roster), 0).map(|index| roster.name(index).to_owned());
     roster.redefine_pools(&[pool(&["c"], true)]);
-    (0..100).for_each(|_| roster.sent(CspIndex(2)));
+    (0..100).for_each(|_| roster.sent(CspIndex(2), Need::Strong));
     assert_eq!(chosen(&roster), Ok("c".to_owned()), "busy is not gone");
     let avoiding = Demand { avoided: Some(CspIndex(2)), ..demand(&roster) };
     assert!(
