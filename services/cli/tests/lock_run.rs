@@ -25,7 +25,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use support::{runs, until};
+use support::{nats_server, runs, until};
 
 const TOKEN: u64 = 41;
 
@@ -87,8 +87,7 @@ impl Group {
 impl Scene {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = std::env::var_os("HOLDFAST_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
-        let server = Command::new(server)
+        let server = Command::new(nats_server().unwrap_or_else(|| "nats-server".into()))
             .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
             .arg(folder.path())
             .stderr(Stdio::null())
