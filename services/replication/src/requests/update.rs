@@ -141,7 +141,7 @@ impl Update<'_> {
                 return outcome.map_err(|error| error_reply(&self.id, &request, &error));
             }
             if !barrier(self.member, self.deadline).await {
-                return Err(self.not_checked(is_certain, &request, outcome));
+                return Err(self.not_checked());
             }
             if let Some(first) = self.first_outcome().await {
                 return Ok(first);
@@ -169,17 +169,19 @@ impl Update<'_> {
         })
     }
 
-    /// The answer when the barrier was not passed in time.
-    fn not_checked(&self, is_certain: bool, request: &Request, outcome: Result<Vec<u8>, StatementError>) -> ErrorReply {
-        match outcome {
-            // A failure that stands by itself; only an earlier use of the id could not be looked for.
-            Err(error) if is_certain => error_reply(&self.id, request, &error),
-            _ => {
-                let message = "the log did not answer in time, so it is not known whether this copy was up to date, and \
-                               nothing was written: send it again";
-                ErrorReply::new(Some(self.id.clone()), ErrorCode::DeadlineExceeded, message)
-            }
-        }
+    /// The answer when the barrier was not passed in time: whatever this attempt came to, an earlier one under the id may have
+    /// taken effect, or be about to.
+    fn not_checked(&self) -> ErrorReply {
+        let (code, message) = if self.asked_before {
+            let message = "the log did not answer in time, so it is not known what became of the first request with this id: \
+                           ask again with the same id";
+            (ErrorCode::OutcomeUnknown, message)
+        } else {
+            let message = "the log did not answer in time, so it is not known whether this copy was up to date, and nothing was \
+                           written: send it again";
+            (ErrorCode::DeadlineExceeded, message)
+        };
+        ErrorReply::new(Some(self.id.clone()), code, message)
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
