@@ -85,6 +85,11 @@ impl System {
         .await
     }
 
+    /// The end of what a process has logged.
+    pub fn log_tail(&self, name: &str) -> String {
+        self.processes().get(name).map(super::process::Process::log_tail).unwrap_or_default()
+    }
+
     /// Fails if a process ended by itself, also if it was started again since: one that is not killed has to live.
     pub fn all_alive(&self) -> anyhow::Result<()> {
         for (name, process) in self.processes().iter_mut() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use holdfast_tests::client::{Outcome, Request};
 use holdfast_tests::history::Recorder;
 use holdfast_tests::scenario::create_many;
-use holdfast_tests::system::{Options, System};
+use holdfast_tests::system::{Cut, Options, System};
+use holdfast_tests::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,19 +38,25 @@ async fn of_nats_itself_loses_nothing() -> anyhow::Result<()> {
     .await
 }
 
-/// The first question to the log dies with the server that it was sent to.
+/// The first question to the log is lost, and the connection with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_nats_itself_while_a_csp_starts_does_not_end_it() -> anyhow::Result<()> {
-    let options = Options { stop_at: Some("before-subscribe"), ..Options::peer() };
+async fn of_a_csp_that_starts_does_not_end_it() -> anyhow::Result<()> {
+    let options = Options { stop_at: Some("before-subscribe"), proxied: true, ..Options::peer() };
     System::run(options, async |system| {
         let reply = system.client().commit(Request::new("CREATE part:one"), PATIENCE).await?;
         system.kill9("csp-3");
         let (stopped, started) = tokio::join!(system.stop_at_step("csp-3"), async { system.start_process("csp-3") });
         started?;
         stopped?;
-        system.kill9("nats-1");
-        system.start_process("nats-1")?;
+        system.network("csp-3")?.cut(Cut::Both);
         system.resume("csp-3")?;
+        until("csp-3 to ask again", PATIENCE, async || {
+            let log = system.log_tail("csp-3");
+            if log.contains("trying again to subscribe") { Ok(()) } else { Err(log) }
+        })
+        .await?;
+        system.network("csp-3")?.disconnect();
+        system.network("csp-3")?.heal();
         system.until_available(&system.csps()).await?;
         system.equal_answers(&system.csps(), "SELECT VALUE id FROM part", reply.position).await?;
         system.all_alive()
@@ -58,7 +65,7 @@ async fn of_nats_itself_while_a_csp_starts_does_not_end_it() -> anyhow::Result<(
 }
 
 async fn wait_for(recorder: &Recorder, wanted: u64) -> anyhow::Result<()> {
-    holdfast_tests::wait::until("updates to be acknowledged", PATIENCE, async || {
+    until("updates to be acknowledged", PATIENCE, async || {
         let acknowledged = recorder.acknowledged();
         if acknowledged >= wanted { Ok(()) } else { Err(format!("{acknowledged} of {wanted}")) }
     })
