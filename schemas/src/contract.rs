@@ -7,7 +7,8 @@ use crate::codec::{Kind, Message};
 use crate::message::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, ControlReply, ControlRequest, CspStateChange,
     DigestReply, DigestRequest, ErrorReply, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply,
-    GroupListRequest, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LogControl, NodeAlive, NodeStateChange,
+    GroupListRequest, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LockAcquireReply, LockAcquireRequest,
+    LockListReply, LockListRequest, LockReleaseReply, LockReleaseRequest, LogControl, NodeAlive, NodeStateChange,
     Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, TransactionBeginReply,
     TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest, TransactionRequest,
     TransactionStatusReply, UpdateReply, UpdateRequest,
@@ -87,6 +88,12 @@ pub fn all() -> Vec<Contract> {
         Contract::of::<TransactionExecuteReply>(),
         Contract::of::<TransactionRequest>(),
         Contract::of::<TransactionStatusReply>(),
+        Contract::of::<LockAcquireRequest>(),
+        Contract::of::<LockAcquireReply>(),
+        Contract::of::<LockReleaseRequest>(),
+        Contract::of::<LockReleaseReply>(),
+        Contract::of::<LockListRequest>(),
+        Contract::of::<LockListReply>(),
     ]
 }
 

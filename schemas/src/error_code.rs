@@ -32,6 +32,11 @@ pub enum ErrorCode {
     TransactionTooLarge,
     /// The transaction over several messages is not open any more: it was aborted, and nothing of it happened. Begin anew.
     TransactionAborted,
+    /// Somebody else held the lock until the deadline. Nothing was done. Ask for it again, or wait for its lease to end.
+    LockHeld,
+    /// The lock is not held under this token: its lease ran out and it was taken, or it was released. Nothing was written.
+    /// Acquire it anew.
+    LockLost,
     /// The deadline passed before the work began, or before it was handed to the log. Nothing was written. Send it again,
     /// with more time.
     DeadlineExceeded,
@@ -45,6 +50,9 @@ pub enum ErrorCode {
     NotPrimary,
     /// Queues are full. Nothing was done. Send it again, more slowly.
     Overloaded,
+    /// The group takes updates in its update windows only, and none is open. Nothing was done now; what an earlier attempt under
+    /// the same id did, this does not say. Send it again when the next window opens: the message and `retry_after_ms` tell when.
+    OutsideUpdateWindow,
     /// The service is shutting down. Nothing was done. Send it again; another instance answers.
     ShuttingDown,
     /// The log cannot be written now, so nothing was written. Reads still work. Send it again in a moment.
@@ -65,7 +73,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -77,12 +85,15 @@ impl ErrorCode {
         Self::TransactionTooOld,
         Self::TransactionTooLarge,
         Self::TransactionAborted,
+        Self::LockHeld,
+        Self::LockLost,
         Self::DeadlineExceeded,
         Self::OutcomeUnknown,
         Self::PositionNotReached,
         Self::Unavailable,
         Self::NotPrimary,
         Self::Overloaded,
+        Self::OutsideUpdateWindow,
         Self::ShuttingDown,
         Self::LogUnavailable,
         Self::Quarantined,
@@ -98,12 +109,14 @@ impl ErrorCode {
             self,
             Self::Conflict
                 | Self::TransactionTooOld
+                | Self::LockHeld
                 | Self::DeadlineExceeded
                 | Self::OutcomeUnknown
                 | Self::PositionNotReached
                 | Self::Unavailable
                 | Self::NotPrimary
                 | Self::Overloaded
+                | Self::OutsideUpdateWindow
                 | Self::ShuttingDown
                 | Self::LogUnavailable
                 | Self::Quarantined
@@ -129,12 +142,15 @@ impl ErrorCode {
             Self::TransactionTooOld => "transaction_too_old",
             Self::TransactionTooLarge => "transaction_too_large",
             Self::TransactionAborted => "transaction_aborted",
+            Self::LockHeld => "lock_held",
+            Self::LockLost => "lock_lost",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::PositionNotReached => "position_not_reached",
             Self::Unavailable => "unavailable",
             Self::NotPrimary => "not_primary",
             Self::Overloaded => "overloaded",
+            Self::OutsideUpdateWindow => "outside_update_window",
             Self::ShuttingDown => "shutting_down",
             Self::LogUnavailable => "log_unavailable",
             Self::Quarantined => "quarantined",

@@ -27,6 +27,12 @@ pub const MAX_TASKS: usize = 32;
 /// Most nodes that a task may prefer.
 pub const MAX_PREFERRED_NODES: usize = 32;
 
+/// Most pools of a group.
+pub const MAX_POOLS: usize = 32;
+
+/// Most update windows of a group.
+pub const MAX_UPDATE_WINDOWS: usize = 32;
+
 /// How long a request may take if it does not say.
 pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
 
@@ -44,6 +50,30 @@ pub const MAX_TRANSACTION_MS: u64 = 60_000;
 
 /// Most transactions that one CSP keeps open.
 pub const MAX_OPEN_TRANSACTIONS: usize = 1_024;
+
+/// Longest name of an explicit lock.
+pub const MAX_LOCK_NAME_BYTES: usize = 128;
+
+/// Longest text that says who holds a lock.
+pub const MAX_LOCK_HOLDER_BYTES: usize = 256;
+
+/// Shortest lease of a lock: time enough to renew it over a failover.
+pub const MIN_LOCK_LEASE_MS: u64 = 1_000;
+
+/// How long a lock is held if its holder does not say.
+pub const DEFAULT_LOCK_LEASE_MS: u64 = 30_000;
+
+/// Longest lease of a lock: whoever needs more renews it.
+pub const MAX_LOCK_LEASE_MS: u64 = 3_600_000;
+
+/// Most locks that one transaction may rely on.
+pub const MAX_LOCKS_PER_REQUEST: usize = 16;
+
+/// Most locks in one listing, so that it fits into a message whatever they are called.
+pub const MAX_LOCKS_LISTED: usize = 1_500;
+
+/// Most locks that a group keeps.
+pub const MAX_LOCKS: usize = 10_000;
 
 /// Largest write set of one transaction, encoded. It is split over several log messages.
 pub const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;

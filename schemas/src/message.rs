@@ -8,14 +8,18 @@ mod error;
 mod execution;
 mod group;
 mod heartbeat;
+mod lock;
 mod log_control;
+mod pool;
 mod query;
 mod reply;
 mod status;
 mod supervision;
+mod supervision_policy;
 mod task;
 mod transaction;
 mod update;
+mod update_window;
 
 pub use administration::{
     CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusReply,
@@ -30,17 +34,24 @@ pub use execution::{
 };
 pub use group::{GroupDefinition, Isolation, Replication, Storage};
 pub use heartbeat::Heartbeat;
+pub use lock::{
+    HeldLock, LockAcquireReply, LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply,
+    LockReleaseRequest, LockToken,
+};
 pub use log_control::LogControl;
+pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};
 pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
-pub use supervision::{Accusation, CspStateChange, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision::{Accusation, CspStateChange, Doubt, Hint, NodeAlive, NodeStateChange, Opinion};
+pub use supervision_policy::{PolicyError, SupervisionPolicy};
 pub use task::TaskDefinition;
 pub use transaction::{
     TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,
     TransactionRequest, TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes,
 };
 pub use update::UpdateRequest;
+pub use update_window::{OutsideWindow, TimeOfDay, UpdateWindow, UpdateWindows, Weekday};
 
 /// The namespace or database of a request that names none.
 pub const DEFAULT_DATABASE: &str = "main";
@@ -51,12 +62,13 @@ fn default_database() -> String {
 
 /// The rules that updates and queries share.
 mod rules {
-    use super::{UpdateRequest, query::QueryRequest};
+    use super::{LockToken, UpdateRequest, query::QueryRequest};
     use crate::codec::DecodeError;
     use crate::limits::{MAX_DATABASE_NAME_BYTES, MAX_DEADLINE_MS, MAX_ID_BYTES};
 
     pub(super) fn update(request: &UpdateRequest) -> Result<(), DecodeError> {
-        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)
+        common(request.id.as_deref(), &request.ns, &request.db, &request.sql, request.deadline_ms)?;
+        LockToken::check_all(&request.locks)
     }
 
     pub(super) fn query(request: &QueryRequest) -> Result<(), DecodeError> {

@@ -16,6 +16,8 @@ pub enum NameKind {
     Node,
     /// A responsibility that one CSP holds at a time.
     Task,
+    /// A part of a group's CSPs that queries may be bound to.
+    Pool,
 }
 
 impl fmt::Display for NameKind {
@@ -25,6 +27,7 @@ impl fmt::Display for NameKind {
             Self::Csp => "csp",
             Self::Node => "node",
             Self::Task => "task",
+            Self::Pool => "pool",
         })
     }
 }

@@ -26,6 +26,16 @@ pub fn csp_transaction(group: &str, csp: &str, verb: &str) -> String {
     csp_verb(group, csp, &format!("transaction-{verb}"))
 }
 
+/// Clients take turns by locks: `acquire`, `release`, `list`.
+pub fn lock(group: &str, verb: &str) -> String {
+    format!("{PREFIX}.{group}.lock.{verb}")
+}
+
+/// A message about locks for one CSP.
+pub fn csp_lock(group: &str, csp: &str, verb: &str) -> String {
+    csp_verb(group, csp, &format!("lock-{verb}"))
+}
+
 /// Updates for one CSP, from the router or from a client that routes by itself.
 pub fn csp_update(group: &str, csp: &str) -> String {
     csp_verb(group, csp, "update")
@@ -214,6 +224,8 @@ mod tests {
         assert_eq!(query("shop"), "holdfast.shop.query");
         assert_eq!(csp_update("shop", "a"), "holdfast.shop.csp.a.update");
         assert_eq!(csp_commit("shop", "a"), "holdfast.shop.csp.a.commit");
+        assert_eq!(lock("shop", "acquire"), "holdfast.shop.lock.acquire");
+        assert_eq!(csp_lock("shop", "a", "acquire"), "holdfast.shop.csp.a.lock-acquire");
         assert_eq!(live("shop", "a"), "holdfast.shop.live.a");
         assert_eq!(log("shop"), "holdfast.shop.log");
         assert_eq!(heartbeat("shop", "a"), "holdfast.shop.heartbeat.a");

@@ -3,8 +3,9 @@
 use holdfast_schemas::codec::peek_type;
 use holdfast_schemas::limits::{MAX_JSON_DEPTH, MAX_REQUEST_BYTES};
 use holdfast_schemas::message::{
-    Consistency, ErrorReply, GroupDefineRequest, GroupDefinition, Heartbeat, LogControl, QueryReply, QueryRequest,
-    StatusRequest, UpdateReply, UpdateRequest, decode_reply, query_reply_bytes, update_reply_bytes,
+    Assignment, Consistency, CspStateChange, ErrorReply, GroupDefineRequest, GroupDefinition, Heartbeat, LogControl,
+    QueryReply, QueryRequest, StatusRequest, SupervisionPolicy, UpdateReply, UpdateRequest, decode_reply,
+    query_reply_bytes, update_reply_bytes,
 };
 use holdfast_schemas::{DecodeError, ErrorCode, Message};
 use proptest::prelude::*;
@@ -83,6 +84,7 @@ fn values_that_the_types_allow_are_still_checked() {
         (json!({"sql": "RETURN 1", "after": 1}), "after"),
         (json!({"sql": "RETURN 1", "consistency": "strong", "max_lag_ms": 1}), "max_lag_ms"),
         (json!({"sql": "RETURN 1", "affinity": ""}), "affinity"),
+        (json!({"sql": "RETURN 1", "pool": "a.b"}), "pool"),
     ] {
         let error = query(body.clone()).unwrap_err();
         assert!(matches!(error, DecodeError::Refused { field: found, .. } if found == field), "{body}: {error}");
@@ -102,6 +104,22 @@ fn a_definition_is_read_strictly_in_a_request_and_leniently_elsewhere() {
 }
 
 #[test]
+fn what_a_definition_lists_is_read_strictly_too() {
+    for (listed, misspelt) in [
+        (json!({"pools": [{"name": "p", "csps": ["a"], "overflows": true}]}), "overflows"),
+        (json!({"update_windows": {"windows": [{"from": "01:00", "until": "02:00"}], "outsid": "queue"}}), "outsid"),
+        (json!({"update_windows": {"windows": [{"from": "01:00", "until": "02:00", "day": []}]}}), "day"),
+    ] {
+        let mut definition = json!({"name": "shop", "csps": ["a"]});
+        definition.as_object_mut().unwrap().extend(listed.as_object().unwrap().clone());
+        let request = json!({ "definition": definition }).to_string();
+        let error = GroupDefineRequest::decode(request.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(misspelt), "{error}");
+        assert!(GroupDefinition::decode(definition.to_string().as_bytes()).is_ok(), "stored ones are read leniently");
+    }
+}
+
+#[test]
 fn definitions_that_cannot_work_are_refused() {
     for (change, field) in [
         (json!({"name": "admin"}), "name"),
@@ -110,6 +128,8 @@ fn definitions_that_cannot_work_are_refused() {
         (json!({"csps": ["a.b"]}), "csps"),
         (json!({"ids_kept_ms": 1}), "ids_kept_ms"),
         (json!({"log_replicas": 2}), "log_replicas"),
+        (json!({"pools": [{"name": "p", "csps": ["b"]}]}), "pools"),
+        (json!({"update_windows": {"windows": []}}), "update_windows"),
     ] {
         let mut body = json!({"name": "shop", "csps": ["a"]});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -193,4 +213,28 @@ proptest! {
         request.vars = vars.map(|vars| vars.into_iter().collect());
         prop_assert_eq!(UpdateRequest::decode(&request.encode()), Ok(request));
     }
+}
+
+#[test]
+fn what_was_written_before_a_field_was_there_says_nothing_of_it() {
+    let state = json!({
+        "type": "io.holdfast.supervision.v1.csp_state",
+        "group": "shop", "csp": "a", "state": "suspect", "since_ms": 1, "cause": "gray: its storage fails",
+    });
+    let change = CspStateChange::decode(state.to_string().as_bytes()).unwrap();
+    assert_eq!(change.doubt, None);
+    assert_eq!(serde_json::from_slice::<Value>(&change.encode()).unwrap(), state);
+    let held = json!({
+        "type": "io.holdfast.execution.v1.assignment",
+        "group": "shop", "task": "replication", "csp": "b", "epoch": 2, "since_ms": 1, "cause": "a is unavailable",
+    });
+    let assignment = Assignment::decode(held.to_string().as_bytes()).unwrap();
+    assert_eq!(assignment.gray_epoch, None);
+    assert_eq!(serde_json::from_slice::<Value>(&assignment.encode()).unwrap(), held);
+    let definition = GroupDefinition::new("shop", ["a"]);
+    assert_eq!(definition.supervision, SupervisionPolicy::default());
+    assert!(
+        !String::from_utf8(definition.encode()).unwrap().contains("supervision"),
+        "the default goes without saying"
+    );
 }

@@ -1,16 +1,20 @@
 //! Defining groups and looking at them. Sent to `admin("group", "define" | "list" | "status")`.
 
 use schemars::JsonSchema;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Assignment, CspState, GroupDefinition, TaskDefinition};
+use super::{
+    Assignment, CspState, GroupDefinition, PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindow,
+    UpdateWindows,
+};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::fields;
 use crate::name::{self, NameKind};
 
-/// Asks for a group to be made. Sent again with the same definition, it changes nothing.
+/// Asks for a group to be made. Sent again with the same definition, it changes nothing; with another one that differs only
+/// in what may change while the group is at work, it changes that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupDefineRequest {
@@ -20,14 +24,25 @@ pub struct GroupDefineRequest {
     pub definition: GroupDefinition,
 }
 
-/// Refuses unknown fields of the definition, and of the tasks in it.
+/// Refuses unknown fields of the definition, and of what it holds.
 fn strict_definition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupDefinition, D::Error> {
     let definition = Map::<String, Value>::deserialize(deserializer)?;
-    let tasks = definition.get("tasks").and_then(Value::as_array);
-    for task in tasks.into_iter().flatten().filter_map(Value::as_object) {
-        fields::all_known::<TaskDefinition, D::Error>(task)?;
+    all_known::<TaskDefinition, D::Error>(definition.get("tasks"))?;
+    all_known::<PoolDefinition, D::Error>(definition.get("pools"))?;
+    if let Some(windows) = definition.get("update_windows").and_then(Value::as_object) {
+        fields::all_known::<UpdateWindows, D::Error>(windows)?;
+        all_known::<UpdateWindow, D::Error>(windows.get("windows"))?;
+    }
+    if let Some(policy) = definition.get("supervision").and_then(Value::as_object) {
+        fields::all_known::<SupervisionPolicy, D::Error>(policy)?;
     }
     fields::strict(Value::Object(definition)).map_err(D::Error::custom)
+}
+
+/// Refuses unknown fields of the objects in a list.
+fn all_known<T: DeserializeOwned, E: serde::de::Error>(list: Option<&Value>) -> Result<(), E> {
+    let objects = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    objects.into_iter().try_for_each(fields::all_known::<T, E>)
 }
 
 impl Message for GroupDefineRequest {
@@ -46,6 +61,9 @@ pub struct GroupDefineReply {
     pub definition: GroupDefinition,
     /// Whether it was made now, or existed already.
     pub created: bool,
+    /// Whether it existed, and was changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
 }
 
 impl Message for GroupDefineReply {

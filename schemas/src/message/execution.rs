@@ -69,6 +69,10 @@ pub struct Assignment {
     pub since_ms: u64,
     /// Why it was assigned, in words.
     pub cause: String,
+    /// The epoch in which the task last moved because its holder was gray; none if it never did. Later assignments carry it
+    /// on, so that whoever assigns knows how lately that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gray_epoch: Option<u64>,
 }
 
 impl Message for Assignment {

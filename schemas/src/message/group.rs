@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskDefinition, task};
+use super::{PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindows, pool, supervision_policy, task};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_MS};
 use crate::name::{self, NameKind};
@@ -69,6 +69,16 @@ pub struct GroupDefinition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tasks: Vec<TaskDefinition>,
+    /// Parts of its CSPs that queries may be bound to. May be changed while the group runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub pools: Vec<PoolDefinition>,
+    /// When updates are taken; always if it does not say. May be changed while the group runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_windows: Option<UpdateWindows>,
+    /// How patient supervision is with its CSPs.
+    #[serde(default, skip_serializing_if = "SupervisionPolicy::is_default")]
+    pub supervision: SupervisionPolicy,
     /// Which version of the definition this is; set by Holdfast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -94,6 +104,9 @@ impl GroupDefinition {
             ids_kept_ms: IDS_KEPT_MS,
             log_replicas: log_replicas(),
             tasks: Vec::new(),
+            pools: Vec::new(),
+            update_windows: None,
+            supervision: SupervisionPolicy::default(),
             revision: None,
         }
     }
@@ -128,7 +141,10 @@ impl Message for GroupDefinition {
         if !matches!(self.log_replicas, 1 | 3 | 5) {
             return Err(DecodeError::refused("log_replicas", format!("is {}: send 1, 3 or 5", self.log_replicas)));
         }
-        task::check(&self.tasks, self.replication)
+        task::check(&self.tasks, self.replication)?;
+        pool::check(&self.pools, &self.csps)?;
+        supervision_policy::check(&self.supervision)?;
+        self.update_windows.as_ref().map_or(Ok(()), UpdateWindows::check)
     }
 }
 

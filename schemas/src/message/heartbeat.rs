@@ -45,6 +45,10 @@ pub struct Heartbeat {
     /// Mean time that an update took since the heartbeat before; none if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_us: Option<u32>,
+    /// How often it has connected to NATS since its start; none if that is not known. What was on its way to it, or from it, when
+    /// this grew may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connects: Option<u64>,
 }
 
 impl Message for Heartbeat {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{default_database, rules};
 use crate::codec::{DecodeError, Kind, Message};
 use crate::limits::MAX_AFFINITY_BYTES;
+use crate::name::{self, NameKind};
 
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,10 @@ pub struct QueryRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub affinity: Option<String>,
+    /// The pool of the group whose copies may answer; any copy if it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub pool: Option<String>,
 }
 
 impl QueryRequest {
@@ -73,6 +78,7 @@ impl QueryRequest {
             after: None,
             max_lag_ms: None,
             affinity: None,
+            pool: None,
         }
     }
 
@@ -99,6 +105,10 @@ impl Message for QueryRequest {
     fn check(&self) -> Result<(), DecodeError> {
         rules::query(self)?;
         self.check_freshness()?;
+        if let Some(pool) = &self.pool {
+            name::validate(NameKind::Pool, pool)
+                .map_err(|error| DecodeError::refused("pool", format!("is refused: {error}")))?;
+        }
         match self.affinity.as_deref().map(str::len) {
             Some(bytes) if !(1..=MAX_AFFINITY_BYTES).contains(&bytes) => {
                 Err(DecodeError::refused("affinity", format!("must have 1 to {MAX_AFFINITY_BYTES} bytes")))

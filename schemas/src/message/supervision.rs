@@ -1,11 +1,42 @@
 //! What supervision concluded: the value in the states bucket, the events when it changes, and what supervisors tell one
 //! another before they conclude.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CspState;
 use crate::codec::{Kind, Message};
+
+/// Why a CSP is suspect, for those who act by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Its heartbeats are missed.
+    Silent,
+    /// It reports, and does not work as it should.
+    Gray,
+    /// It went and came too often.
+    Flapping,
+}
+
+impl Doubt {
+    /// The doubt as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Gray => "gray",
+            Self::Flapping => "flapping",
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// A CSP is in this state since then, because of that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +51,9 @@ pub struct CspStateChange {
     pub since_ms: u64,
     /// Why, in words.
     pub cause: String,
+    /// Of a suspect, why it is one; none if nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// The process that was judged; none if none was ever heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,

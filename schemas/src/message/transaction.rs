@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{default_database, rules};
+use super::{LockToken, default_database, rules};
 use crate::codec::{DecodeError, Kind, Message, encode_as};
 use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
 use crate::name::{self, NameKind};
@@ -68,6 +68,10 @@ pub struct TransactionBeginRequest {
     /// SurrealDB database.
     #[serde(default = "default_database")]
     pub db: String,
+    /// Locks that must still be held under these tokens when it is committed; otherwise `lock_lost` is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub locks: Vec<LockToken>,
     /// After this long without a message it is aborted, in milliseconds.
     #[serde(default = "default_idle")]
     #[schemars(range(min = 100, max = 60_000))]
@@ -92,7 +96,7 @@ impl Message for TransactionBeginRequest {
             let reason = format!("is {}: send 100 to {MAX_TRANSACTION_IDLE_MS}", self.idle_ms);
             return Err(DecodeError::refused("idle_ms", reason));
         }
-        Ok(())
+        LockToken::check_all(&self.locks)
     }
 }
 

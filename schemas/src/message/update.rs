@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{default_database, rules};
+use super::{LockToken, default_database, rules};
 use crate::codec::{DecodeError, Kind, Message};
 
 /// Asks for one transaction. Sent again under the same `id`, it is carried out once at most.
@@ -26,6 +26,10 @@ pub struct UpdateRequest {
     /// Values of the parameters (`$name`) in `sql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vars: Option<Map<String, Value>>,
+    /// Locks that must still be held under these tokens when it takes effect; otherwise `lock_lost` is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub locks: Vec<LockToken>,
     /// How long the client waits, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60_000))]
@@ -41,6 +45,7 @@ impl UpdateRequest {
             db: default_database(),
             sql: sql.into(),
             vars: None,
+            locks: Vec::new(),
             deadline_ms: None,
         }
     }

@@ -1,4 +1,4 @@
-//! `group define`: judge, begin the log, write the bucket. Every step finds what an earlier attempt left.
+//! `group define`: judge, begin the log of a new group, write the bucket. Every step finds what an earlier attempt left.
 
 use crate::definitions::{Definitions, DefinitionsError};
 use crate::error::RequestError;
@@ -20,16 +20,21 @@ pub async fn define(
     let wanted = request.definition;
     for _ in 0..ATTEMPTS_MAX {
         let snapshot = definitions.read().await?;
-        match definition::judge(&wanted, &snapshot.groups) {
+        let verdict = definition::judge(&wanted, &snapshot.groups);
+        let created = verdict == Verdict::Create;
+        match verdict {
             Verdict::Refuse(refusal) => return Err(RequestError::Refused(refusal)),
-            Verdict::Present(present) => return Ok(GroupDefineReply { definition: *present, created: false }),
-            Verdict::Create => {}
+            Verdict::Present(present) => {
+                return Ok(GroupDefineReply { definition: *present, created: false, changed: false });
+            }
+            Verdict::Create => log::begin(jetstream, &wanted).await?,
+            // The log of a group that is defined is never touched again.
+            Verdict::Change => {}
         }
-        log::begin(jetstream, &wanted).await?;
-        match definitions.add(&snapshot, wanted.clone()).await {
+        match definitions.write(&snapshot, wanted.clone()).await {
             Ok(definition) => {
-                tracing::info!(group = definition.name, csps = definition.csps.len(), "group defined");
-                return Ok(GroupDefineReply { definition, created: true });
+                tracing::info!(group = definition.name, csps = definition.csps.len(), created, "group defined");
+                return Ok(GroupDefineReply { definition, created, changed: !created });
             }
             Err(DefinitionsError::Changed) => {}
             Err(error) => return Err(error.into()),

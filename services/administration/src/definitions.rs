@@ -87,8 +87,8 @@ impl Definitions {
         read_one(&self.ensure().await?, group).await
     }
 
-    /// Adds a definition that was judged beside `snapshot`; returns it with its revision.
-    pub async fn add(
+    /// Writes a definition that was judged beside `snapshot`; returns it with its revision.
+    pub async fn write(
         &self,
         snapshot: &Snapshot,
         mut definition: GroupDefinition,

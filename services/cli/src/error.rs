@@ -53,7 +53,7 @@ pub enum CliError {
 
     /// The request was sent and no answer came.
     #[error(
-        "no answer within {waited_ms} ms, so whether the update took effect is not known: run it again with --id {id}, it is carried out at most once"
+        "no answer within {waited_ms} ms, so whether it took effect is not known: run it again with --id {id}, it is carried out at most once"
     )]
     Unknown {
         /// How long it was waited for.
@@ -99,6 +99,17 @@ pub enum CliError {
     #[error("{0}")]
     Differ(String),
 
+    /// A lock was lost while a command ran under it.
+    #[error(
+        "lock {name} was lost while the command ran ({why}), so the command was ended: see what it left undone and run it again, with a longer --lease if need be"
+    )]
+    LockLost {
+        /// The lock.
+        name: String,
+        /// How it was noticed.
+        why: String,
+    },
+
     /// A second signal cut a clean stop short.
     #[error(
         "stopped at once, without waiting for the services: the next `holdfast up` on this folder recovers by itself"
@@ -117,7 +128,7 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } | Self::Machine(_) | Self::Differ(_) => Exit::Failed,
+            Self::File { .. } | Self::Machine(_) | Self::Differ(_) | Self::LockLost { .. } => Exit::Failed,
             Self::Usage(_) | Self::Lex { .. } | Self::Batch { .. } => Exit::Usage,
             Self::Unavailable(_) => Exit::Unavailable,
             Self::Unknown { .. } => Exit::Unknown,
@@ -159,6 +170,12 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
+        ErrorCode::LockHeld => {
+            "ask for it again, or wait with a longer --deadline; `holdfast lock list` shows its holder".to_owned()
+        }
+        ErrorCode::LockLost => {
+            "nothing was changed: acquire the lock anew, and look again at what it protects".to_owned()
+        }
         ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
         ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),
         ErrorCode::PositionNotReached => "send it again, or with an older position".to_owned(),
@@ -166,6 +183,9 @@ fn next_step(reply: &ErrorReply) -> String {
             "nothing was changed: send it again in a moment; `holdfast status` shows the copies".to_owned()
         }
         ErrorCode::Overloaded => "nothing was changed: send it again, more slowly".to_owned(),
+        ErrorCode::OutsideUpdateWindow => {
+            "nothing was changed: send it again at that time; `holdfast group list` shows the windows".to_owned()
+        }
         ErrorCode::LogUnavailable => "reads still work: look after nats-server, then send it again".to_owned(),
         ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),
         ErrorCode::Unsupported => "choose another way, README names what works".to_owned(),

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Command, CommandLine, ConfigCommand, CspCommand, GroupCommand, PrimaryCommand, TaskCommand};
+use arguments::{
+    Command, CommandLine, ConfigCommand, CspCommand, GroupCommand, LockCommand, PrimaryCommand, TaskCommand,
+};
 use error::{CliError, Exit};
 use holdfast_schemas::Message as _;
 use output::Reader;
@@ -25,7 +27,7 @@ pub fn main() -> ExitCode {
     let line = CommandLine::parse();
     let json = line.common.json;
     match start(line) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             report(&error, json);
             ExitCode::from(error.exit() as u8)
@@ -33,10 +35,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start(line: CommandLine) -> Result<(), CliError> {
+fn start(line: CommandLine) -> Result<ExitCode, CliError> {
     // It becomes another program, so it must not have started any threads.
     if let Command::Guard(options) = &line.command {
-        return up::guard::run(options);
+        return up::guard::run(options).map(|()| ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         CliError::Machine(format!("the machine gives no resources ({error}): close programs and try again"))
@@ -44,9 +46,11 @@ fn start(line: CommandLine) -> Result<(), CliError> {
     runtime.block_on(run(line))
 }
 
-async fn run(line: CommandLine) -> Result<(), CliError> {
+/// Done is 0, but for a command that runs another one and ends as that does.
+async fn run(line: CommandLine) -> Result<ExitCode, CliError> {
     let reader = Reader::detect(line.common.json);
-    match line.command {
+    let done = match line.command {
+        Command::Lock(LockCommand::Run(options)) => return commands::lock_run::run(&options).await,
         Command::Up(options) => up::run(&options, line.common.json).await,
         Command::Group(GroupCommand::Define(options)) => commands::group::define(&options, reader).await,
         Command::Group(GroupCommand::List(options)) => commands::group::list(&options, reader).await,
@@ -56,6 +60,10 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
         Command::Csp(CspCommand::Resume(options)) => commands::maintenance::resume(&options, reader).await,
         Command::Primary(PrimaryCommand::Move(options)) => commands::task::move_primary(&options, reader).await,
         Command::Task(TaskCommand::List(options)) => commands::task::list(&options, reader).await,
+        Command::Lock(LockCommand::Acquire(options)) => commands::lock::acquire(&options, reader).await,
+        Command::Lock(LockCommand::Release(options)) => commands::lock::release(&options, reader).await,
+        Command::Lock(LockCommand::List(options)) => commands::lock::list(&options, reader).await,
+        Command::Task(TaskCommand::Move(options)) => commands::task::move_task(&options, reader).await,
         Command::Update(options) => commands::update::run(&options, reader).await,
         Command::Query(options) => commands::query::run(&options, reader).await,
         Command::Import(options) => commands::import::run(&options, reader).await,
@@ -64,7 +72,8 @@ async fn run(line: CommandLine) -> Result<(), CliError> {
         Command::Verify(options) => commands::verify::run(&options, reader).await,
         Command::Config(ConfigCommand::Print) => commands::config::print(),
         Command::Guard(options) => up::guard::run(&options),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Errors go to standard error: as a sentence, or where JSON was asked for as the error reply of the group, or one of the

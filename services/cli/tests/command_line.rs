@@ -31,6 +31,7 @@ fn the_manual_names_every_verb_and_every_exit_code() {
         "csp",
         "primary",
         "task",
+        "lock",
         "update",
         "query",
         "import",
@@ -45,6 +46,8 @@ fn the_manual_names_every_verb_and_every_exit_code() {
     }
     let text = String::from_utf8(holdfast(&["up", "--help"]).stdout).unwrap();
     assert!(text.contains("DIR/run/NAME.pid") && text.contains("power cut"), "{text}");
+    let text = String::from_utf8(holdfast(&["lock", "run", "--help"]).stdout).unwrap();
+    assert!(text.contains("HOLDFAST_LOCK_TOKEN") && text.contains("SIGKILL"), "{text}");
 }
 
 #[test]
@@ -71,8 +74,32 @@ fn what_was_mistyped_is_exit_code_two() {
         vec!["up", "--csps", "0"],
         vec!["up", "--nats-servers", "2"],
         vec!["update", "--var", "x", "SELECT 1"],
+        vec!["update", "--lock", "name", "SELECT 1"],
+        vec!["lock", "acquire"],
+        vec!["lock", "release", "name", "token"],
+        vec!["lock", "run", "name"],
+        vec!["lock", "run", "name", "true"],
+        vec!["group", "define", "g", "--csps", "a,b", "--pool", "reports"],
+        vec!["group", "define", "g", "--csps", "a,b", "--pool", "reports=c"],
+        vec!["group", "define", "g", "--csps", "a,b", "--update-window", "mon-fri 22:00"],
+        vec!["group", "define", "g", "--csps", "a,b", "--outside-window", "queue"],
     ] {
         assert_eq!(holdfast(&wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_is_refused_before_anything_is_asked() {
+    for (option, value, named) in [
+        ("--policy", "patience=1", "heartbeat_interval_ms"),
+        ("--policy", "heartbeats_missed", "FIELD=VALUE"),
+        ("--policy", "heartbeats_missed=3", "at least 400 ms"),
+        ("--task", "report,near=a", "prefer="),
+        ("--task", "report,apart=billing", "billing"),
+    ] {
+        let output = holdfast(&["group", "define", "demo", "--nats", &nowhere(), "--csps", "a", option, value]);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}");
+        assert!(said(&output).contains(named), "{}", said(&output));
     }
 }
 

@@ -1,18 +1,14 @@
 //! How execution is set up. Section `[execution]`. Values that make no sense together are refused at the start.
 
-use crate::model::policy::Policy;
-use crate::model::roster::HEARTBEATS_MISSED_MAX;
+use crate::model::policy::{Policy, Silence};
 use holdfast_schemas::limits;
+use holdfast_schemas::message::SupervisionPolicy;
 use serde::{Deserialize, Serialize};
 
 /// The settings of execution.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecutionConfig {
-    /// How often CSPs say that they live; one that was silent for three intervals gets nothing.
-    pub heartbeat_interval_ms: u64,
-    /// After so many silent intervals the requests of a CSP are sent elsewhere.
-    pub heartbeats_missed_max: u64,
     /// A CSP whose oldest open request is older is asked whether it is there, no more often than that.
     pub probe_after_ms: u64,
     /// How long the answer to that is awaited.
@@ -33,6 +29,8 @@ pub struct ExecutionConfig {
     pub task_lag_ms_max: u64,
     /// A CSP that has been available for less is given a task only if there is no other.
     pub task_settle_ms: u64,
+    /// A task that moved because its holder was gray does not move again for that reason for so long.
+    pub task_gray_rest_ms: u64,
     /// Replicas of the assignments bucket, when this service is the one that makes it.
     pub bucket_replicas: usize,
 }
@@ -40,8 +38,6 @@ pub struct ExecutionConfig {
 impl Default for ExecutionConfig {
     fn default() -> Self {
         Self {
-            heartbeat_interval_ms: limits::HEARTBEAT_INTERVAL_MS,
-            heartbeats_missed_max: 5,
             probe_after_ms: 25,
             probe_timeout_ms: 500,
             wait_ms_max: 10_000,
@@ -52,6 +48,7 @@ impl Default for ExecutionConfig {
             waiting_bytes_max: 64 * 1024 * 1024,
             task_lag_ms_max: 2_000,
             task_settle_ms: 1_000,
+            task_gray_rest_ms: 10_000,
             bucket_replicas: 1,
         }
     }
@@ -68,11 +65,10 @@ pub struct OutOfRange {
 }
 
 impl ExecutionConfig {
-    /// The numbers that the rules go by.
+    /// The numbers that the rules go by, in a group whose policy of supervision is the default one.
     pub fn policy(&self) -> Policy {
         Policy {
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            lost_after_ms: self.heartbeat_interval_ms * self.heartbeats_missed_max,
+            silence: Silence::new(&SupervisionPolicy::default()),
             probe_after_ms: self.probe_after_ms,
             patience_ms: self.wait_ms_max,
             completion_grace_ms: self.completion_grace_ms,
@@ -86,9 +82,6 @@ impl ExecutionConfig {
     pub fn check(&self) -> Result<(), OutOfRange> {
         let body_max = limits::MAX_REQUEST_BYTES as u64;
         let ranges = [
-            ("heartbeat_interval_ms", self.heartbeat_interval_ms, 10, 60_000),
-            // Who gets nothing any more may still answer what it has; the other way round makes no sense.
-            ("heartbeats_missed_max", self.heartbeats_missed_max, HEARTBEATS_MISSED_MAX, 1_000),
             ("probe_after_ms", self.probe_after_ms, 1, 60_000),
             ("probe_timeout_ms", self.probe_timeout_ms, 10, 60_000),
             // A CSP answers by itself a moment after the deadline: its own word is more exact than ours.
@@ -101,6 +94,7 @@ impl ExecutionConfig {
             ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
             ("task_lag_ms_max", self.task_lag_ms_max, 1, 3_600_000),
             ("task_settle_ms", self.task_settle_ms, 0, 3_600_000),
+            ("task_gray_rest_ms", self.task_gray_rest_ms, 1_000, 3_600_000),
             ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
         ];
         match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
@@ -117,8 +111,8 @@ mod tests {
     #[test]
     fn the_defaults_pass_and_nonsense_does_not() {
         assert!(ExecutionConfig::default().check().is_ok());
-        let silent = ExecutionConfig { heartbeat_interval_ms: 0, ..ExecutionConfig::default() };
-        assert!(silent.check().is_err_and(|error| error.to_string().contains("heartbeat_interval_ms")));
+        let restless = ExecutionConfig { task_gray_rest_ms: 0, ..ExecutionConfig::default() };
+        assert!(restless.check().is_err_and(|error| error.to_string().contains("task_gray_rest_ms")));
         let endless = ExecutionConfig { wait_ms_max: limits::MAX_DEADLINE_MS + 1, ..ExecutionConfig::default() };
         assert!(endless.check().is_err());
         let narrow = ExecutionConfig { waiting_bytes_max: 10, ..ExecutionConfig::default() };

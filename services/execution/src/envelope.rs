@@ -1,7 +1,7 @@
 //! A request with all that its CSP has to be told, kept until it ends. Nothing in it is copied when it is sent again: body and
 //! subjects are counted references.
 
-use crate::model::request::{self, Kind, Refusal, Request, Verb};
+use crate::model::request::{self, Kind, Refusal, Request};
 use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use holdfast_schemas::{ErrorCode, header, limits};
@@ -23,8 +23,8 @@ pub struct Envelope {
     pub id_is_in_body: bool,
     /// When its answer stops mattering, in milliseconds since 1970.
     pub deadline_at_ms: u64,
-    /// What it wants of a transaction over several messages, if it belongs to one.
-    pub verb: Option<Verb>,
+    /// What is asked for.
+    pub kind: Kind,
 }
 
 /// What routing adds to one sending of a request.
@@ -50,11 +50,7 @@ impl Envelope {
             None => ulid::Ulid::generate().to_string(),
         };
         message.headers = message.headers.take().map(foreign);
-        let verb = match kind {
-            Kind::Transaction(verb) => Some(verb),
-            Kind::Update | Kind::Query => None,
-        };
-        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms), verb })
+        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms), kind })
     }
 
     /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.

@@ -44,8 +44,8 @@ impl Intake {
     }
 
     async fn take(&self, kind: Kind, message: Message) {
-        if kind == Kind::Query && message.reply.is_none() {
-            tracing::debug!(subject = %message.subject, "a query without a reply subject was dropped");
+        if kind.is_for_its_answer() && message.reply.is_none() {
+            tracing::debug!(subject = %message.subject, "a request for an answer without a reply subject was dropped");
             return;
         }
         let reply = message.reply.clone();
@@ -58,7 +58,8 @@ impl Intake {
     /// The one look at a request.
     fn arrival(&self, kind: Kind, message: Message) -> Result<(String, Arrival<Envelope>), Refusal> {
         let mut request = request::read(kind, &message.payload)?;
-        let envelope = Envelope::new(kind, message, &mut request, self.performer.clock.now_ms())?;
+        let utc_ms = self.performer.clock.now_ms();
+        let envelope = Envelope::new(kind, message, &mut request, utc_ms)?;
         let Some(group) = group_of(&envelope.message) else {
             let message = "the subject names no group".to_owned();
             return Err(Refusal { id: Some(envelope.id), code: ErrorCode::InvalidRequest, message });
@@ -66,6 +67,9 @@ impl Intake {
         let arrival = Arrival {
             need: request.need,
             affinity: request.affinity,
+            pool: request.pool,
+            begins: kind.begins_transaction(),
+            utc_ms,
             holder: request.holder,
             bytes: envelope.message.payload.len(),
             deadline_ms: request.deadline_ms,

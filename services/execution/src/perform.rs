@@ -51,7 +51,7 @@ impl Performer {
     }
 
     async fn vanished(&self, group: String, csp: String, cause: Cause, requests: usize) {
-        tracing::info!(group, csp, %cause, requests, "a CSP is gone: its requests are sent elsewhere");
+        tracing::info!(group, csp, %cause, requests, "what a CSP had is lost or may be: it is sent again");
         // The other causes come from supervision, or are seen by it just as well.
         if cause == Cause::NoResponders {
             self.forwarder.hint(Hint { group, csp, evidence: cause.to_string() }).await;

@@ -7,8 +7,9 @@
 use crate::envelope::Envelope;
 use crate::model::effect::{Cause, Effect, Ending};
 use crate::model::member::Report;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Silence};
 use crate::model::probe::ProbeOutcome;
+use crate::model::request::Kind;
 use crate::model::roster::{CspIndex, Roster};
 use crate::model::route::NoRoute;
 use crate::model::traffic::{Arrival, Traffic};
@@ -186,13 +187,26 @@ impl Router {
         self.with(&question.group, |group| group.traffic.probed(question.index, question.number, outcome, now_ms))
     }
 
-    /// Lets time pass.
-    pub fn sweep(&self, now_ms: u64) -> Vec<Task> {
+    /// Our own connection was lost, and is there again: what was on its way then may be lost.
+    pub fn reconnected(&self, now_ms: u64) -> Vec<Task> {
+        let groups: Vec<_> = self.groups.read().values().cloned().collect();
+        let sent_again = groups.iter().flat_map(|group| {
+            let mut group = group.lock();
+            let effects = group.traffic.reconnected(now_ms);
+            group.tasks(effects)
+        });
+        sent_again.collect()
+    }
+
+    /// Lets time pass; the clock on the wall says `utc_ms`.
+    pub fn sweep(&self, utc_ms: u64, now_ms: u64) -> Vec<Task> {
         let groups: Vec<_> = self.groups.read().values().cloned().collect();
         let mut tasks = Vec::new();
         let mut is_finished = false;
         for group in groups {
             let mut group = group.lock();
+            let effects = group.traffic.look_at_clock(utc_ms, now_ms);
+            tasks.extend(group.tasks(effects));
             let effects = group.traffic.sweep(now_ms);
             tasks.extend(group.tasks(effects));
             is_finished |= group.is_finished();
@@ -238,7 +252,10 @@ impl Router {
 
 impl Group {
     fn new(definition: GroupDefinition, policy: Policy) -> Self {
-        let traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
+        let policy = Policy { silence: Silence::new(&definition.supervision), ..policy };
+        let mut traffic = Traffic::new(definition.replication, definition.csps.clone(), policy);
+        // Nobody waits yet, so nothing follows from it.
+        traffic.arrange(&definition.pools, definition.update_windows.as_ref(), 0);
         let mut group = Self { definition, destinations: Vec::new(), traffic, is_removed: false };
         group.address();
         group
@@ -247,7 +264,10 @@ impl Group {
     fn redefine(&mut self, definition: GroupDefinition, now_ms: u64) -> Vec<Task> {
         self.definition = definition;
         self.is_removed = false;
-        let effects = self.traffic.redefine(self.definition.replication, &self.definition.csps, now_ms);
+        self.traffic.set_silence(Silence::new(&self.definition.supervision));
+        let GroupDefinition { replication, csps, pools, update_windows, .. } = &self.definition;
+        let mut effects = self.traffic.redefine(*replication, csps, now_ms);
+        effects.extend(self.traffic.arrange(pools, update_windows.as_ref(), now_ms));
         self.address();
         self.tasks(effects)
     }
@@ -276,9 +296,12 @@ impl Group {
         let name = |csp: CspIndex| self.traffic.roster().name(csp).to_owned();
         match effect {
             Effect::Send(sending) => Task::Send(Parcel {
-                destination: match sending.cargo.verb {
-                    Some(verb) => Subject::from(subject::csp_transaction(&group(), &name(sending.csp), verb.name())),
-                    None => self.destination(sending.csp, sending.is_update),
+                destination: match sending.cargo.kind {
+                    Kind::Update | Kind::Query => self.destination(sending.csp, sending.is_update),
+                    Kind::Transaction(verb) => {
+                        Subject::from(subject::csp_transaction(&group(), &name(sending.csp), verb.name()))
+                    }
+                    Kind::Lock(verb) => Subject::from(subject::csp_lock(&group(), &name(sending.csp), verb.name())),
                 },
                 envelope: sending.cargo,
                 number: sending.number,
@@ -310,10 +333,15 @@ impl Group {
     }
 }
 
-/// The CSP that a request waited for in vain, in brackets.
+/// Whom a request waited for in vain, in brackets; or what it could have asked for.
 fn missed(ending: Ending, roster: &Roster) -> String {
     match ending {
         Ending::NoRoute(NoRoute::PrimaryUnavailable(index)) => format!(" ({})", roster.name(index)),
+        Ending::NoRoute(NoRoute::PoolUnavailable(index)) => format!(" ({})", roster.pools().name(index)),
+        Ending::UnknownPool => match roster.pools().names().collect::<Vec<_>>() {
+            names if names.is_empty() => "; it has no pools".to_owned(),
+            names => format!("; its pools are: {}", names.join(", ")),
+        },
         _ => String::new(),
     }
 }
@@ -329,5 +357,6 @@ fn report(heartbeat: &Heartbeat) -> Report {
         outstanding: heartbeat.outstanding,
         query_us: heartbeat.query_us,
         update_us: heartbeat.update_us,
+        connects: heartbeat.connects,
     }
 }

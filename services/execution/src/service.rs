@@ -9,6 +9,7 @@ use crate::definitions::Definitions;
 use crate::forward::{Counters, Forwarder};
 use crate::intake::Intake;
 use crate::lookup::Lookup;
+use crate::model::lock::LockVerb;
 use crate::model::request::{Kind, Verb};
 use crate::perform::Performer;
 use crate::router::Router;
@@ -91,7 +92,8 @@ async fn serve(
     let mut intakes = JoinSet::new();
     let transactions = Verb::ALL.map(|verb| (Kind::Transaction(verb), subject::transaction(ANY_GROUP, verb.name())));
     let requests = [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))];
-    for (kind, subject) in requests.into_iter().chain(transactions) {
+    let locks = LockVerb::ALL.map(|verb| (Kind::Lock(verb), subject::lock(ANY_GROUP, verb.name())));
+    for (kind, subject) in requests.into_iter().chain(transactions).chain(locks) {
         let requests = client.queue_subscribe(subject, queue.clone()).await?;
         let shutdown = ctx.shutdown.clone();
         intakes.spawn(intake.clone().run(kind, requests, async move { shutdown.requested().await }));

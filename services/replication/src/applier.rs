@@ -17,6 +17,7 @@ use crate::digest::{Digests, digest_of};
 use crate::entry::Control;
 use crate::fault::{self, Step};
 use crate::freshness::Freshness;
+use crate::locks::Locks;
 use crate::log::{Gateway, LogError, Subscription};
 use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position};
 use crate::store::{ApplyBuffer, Restored};
@@ -80,6 +81,7 @@ pub struct Applier {
     remote_writes: Arc<OnceLock<Arc<dyn RemoteWrites>>>,
     counts: Arc<AppliedCounts>,
     freshness: Arc<Freshness>,
+    locks: Arc<Locks>,
     silence: Duration,
     buffer: ApplyBuffer,
 }
@@ -99,6 +101,8 @@ pub struct Shared {
     pub applied: Arc<AppliedCounts>,
     /// How far this copy is behind the others.
     pub freshness: Arc<Freshness>,
+    /// Who waits for locks here.
+    pub locks: Arc<Locks>,
 }
 
 /// What was applied since the start.
@@ -149,6 +153,7 @@ impl Applier {
             remote_writes: Arc::default(),
             applied: Arc::default(),
             freshness: Arc::default(),
+            locks: Arc::default(),
         };
         let applier = Self {
             copy,
@@ -160,6 +165,7 @@ impl Applier {
             remote_writes: Arc::clone(&shared.remote_writes),
             counts: Arc::clone(&shared.applied),
             freshness: Arc::clone(&shared.freshness),
+            locks: Arc::clone(&shared.locks),
             silence: SILENCE_MIN,
             buffer: ApplyBuffer::default(),
         };
@@ -251,6 +257,8 @@ impl Applier {
             Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
             None => Vec::new(),
         };
+        let awaited_locks = self.locks.awaited(self.buffer.keys());
+        fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);
         self.buffer.write(&self.copy, &state, &mut self.refusals).await?;
@@ -261,6 +269,7 @@ impl Applier {
         {
             remote_writes.applied(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
+        self.locks.written(&awaited_locks);
         *others_wrote = false;
         answers.drain(..).for_each(crate::log::Resolved::send);
         Ok(())

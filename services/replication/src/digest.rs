@@ -1,7 +1,8 @@
 //! Digests of a copy's whole content, to compare copies at one position of the log.
 //!
 //! A mark in the log says where: every copy takes its view right after applying the mark, so all of them speak of the same
-//! position while they go on working. Our own reserved keys are left out; they differ by what each copy has to remember.
+//! position while they go on working. Our own reserved keys are left out, because they differ by what each copy has to remember;
+//! the locks, which all copies hold alike, are not.
 
 use std::collections::VecDeque;
 
@@ -30,11 +31,18 @@ pub struct Digest {
 /// When the copy cannot be read.
 pub async fn digest_of(snapshot: Snapshot, position: Position) -> Result<Digest, CopyError> {
     let mut hasher = Xxh3::new();
+    let content = take_in(&mut hasher, &snapshot, Vec::new(), &[reserved::PREFIX]).await?;
+    let locks = take_in(&mut hasher, &snapshot, reserved::LOCKS.to_vec(), &reserved::LOCKS_END).await?;
+    snapshot.close().await;
+    Ok(Digest { position, keys: content + locks, hash: hasher.digest128() })
+}
+
+/// Hashes a range of keys and their values, and counts the keys.
+async fn take_in(hasher: &mut Xxh3, snapshot: &Snapshot, mut start: Vec<u8>, end: &[u8]) -> Result<u64, CopyError> {
     let mut keys = 0_u64;
-    let mut start = Vec::new();
     loop {
-        let page = snapshot.page(&start, &[reserved::PREFIX]).await?;
-        let Some((last, _)) = page.last() else { break };
+        let page = snapshot.page(&start, end).await?;
+        let Some((last, _)) = page.last() else { return Ok(keys) };
         start = [last.as_slice(), &[0]].concat();
         for (key, value) in &page {
             hasher.update(&(key.len() as u64).to_be_bytes());
@@ -46,8 +54,6 @@ pub async fn digest_of(snapshot: Snapshot, position: Position) -> Result<Digest,
         // A large copy takes a while; requests on this thread go first.
         tokio::task::yield_now().await;
     }
-    snapshot.close().await;
-    Ok(Digest { position, keys, hash: hasher.digest128() })
 }
 
 /// Digests that are remembered; older ones were asked for long ago.

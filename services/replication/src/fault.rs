@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 
 /// A fault was asked for without the second variable, or is not known.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts` and \
-     `stop-at:<step>:<file>` exist"
+    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts`, \
+     `stop-at:<step>:<file>` and `hold-apply:<file>` exist"
 )]
 pub struct FaultRefused(String);
 
@@ -42,11 +43,15 @@ impl Step {
     ];
 }
 
+/// How often it is looked whether applying is still to be held.
+const HOLD_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a test asked for.
 #[derive(Debug, Default)]
 struct Faults {
     ignore_conflicts: bool,
     stop_at: Option<(Step, PathBuf)>,
+    hold_apply: Option<PathBuf>,
 }
 
 static FAULTS: OnceLock<Faults> = OnceLock::new();
@@ -70,12 +75,18 @@ pub fn load() -> Result<(), FaultRefused> {
 fn parse(fault: &str) -> Option<Faults> {
     match fault {
         "" => Some(Faults::default()),
-        "ignore-conflicts" => Some(Faults { ignore_conflicts: true, stop_at: None }),
-        other => {
-            let (step, file) = other.strip_prefix("stop-at:")?.split_once(':')?;
-            let (_, step) = Step::ALL.into_iter().find(|(name, _)| *name == step)?;
-            Some(Faults { ignore_conflicts: false, stop_at: Some((step, PathBuf::from(file))) })
-        }
+        "ignore-conflicts" => Some(Faults { ignore_conflicts: true, ..Faults::default() }),
+        other => match other.split_once(':')? {
+            ("stop-at", rest) => {
+                let (step, file) = rest.split_once(':')?;
+                let (_, step) = Step::ALL.into_iter().find(|(name, _)| *name == step)?;
+                Some(Faults { stop_at: Some((step, PathBuf::from(file))), ..Faults::default() })
+            }
+            ("hold-apply", file) if !file.is_empty() => {
+                Some(Faults { hold_apply: Some(PathBuf::from(file)), ..Faults::default() })
+            }
+            _ => None,
+        },
     }
 }
 
@@ -100,6 +111,15 @@ pub fn reach(step: Step, is_meant: bool) {
     }
 }
 
+/// Something is about to be applied. Waits for as long as a test's file exists: the copy stands still, and everything else of
+/// the process goes on.
+pub async fn hold_apply() {
+    let Some(file) = FAULTS.get().and_then(|faults| faults.hold_apply.as_ref()) else { return };
+    while file.exists() {
+        tokio::time::sleep(HOLD_PAUSE).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +129,11 @@ mod tests {
         assert!(parse("ignore-conflicts").is_some_and(|faults| faults.ignore_conflicts));
         let stop = parse("stop-at:before-apply:/tmp/now").and_then(|faults| faults.stop_at);
         assert_eq!(stop, Some((Step::BeforeApply, PathBuf::from("/tmp/now"))));
-        for odd in ["stop-at:", "stop-at:nowhere:/tmp/now", "stop-at:before-apply", "ignore"] {
+        let held = parse("hold-apply:/tmp/now").and_then(|faults| faults.hold_apply);
+        assert_eq!(held, Some(PathBuf::from("/tmp/now")));
+        for odd in
+            ["hold-apply", "hold-apply:", "stop-at:", "stop-at:nowhere:/tmp/now", "stop-at:before-apply", "ignore"]
+        {
             assert!(parse(odd).is_none(), "{odd}");
         }
     }

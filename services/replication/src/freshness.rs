@@ -1,12 +1,11 @@
 //! How far this copy is behind, judged by what the others say in their heartbeats.
 //!
 //! Nobody can know the end of the log without asking it, and a query that allows a lag must not cost a question each. What
-//! another copy has applied is a lower bound of the end, a quarter of a second old at most.
+//! another copy has applied is a lower bound of the end, hardly older than the heartbeat interval of the group.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use holdfast_schemas::limits;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -17,9 +16,6 @@ pub struct Freshness {
     behind: Mutex<Option<(u64, Instant)>>,
     available_at: Mutex<Option<Instant>>,
 }
-
-/// A CSP that said so within this time is held for available.
-const AVAILABLE_FOR: Duration = Duration::from_millis(5 * limits::HEARTBEAT_INTERVAL_MS);
 
 impl Freshness {
     /// The furthest position that anyone is known to have applied.
@@ -43,10 +39,10 @@ impl Freshness {
         *self.available_at.lock() = Some(now);
     }
 
-    /// Whether another CSP said lately that it is available.
+    /// Whether another CSP said that it is available, no longer ago than this.
     #[must_use]
-    pub fn others_available(&self, now: Instant) -> bool {
-        self.available_at.lock().is_some_and(|at| now.saturating_duration_since(at) <= AVAILABLE_FOR)
+    pub fn others_available(&self, within: Duration, now: Instant) -> bool {
+        self.available_at.lock().is_some_and(|at| now.saturating_duration_since(at) <= within)
     }
 
     /// For how long this copy, which is at `applied`, has been known to be behind, in milliseconds.
@@ -64,6 +60,16 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_csp_counts_as_available_for_as_long_as_it_may_be_silent() {
+        let freshness = Freshness::default();
+        let (start, within) = (Instant::now(), Duration::from_millis(500));
+        assert!(!freshness.others_available(within, start));
+        freshness.heard_available(start);
+        assert!(freshness.others_available(within, start + within));
+        assert!(!freshness.others_available(within, start + within + Duration::from_millis(1)));
+    }
 
     #[test]
     fn the_lag_grows_from_when_it_was_noticed_and_ends_when_the_position_is_reached() {

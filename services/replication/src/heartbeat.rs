@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use holdfast_schemas::message::{CspState, Heartbeat};
-use holdfast_schemas::{Message as _, limits, subject};
-use tokio::time::{Instant, MissedTickBehavior};
+use holdfast_schemas::message::{CspState, Heartbeat, SupervisionPolicy};
+use holdfast_schemas::{Message as _, subject};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::member::Member;
 
-/// Sends a heartbeat at once and then regularly, until the task is aborted. A new epoch is told at once: everybody waits to
-/// hear that its primary knows.
-pub async fn send(member: Arc<Member>) {
+/// Sends a heartbeat at once and then as often as the group's policy says, until the task is aborted. A new epoch is told at
+/// once: everybody waits to hear that its primary knows. So is a new policy, by which the next one may be expected sooner.
+pub async fn send(member: Arc<Member>, mut policies: watch::Receiver<SupervisionPolicy>) {
     let mut epochs = member.shared.view.epochs();
-    let mut ticks = tokio::time::interval(Duration::from_millis(limits::HEARTBEAT_INTERVAL_MS));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(&mut policies);
     loop {
         tokio::select! {
             _ = ticks.tick() => {
@@ -23,9 +23,18 @@ pub async fn send(member: Arc<Member>) {
                 member.counts.update_time.roll();
             }
             Ok(()) = epochs.changed() => {}
+            Ok(()) = policies.changed() => ticks = self::ticks(&mut policies),
         }
         send_now(&member).await;
     }
+}
+
+/// Ticks at the interval of the newest policy, the first one at once.
+fn ticks(policies: &mut watch::Receiver<SupervisionPolicy>) -> Interval {
+    let interval_ms = policies.borrow_and_update().heartbeat_interval_ms;
+    let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Sends one heartbeat: also when something changed that routing should know at once.

@@ -216,6 +216,7 @@ impl Member {
             storage_error: self.storage_error.lock().clone(),
             query_us: self.counts.query_time.mean_us(),
             update_us: self.counts.update_time.mean_us(),
+            connects: Some(self.client.statistics().connects.load(Ordering::Relaxed)),
         }
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use holdfast_datastore::STORAGE_VERSION;
 use holdfast_foundation::{BoxError, Context, Service, chain};
-use holdfast_schemas::message::{CspState, Storage};
+use holdfast_schemas::message::{CspState, Storage, SupervisionPolicy};
 use holdfast_schemas::{limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -20,7 +21,7 @@ use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up;
 use crate::store::Restored;
-use crate::{fault, heartbeat};
+use crate::{fault, heartbeat, policy};
 
 /// The replication service.
 pub struct Replication;
@@ -118,7 +119,9 @@ impl Started {
         let target = subscription.end();
         member.shared.freshness.heard(target, next - 1, Instant::now());
         let mut tasks = JoinSet::new();
-        tasks.spawn(heartbeat::send(Arc::clone(&member)));
+        let (told, policies) = watch::channel(SupervisionPolicy::default());
+        tasks.spawn(policy::follow(context.clone(), config.group.clone(), told));
+        tasks.spawn(heartbeat::send(Arc::clone(&member), policies.clone()));
         let Identity { group, csp, .. } = member.identity.clone();
         tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, csp));
         let listener = Arc::clone(&member);
@@ -165,7 +168,7 @@ impl Started {
             Some(Err(cause)) => Some(BoxError::from(cause)),
             None => None,
         };
-        stop(&member, &mut intake).await;
+        stop(&member, &mut intake, &policies).await;
         applying.abort();
         tasks.abort_all();
         member.gateway.abandon();
@@ -218,18 +221,20 @@ async fn apply_for_ever(
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// Hands over, takes no more requests, lets those under way finish, and ends SurrealDB.
-async fn stop(member: &Arc<Member>, intake: &mut requests::Intake) {
+async fn stop(member: &Arc<Member>, intake: &mut requests::Intake, policies: &watch::Receiver<SupervisionPolicy>) {
     member.set_state(CspState::Draining, None);
     heartbeat::send_now(member).await;
     let hand_over_until = Instant::now() + HAND_OVER_MAX;
+    // One that was silent for longer would be suspect, and is given no task.
+    let silence_max = Duration::from_millis(policies.borrow().suspect_after_ms());
     while member.is_primary()
-        && member.shared.freshness.others_available(Instant::now())
+        && member.shared.freshness.others_available(silence_max, Instant::now())
         && Instant::now() < hand_over_until
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Bounded by the grace of the life cycle, which ends the process after it.
-    while member.outstanding() > 0 {
+    while member.outstanding() > 0 || member.shared.locks.waiting() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     intake.stop();

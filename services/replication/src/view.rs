@@ -48,6 +48,7 @@ pub struct AppliedView {
     view: Mutex<View>,
     position: watch::Sender<Position>,
     epoch: watch::Sender<u64>,
+    applied_at: Mutex<Instant>,
 }
 
 impl AppliedView {
@@ -58,6 +59,7 @@ impl AppliedView {
             view: Mutex::new(View::from(state)),
             position: watch::Sender::new(state.position),
             epoch: watch::Sender::new(state.epoch),
+            applied_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -78,9 +80,18 @@ impl AppliedView {
         *self.position.borrow()
     }
 
+    /// What the log's clock shows by now, in milliseconds since 1970: the time of the last entry, and what has passed since it
+    /// was applied. No wall clock of this machine is in it.
+    #[must_use]
+    pub fn log_now_ms(&self) -> u64 {
+        let (log_time_ms, applied_at) = (self.view.lock().log_time_ms, *self.applied_at.lock());
+        log_time_ms.saturating_add(u64::try_from(applied_at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Moves the view; called after the inner commit.
     pub fn advance(&self, state: &AppliedState) {
         *self.view.lock() = View::from(state);
+        *self.applied_at.lock() = Instant::now();
         self.position.send_replace(state.position);
         self.epoch.send_if_modified(|epoch| std::mem::replace(epoch, state.epoch) != state.epoch);
     }

@@ -1,10 +1,10 @@
-//! Learns from the definitions bucket who is to be watched; the watch is set up again whenever it ends.
+//! Learns from the definitions bucket who is to be watched, and how patiently; the watch is set up again whenever it ends.
 
 use crate::watch::Membership;
 use async_nats::jetstream;
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures::StreamExt;
-use holdfast_schemas::message::GroupDefinition;
+use holdfast_schemas::message::{GroupDefinition, SupervisionPolicy};
 use holdfast_schemas::{Message, subject};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -49,10 +49,14 @@ async fn follow_once(
 
 fn membership(entry: &Entry) -> Option<Membership> {
     if entry.operation != Operation::Put {
-        return Some(Membership { group: entry.key.clone(), csps: Vec::new() });
+        let (csps, policy) = (Vec::new(), SupervisionPolicy::default());
+        return Some(Membership { group: entry.key.clone(), csps, policy });
     }
     match GroupDefinition::decode(&entry.value) {
-        Ok(definition) => Some(Membership { group: definition.name, csps: definition.csps }),
+        Ok(definition) => {
+            let GroupDefinition { name, csps, supervision, .. } = definition;
+            Some(Membership { group: name, csps, policy: supervision })
+        }
         Err(error) => {
             tracing::error!(group = entry.key, %error, "a definition cannot be read and is left out");
             None

@@ -11,7 +11,7 @@ use async_nats::{Client, SubscribeError, Subscriber, connection::State};
 use futures::StreamExt;
 use holdfast_foundation::bus::{Bus, RequestError};
 use holdfast_foundation::clock::Clock;
-use holdfast_schemas::message::{Heartbeat, Hint, NodeAlive, StatusReply, StatusRequest};
+use holdfast_schemas::message::{Heartbeat, Hint, NodeAlive, StatusReply, StatusRequest, SupervisionPolicy};
 use holdfast_schemas::{Message, limits, subject};
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Membership {
     pub group: String,
     /// Its CSPs; none if it is gone.
     pub csps: Vec<String>,
+    /// How patient we are with them.
+    pub policy: SupervisionPolicy,
 }
 
 /// All that is listened to.
@@ -92,7 +94,7 @@ impl Watch {
 
     /// Watches until `stop`.
     pub async fn run(mut self, mut ears: Ears, stop: impl Future<Output = ()>) {
-        let mut ticks = every(self.config.tick_ms);
+        let mut ticks = every(self.tick_ms());
         let mut words = every(limits::PRESENCE_INTERVAL_MS);
         let mut reassertions = every(self.config.reassert_ms);
         let mut stop = std::pin::pin!(stop);
@@ -110,7 +112,8 @@ impl Watch {
                     self.heard(&message, |list, alive: NodeAlive, now_ms| list.node_alive(&alive.node, now_ms))
                 }
                 Some(group) = ears.memberships.recv() => {
-                    self.list.define(&group.group, &group.csps, self.clock.monotonic_ms());
+                    self.list.define(&group.group, &group.csps, &group.policy, self.clock.monotonic_ms());
+                    ticks = every(self.tick_ms());
                     Vec::new()
                 }
                 Some(answer) = self.answered.recv() => {
@@ -124,6 +127,11 @@ impl Watch {
                 self.perform(effect).await;
             }
         }
+    }
+
+    /// How often silence is measured: as set, and often enough for the least patient group.
+    fn tick_ms(&self) -> u64 {
+        self.list.tick_ms_max().map_or(self.config.tick_ms, |tick_ms| tick_ms.min(self.config.tick_ms))
     }
 
     fn heard<M: Message>(
@@ -150,7 +158,7 @@ impl Watch {
 
     async fn perform(&self, effect: Effect) {
         match effect {
-            Effect::Ask { key, question } => self.ask(key, question),
+            Effect::Ask { key, question, timeout_ms } => self.ask(key, question, timeout_ms),
             Effect::Speak => self.speak().await,
             Effect::Record(decision) => self.order(Task::State(decision)),
             Effect::Release(keys) => self.order(Task::Release(keys)),
@@ -176,9 +184,9 @@ impl Watch {
         }
     }
 
-    fn ask(&self, key: CspKey, question: u64) {
+    fn ask(&self, key: CspKey, question: u64, timeout_ms: u64) {
         let (bus, answers) = (self.bus.clone(), self.answers.clone());
-        let timeout = Duration::from_millis(self.config.status_timeout_ms);
+        let timeout = Duration::from_millis(timeout_ms);
         tokio::spawn(async move {
             let outcome = ask(&bus, &key, timeout).await;
             tracing::debug!(group = key.group, csp = key.csp, ?outcome, "status request");

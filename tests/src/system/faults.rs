@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::services::{clock_file, copy_folder, stop_file};
+use super::services::{clock_file, copy_folder, hold_file, stop_file};
 use super::{System, process};
 use crate::wait::until;
 
@@ -90,6 +90,12 @@ impl System {
         self.processes().get(name).map(super::process::Process::log_tail).unwrap_or_default()
     }
 
+    /// Keeps a CSP from applying anything until everything is healed; its heartbeats and its answers go on.
+    pub fn hold_apply(&self, csp: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(self.options.holds_apply, "{csp} was not started to be held");
+        Ok(std::fs::write(hold_file(&self.folder, csp), "")?)
+    }
+
     /// Fails if a process ended by itself, also if it was started again since: one that is not killed has to live.
     pub fn all_alive(&self) -> anyhow::Result<()> {
         for (name, process) in self.processes().iter_mut() {
@@ -121,8 +127,9 @@ impl System {
         self.networks.values().for_each(super::Network::heal);
         self.disks.values().try_for_each(super::disk::Disk::free)?;
         for name in self.names() {
-            // It is no fault if there was no wrong clock to put right.
+            // It is no fault if there was nothing to put right.
             let _ = std::fs::remove_file(clock_file(&self.folder, &name));
+            let _ = std::fs::remove_file(hold_file(&self.folder, &name));
         }
         // Again and again: a process may be about to end because of what it met while its disk was full.
         until("the group to be whole", super::PATIENCE, async || {

@@ -1,6 +1,7 @@
 //! A whole system for one test: a real nats-server and the real services, each a process of its own.
 
 mod binaries;
+mod definition;
 mod disk;
 mod faults;
 mod nats_server;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_schemas::message::TaskDefinition;
+
 /// How many processes of which kind, how the group is defined, and which faults tests can cause in it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     pub isolation: &'static str,
     /// `surrealkv` or `mem`.
     pub storage: &'static str,
+    /// Tasks of the group's own.
+    pub tasks: Vec<TaskDefinition>,
     /// Servers, 1 or 3.
     pub nats_servers: usize,
     /// `sync_interval` of the servers; none leaves nats-server's default.
@@ -31,6 +35,8 @@ pub struct Options {
     pub own_clocks: bool,
     /// The step of a start or of the commit path at which CSPs stop when they are told to. See [`super::System::stop_at_step`].
     pub stop_at: Option<&'static str>,
+    /// Whether tests can hold what CSPs apply. See [`super::System::hold_apply`].
+    pub holds_apply: bool,
     /// How long ids and outcomes are kept.
     pub ids_kept_ms: u64,
     /// Environment for the CSPs, on top of what the harness sets.
@@ -45,6 +51,7 @@ impl Default for Options {
             replication: "peer",
             isolation: "serializable",
             storage: "surrealkv",
+            tasks: Vec::new(),
             nats_servers: 1,
             sync_interval: None,
             executions: 1,
@@ -53,6 +60,7 @@ impl Default for Options {
             own_disks: false,
             own_clocks: false,
             stop_at: None,
+            holds_apply: false,
             ids_kept_ms: 600_000,
             csp_environment: BTreeMap::new(),
         }

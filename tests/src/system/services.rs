@@ -46,6 +46,11 @@ pub fn stop_file(folder: &Path, csp: &str) -> PathBuf {
     folder.join("run").join(format!("{csp}.stop"))
 }
 
+/// The file that keeps a CSP from applying anything for as long as it exists.
+pub fn hold_file(folder: &Path, csp: &str) -> PathBuf {
+    folder.join("run").join(format!("{csp}.hold"))
+}
+
 /// How to start a service that reaches NATS at `url`.
 pub fn specification(member: &Member, options: &Options, folder: &Path, url: &str) -> anyhow::Result<Specification> {
     let mut environment: BTreeMap<String, String> = [
@@ -62,10 +67,6 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
         // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
         let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
         environment.insert(variable, options.nats_servers.to_string());
-    }
-    if member.kind == "supervision" {
-        // What is killed again and again here has no fault of its own.
-        environment.insert("HOLDFAST_SUPERVISION__FLAPPING_VERDICTS".into(), "1000".into());
     }
     if options.own_clocks {
         environment.insert("HOLDFAST_FAULT_CLOCK".into(), clock_file(folder, &member.name).display().to_string());
@@ -94,8 +95,9 @@ fn replication(member: &Member, options: &Options, folder: &Path) -> BTreeMap<St
         setting("MEMORY_MB", MEMORY_MB.into()),
     ]
     .into();
-    if let Some(step) = options.stop_at {
-        let fault = format!("stop-at:{step}:{}", stop_file(folder, &member.name).display());
+    let stop_at = options.stop_at.map(|step| format!("stop-at:{step}:{}", stop_file(folder, &member.name).display()));
+    let hold = options.holds_apply.then(|| format!("hold-apply:{}", hold_file(folder, &member.name).display()));
+    if let Some(fault) = stop_at.or(hold) {
         environment.insert("HOLDFAST_FAULT".into(), fault);
         environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());
     }

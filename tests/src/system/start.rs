@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use holdfast_schemas::subject;
 use serde_json::json;
 
 use super::disk::Disk;
@@ -64,7 +63,7 @@ impl System {
 
     async fn bring_up(&self) -> anyhow::Result<()> {
         self.start_ready("administration-1").await?;
-        self.define_group().await?;
+        self.define_group(&json!({})).await?;
         let later = self.later();
         let others: Vec<String> = self.names().into_iter().filter(|name| !later.contains(name)).collect();
         for name in &others {
@@ -78,28 +77,9 @@ impl System {
     }
 
     /// The CSPs that the test starts by itself.
-    fn later(&self) -> Vec<String> {
+    pub(super) fn later(&self) -> Vec<String> {
         let first = self.options.csps + 1;
         (first..first + self.options.csps_later).map(|number| format!("csp-{number}")).collect()
-    }
-
-    async fn define_group(&self) -> anyhow::Result<()> {
-        let csps: Vec<String> = self.csps().into_iter().chain(self.later()).collect();
-        let definition = json!({
-            "name": GROUP,
-            "csps": csps,
-            "replication": self.options.replication,
-            "isolation": self.options.isolation,
-            "storage": self.options.storage,
-            "ids_kept_ms": self.options.ids_kept_ms,
-            "log_replicas": self.options.nats_servers,
-        });
-        let body = json!({ "definition": definition });
-        until("the group to be defined", PATIENCE, async || {
-            self.client.ask(subject::admin("group", "define"), &body, Duration::from_secs(10)).await
-        })
-        .await?;
-        Ok(())
     }
 
     /// Starts a service and waits until it says that it is ready.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use holdfast_schemas::message::TASK_REPLICATION;
 use holdfast_schemas::subject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +17,12 @@ const LISTEN: Duration = Duration::from_millis(600);
 impl System {
     /// Asks execution to make another CSP the primary, and returns its answer.
     pub async fn move_primary(&self, csp: &str) -> anyhow::Result<Value> {
-        let body = json!({ "task": "replication", "csp": csp });
+        self.move_task(TASK_REPLICATION, csp).await
+    }
+
+    /// Asks execution to give a task to another CSP, and returns its answer.
+    pub async fn move_task(&self, task: &str, csp: &str) -> anyhow::Result<Value> {
+        let body = json!({ "task": task, "csp": csp });
         self.client().ask(subject::assignment_move(GROUP), &body, PATIENCE).await
     }
 
@@ -27,9 +33,14 @@ impl System {
 
     /// Who holds the task of being primary, as execution wrote it down.
     pub async fn assignment(&self) -> anyhow::Result<Value> {
+        self.assignment_of(TASK_REPLICATION).await
+    }
+
+    /// Who holds a task, as execution wrote it down.
+    pub async fn assignment_of(&self, task: &str) -> anyhow::Result<Value> {
         let context = async_nats::jetstream::new(self.client().nats().clone());
         let assignments = context.get_key_value(subject::assignments_bucket()).await?;
-        let key = subject::assignment_key(GROUP, "replication");
+        let key = subject::assignment_key(GROUP, task);
         let bytes = assignments.get(key).await?.ok_or_else(|| anyhow::anyhow!("nobody was ever assigned"))?;
         Ok(serde_json::from_slice(&bytes)?)
     }

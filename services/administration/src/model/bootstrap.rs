@@ -41,6 +41,9 @@ mod tests {
             ids_kept_ms: 600_000,
             log_replicas: 1,
             tasks: Vec::new(),
+            pools: Vec::new(),
+            update_windows: None,
+            supervision: Default::default(),
             revision: None,
         })
     }

@@ -1,7 +1,8 @@
 //! May this group be defined?
 //!
-//! A definition is written once. The same one again is no error, since a command may be repeated after any failure; another
-//! one under the same name is refused, since copies already work by the first.
+//! The same definition again is no error, since a command may be repeated after any failure. Another one under the same name is a
+//! change where that is only of how requests are routed or how the group is watched, and else refused: copies and their log
+//! already work by the first.
 
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{ErrorCode, Message};
@@ -11,6 +12,8 @@ use holdfast_schemas::{ErrorCode, Message};
 pub enum Verdict {
     /// It is new.
     Create,
+    /// It is there, and is routed or watched otherwise: pools, update windows and the policy are to be these from now on.
+    Change,
     /// It is there already, with this revision.
     Present(Box<GroupDefinition>),
     /// It cannot be.
@@ -40,11 +43,13 @@ pub fn judge(wanted: &GroupDefinition, defined: &[GroupDefinition]) -> Verdict {
     }
     if let Some(present) = defined.iter().find(|group| group.name == wanted.name) {
         return match difference(wanted, present) {
-            None => Verdict::Present(Box::new(present.clone())),
             Some(field) => Verdict::Refuse(Refusal::exists(format!(
-                "group {} is defined already, with another {field}; choose another name, or define it as it is",
+                "group {} is defined already, with another {field}, and only its pools, update windows and policy of supervision can \
+                 be changed; choose another name, or define it as it is",
                 wanted.name
             ))),
+            None if works_alike(wanted, present) => Verdict::Present(Box::new(present.clone())),
+            None => Verdict::Change,
         };
     }
     match overlap(wanted, defined) {
@@ -55,7 +60,14 @@ pub fn judge(wanted: &GroupDefinition, defined: &[GroupDefinition]) -> Verdict {
     }
 }
 
-/// The first field in which two definitions differ; the revision is ours and does not count.
+/// Whether all services work for it the same way. They can take up another way at any time, and no copy goes by it.
+fn works_alike(wanted: &GroupDefinition, present: &GroupDefinition) -> bool {
+    wanted.pools == present.pools
+        && wanted.update_windows == present.update_windows
+        && wanted.supervision == present.supervision
+}
+
+/// The first field in which two definitions differ that a running group must keep; the revision is ours and does not count.
 fn difference(wanted: &GroupDefinition, present: &GroupDefinition) -> Option<&'static str> {
     let fields = [
         ("list of CSPs", wanted.csps == present.csps),

@@ -2,7 +2,9 @@
 
 use super::*;
 use holdfast_schemas::limits::{MAX_CSPS, MAX_IDS_KEPT_MS};
-use holdfast_schemas::message::{Isolation, Replication, Storage, TaskDefinition};
+use holdfast_schemas::message::{
+    Isolation, PoolDefinition, Replication, Storage, SupervisionPolicy, TaskDefinition, UpdateWindows,
+};
 
 type Change = fn(&mut GroupDefinition);
 
@@ -16,6 +18,9 @@ fn group(name: &str, csps: &[&str]) -> GroupDefinition {
         ids_kept_ms: 600_000,
         log_replicas: 1,
         tasks: Vec::new(),
+        pools: Vec::new(),
+        update_windows: None,
+        supervision: SupervisionPolicy::default(),
         revision: None,
     }
 }
@@ -66,6 +71,43 @@ fn another_one_under_the_same_name_is_refused_by_field() {
 }
 
 #[test]
+fn the_way_of_routing_can_be_changed_and_nothing_with_it() {
+    let present = group("a", &["a-1"]);
+    let pool = PoolDefinition { name: "p".to_owned(), csps: vec!["a-1".to_owned()], overflow: true };
+    let windows = r#"{"windows":[{"from":"22:00","until":"06:00"}]}"#;
+    let windows: UpdateWindows = serde_json::from_str(windows).unwrap();
+    for change in [
+        GroupDefinition { pools: vec![pool], ..present.clone() },
+        GroupDefinition { update_windows: Some(windows), ..present.clone() },
+    ] {
+        assert_eq!(judge(&change, std::slice::from_ref(&present)), Verdict::Change);
+        assert_eq!(judge(&present, std::slice::from_ref(&change)), Verdict::Change, "they can be taken away, too");
+        assert_eq!(judge(&change, std::slice::from_ref(&change)), Verdict::Present(Box::new(change.clone())));
+        let more = GroupDefinition { isolation: Isolation::Snapshot, ..change };
+        assert_eq!(code(judge(&more, std::slice::from_ref(&present))), ErrorCode::AlreadyExists);
+    }
+}
+
+#[test]
+fn pools_and_windows_that_cannot_work_are_invalid() {
+    let stranger = PoolDefinition { name: "p".to_owned(), csps: vec!["b".to_owned()], overflow: false };
+    let wanted = GroupDefinition { pools: vec![stranger], ..group("a", &["a-1"]) };
+    assert_eq!(code(judge(&wanted, &[])), ErrorCode::InvalidRequest);
+}
+
+#[test]
+fn the_policy_of_supervision_can_be_changed_and_nothing_with_it() {
+    let present = group("a", &["a-1"]);
+    let supervision = SupervisionPolicy { heartbeat_interval_ms: 200, ..SupervisionPolicy::default() };
+    let change = GroupDefinition { supervision, ..present.clone() };
+    assert_eq!(judge(&change, std::slice::from_ref(&present)), Verdict::Change);
+    assert_eq!(judge(&present, std::slice::from_ref(&change)), Verdict::Change, "back to the default");
+    assert_eq!(judge(&change, std::slice::from_ref(&change)), Verdict::Present(Box::new(change.clone())));
+    let more = GroupDefinition { isolation: Isolation::Snapshot, ..change };
+    assert_eq!(code(judge(&more, std::slice::from_ref(&present))), ErrorCode::AlreadyExists);
+}
+
+#[test]
 fn a_csp_in_two_groups_is_refused() {
     let verdict = judge(&group("b", &["b-1", "shared"]), &[group("a", &["a-1", "shared"])]);
     assert_eq!(code(verdict), ErrorCode::AlreadyExists);
@@ -84,6 +126,7 @@ fn wrong_definitions_are_invalid() {
     for change in [
         (|group: &mut GroupDefinition| group.log_replicas = 2) as Change,
         |group| group.ids_kept_ms = 0,
+        |group| group.supervision.heartbeats_missed = 2,
         |group| group.csps = (0..=MAX_CSPS).map(|number| format!("c{number}")).collect(),
     ] {
         let mut wanted = group("a", &["x"]);

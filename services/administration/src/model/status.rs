@@ -108,6 +108,7 @@ mod tests {
             storage_error: None,
             query_us: None,
             update_us: None,
+            connects: None,
         };
         let answer = StatusReply {
             heartbeat,

@@ -82,6 +82,28 @@ async fn a_group_is_defined_once_and_its_log_begins_with_it() {
 }
 
 #[tokio::test]
+async fn the_policy_of_supervision_is_changed_while_the_group_is_there() {
+    let scene = Scene::start(1).await;
+    let first = scene.define(&group("g", &["a"], "primary")).await;
+    let mut wanted = group("g", &["a"], "primary");
+    wanted["supervision"] = json!({ "heartbeat_interval_ms": 200 });
+    let second = scene.define(&wanted).await;
+    assert_eq!((&second["created"], &second["changed"]), (&json!(false), &json!(true)), "{second}");
+    assert_eq!(second["definition"]["supervision"]["heartbeat_interval_ms"], 200, "{second}");
+    assert!(second["definition"]["revision"].as_u64() > first["definition"]["revision"].as_u64(), "{second}");
+    assert_eq!(scene.log("g").await.len(), 2, "the log is not touched");
+    let third = scene.define(&wanted).await;
+    assert_eq!(third["definition"], second["definition"]);
+    wanted["supervision"] = json!({ "heartbeats_missed": 3 });
+    let refused = scene.define(&wanted).await;
+    assert_eq!(refused["error"]["code"], "invalid_request", "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("400 ms"), "{refused}");
+    wanted["supervision"] = json!({ "patience": 3 });
+    let refused = scene.define(&wanted).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("patience"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_peer_group_has_no_primary() {
     let scene = Scene::start(1).await;
     assert_eq!(scene.define(&group("p", &["a"], "peer")).await["created"], true);
@@ -134,6 +156,33 @@ async fn changed_and_wrong_definitions_are_refused() {
         assert!(!answer["error"]["message"].as_str().unwrap().is_empty());
     }
     assert_eq!(scene.ask("list", &json!({})).await["groups"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn pools_and_windows_of_a_group_are_changed_and_its_log_is_not_touched() {
+    let scene = Scene::start(2).await;
+    let plain = group("g", &["a", "b"], "primary");
+    let first = scene.define(&plain).await;
+    let log = scene.log("g").await;
+    let mut changed = plain.clone();
+    changed["pools"] = json!([{"name": "reports", "csps": ["b"]}]);
+    changed["update_windows"] = json!({"windows": [{"days": ["sunday"], "from": "22:00", "until": "06:00"}]});
+    let second = scene.define(&changed).await;
+    assert_eq!((&second["created"], &second["changed"]), (&json!(false), &json!(true)), "{second}");
+    assert!(second["definition"]["revision"].as_u64() > first["definition"]["revision"].as_u64(), "{second}");
+    let again = scene.define(&changed).await;
+    assert_eq!((&again["created"], &again["changed"]), (&json!(false), &Value::Null), "{again}");
+    assert_eq!(again["definition"], second["definition"]);
+    let listed = scene.ask("list", &json!({})).await;
+    assert_eq!(listed["groups"][0]["pools"][0]["name"], "reports", "{listed}");
+    let mut more = changed.clone();
+    more["csps"] = json!(["a", "b", "c"]);
+    assert_eq!(scene.define(&more).await["error"]["code"], "already_exists");
+    let mut wrong = changed;
+    wrong["update_windows"]["windows"][0]["until"] = json!("22:00");
+    assert_eq!(scene.define(&wrong).await["error"]["code"], "invalid_request");
+    assert_eq!(scene.define(&plain).await["changed"], true, "they can be taken away, too");
+    assert_eq!(scene.log("g").await, log);
 }
 
 #[tokio::test]

@@ -4,18 +4,22 @@
 //! `up/`. Nothing here does anything: it only says what was asked.
 
 pub mod group;
+pub mod lock;
+pub mod pool;
 pub mod request;
 pub mod task;
 pub mod transfer;
 pub mod up;
+pub mod update_window;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use group::{DefineOptions, ListOptions};
+use lock::{AcquireOptions, LockListOptions, ReleaseOptions, RunOptions};
 use request::{QueryOptions, UpdateOptions};
-use task::{MoveOptions, TaskListOptions};
+use task::{MoveOptions, TaskListOptions, TaskMoveOptions};
 use transfer::{ExportOptions, ImportOptions};
 use up::{CspOptions, GuardOptions, MaintenanceOptions, UpOptions};
 
@@ -113,9 +117,18 @@ pub enum Command {
     #[command(subcommand)]
     Primary(PrimaryCommand),
 
-    /// See who holds which task of a group
+    /// See who holds which task of a group, and hand one to another copy
     #[command(subcommand)]
     Task(TaskCommand),
+
+    /// Take turns: hold a lock by name, alone in the whole group
+    ///
+    /// A lock is held for a lease and then free for others, because its holder may be gone. So every
+    /// acquisition gets a token, a number higher than all before it, and an update that names it
+    /// (`holdfast update --lock NAME:TOKEN`) writes only if the lock is still held under it. Locks are
+    /// part of the log like all else: every copy knows them, and no failure of one loses them.
+    #[command(subcommand, verbatim_doc_comment)]
+    Lock(LockCommand),
 
     /// Send an update: one transaction, all of its statements or none
     Update(UpdateOptions),
@@ -185,11 +198,47 @@ pub enum PrimaryCommand {
 pub enum TaskCommand {
     /// List the tasks of a group, who holds them, and why
     List(TaskListOptions),
+
+    /// Hand a task to another copy; no copy gives it back by itself
+    Move(TaskMoveOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LockCommand {
+    /// Take a lock, or with --token hold on to it for longer; prints the token
+    ///
+    /// Waits until it is free or the deadline passes. Acquiring it again without a token waits for oneself: a lock
+    /// belongs to an acquisition, not to a person.
+    Acquire(AcquireOptions),
+
+    /// Give a lock back, so that the next who waits gets it at once
+    Release(ReleaseOptions),
+
+    /// List the locks that are held, by whom, and for how much longer
+    List(LockListOptions),
+
+    /// Run a command while a lock is held: `holdfast lock run NAME -- COMMAND ARGS...`
+    ///
+    /// Waits for the lock, runs the command, gives the lock back, and ends with the command's exit code (128 and the
+    /// signal if it was killed). The lock is renewed whenever a third of its lease is over.
+    ///
+    /// If it is lost, or cannot be renewed in time, the command gets SIGTERM, then SIGKILL before the lease is over,
+    /// and the exit code is 1. If this process dies, the kernel sends SIGTERM to the command, and the lock is free when
+    /// its lease is over.
+    ///
+    /// The command finds the lock in HOLDFAST_LOCK_NAME and the token in HOLDFAST_LOCK_TOKEN, for its updates:
+    /// `holdfast update --lock "$HOLDFAST_LOCK_NAME:$HOLDFAST_LOCK_TOKEN" ...` writes nothing once the lock is lost,
+    /// whatever clocks say.
+    Run(RunOptions),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum GroupCommand {
     /// Define a group: who holds its copies, who takes updates, what transactions are promised
+    ///
+    /// Of a group that is defined already, pools and update windows can be changed while it runs: give the options that it was
+    /// defined with, and its pools and windows as they are to be. Those that are not given are taken away. A change of anything
+    /// else is refused.
     Define(DefineOptions),
 
     /// List all groups

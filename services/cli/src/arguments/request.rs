@@ -1,9 +1,10 @@
 //! Options of `holdfast update` and `holdfast query`: the fields of the two request messages.
 
 use clap::{Args, ValueEnum};
+use holdfast_schemas::message::LockToken;
 use serde_json::Value;
 
-use super::{Source, Target};
+use super::{Source, Target, lock::parse_held};
 
 /// What updates and queries have in common.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +41,11 @@ pub struct UpdateOptions {
     /// Identity of this update: sent again under the same one, it is not carried out twice [default: a new one]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+
+    /// A lock and its token, as `holdfast lock acquire` printed it: if the lock is not held under it any more, nothing
+    /// is written. Can be repeated
+    #[arg(long = "lock", value_name = "NAME:TOKEN", value_parser = parse_held)]
+    pub locks: Vec<LockToken>,
 }
 
 /// Options of `holdfast query`.
@@ -59,6 +65,10 @@ pub struct QueryOptions {
     /// With `any`: refuse copies that lag more than this
     #[arg(long, value_name = "MS")]
     pub max_lag: Option<u64>,
+
+    /// Ask only the copies of this pool of the group; `holdfast group list` shows the pools
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -19,6 +19,25 @@ pub struct MoveOptions {
     pub timeout_ms: u64,
 }
 
+/// Options of `holdfast task move`.
+#[derive(Debug, Args)]
+pub struct TaskMoveOptions {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The task, as `holdfast task list` shows it; `replication` is that of being primary
+    #[arg(value_name = "TASK")]
+    pub task: String,
+
+    /// The copy that is to hold it [default: the best of those that are available]
+    #[arg(value_name = "CSP")]
+    pub csp: Option<String>,
+
+    /// How long to wait until it is done
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    pub timeout_ms: u64,
+}
+
 /// Options of `holdfast task list`.
 #[derive(Debug, Args)]
 pub struct TaskListOptions {

@@ -43,6 +43,7 @@ pub async fn run(options: &QueryOptions, reader: Reader) -> Result<(), CliError>
     request.consistency = options.consistency.into();
     request.after = options.after;
     request.max_lag_ms = options.max_lag;
+    request.pool = options.pool.clone();
 
     let client = Client::connect(given.target.bus.nats.as_deref()).await?;
     let started = Instant::now();

@@ -107,6 +107,7 @@ mod tests {
             epoch: 1,
             since_ms: 0,
             cause: String::new(),
+            gray_epoch: None,
         };
         let text = super::human(&GroupStatusReply {
             definition: GroupDefinition::new("demo", ["csp-1", "csp-2"]),

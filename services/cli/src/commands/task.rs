@@ -9,7 +9,10 @@ use holdfast_schemas::{
 };
 
 use crate::{
-    arguments::task::{MoveOptions, TaskListOptions},
+    arguments::{
+        Target,
+        task::{MoveOptions, TaskListOptions, TaskMoveOptions},
+    },
     client::Client,
     error::CliError,
     output::{self, Reader, table::table},
@@ -23,11 +26,28 @@ use crate::{
 /// Execution refuses or does not answer.
 pub async fn move_primary(options: &MoveOptions, reader: Reader) -> Result<(), CliError> {
     let request = AssignmentMoveRequest { task: TASK_REPLICATION.to_owned(), csp: options.csp.clone() };
+    hand_over(&options.target, &request, options.timeout_ms, reader).await
+}
+
+/// Hands any task to another copy. Asked twice, nothing is done twice.
+///
+/// # Errors
+/// Execution refuses or does not answer.
+pub async fn move_task(options: &TaskMoveOptions, reader: Reader) -> Result<(), CliError> {
+    let request = AssignmentMoveRequest { task: options.task.clone(), csp: options.csp.clone() };
+    hand_over(&options.target, &request, options.timeout_ms, reader).await
+}
+
+async fn hand_over(
+    target: &Target,
+    request: &AssignmentMoveRequest,
+    timeout_ms: u64,
+    reader: Reader,
+) -> Result<(), CliError> {
     request.check().map_err(|error| CliError::Usage(error.to_string()))?;
-    let client = Client::connect(options.target.bus.nats.as_deref()).await?;
-    let patience = Duration::from_millis(options.timeout_ms);
-    let reply: AssignmentMoveReply =
-        client.ask(subject::assignment_move(&options.target.group), &request, patience).await?;
+    let client = Client::connect(target.bus.nats.as_deref()).await?;
+    let patience = Duration::from_millis(timeout_ms);
+    let reply: AssignmentMoveReply = client.ask(subject::assignment_move(&target.group), request, patience).await?;
     match reader {
         Reader::Program => output::message(&reply),
         Reader::Person => output::line(&moved(&reply)),
@@ -35,12 +55,13 @@ pub async fn move_primary(options: &MoveOptions, reader: Reader) -> Result<(), C
 }
 
 fn moved(reply: &AssignmentMoveReply) -> String {
-    let Assignment { csp, epoch, .. } = &reply.assignment;
+    let Assignment { csp, epoch, task, .. } = &reply.assignment;
     let holder = csp.as_deref().unwrap_or("nobody");
+    let does = if task == TASK_REPLICATION { "is primary".to_owned() } else { format!("holds {task}") };
     match &reply.previous {
-        previous if previous == csp => format!("{holder} is primary already, since epoch {epoch}"),
-        Some(previous) => format!("{holder} is primary now, in place of {previous}, from epoch {epoch}"),
-        None => format!("{holder} is primary now, from epoch {epoch}"),
+        previous if previous == csp => format!("{holder} {does} already, since epoch {epoch}"),
+        Some(previous) => format!("{holder} {does} now, in place of {previous}, from epoch {epoch}"),
+        None => format!("{holder} {does} now, from epoch {epoch}"),
     }
 }
 
@@ -85,6 +106,7 @@ mod tests {
             epoch: 7,
             since_ms: 0,
             cause: "asked for".into(),
+            gray_epoch: None,
         }
     }
 
@@ -97,6 +119,9 @@ mod tests {
         assert_eq!(said(Some("csp-1")), "csp-2 is primary now, in place of csp-1, from epoch 7");
         assert_eq!(said(Some("csp-2")), "csp-2 is primary already, since epoch 7");
         assert_eq!(said(None), "csp-2 is primary now, from epoch 7");
+        let report = Assignment { task: "report".into(), ..assignment("csp-2") };
+        let moved = super::moved(&AssignmentMoveReply { assignment: report, previous: Some("csp-1".into()) });
+        assert_eq!(moved, "csp-2 holds report now, in place of csp-1, from epoch 7");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What the command decides without doing anything: where a statement ends, what goes into one update, when a child is
-//! started again. No files, no network, no clock.
+//! started again, when a lease is renewed, what options with a notation of their own mean. No files, no network, no clock.
 
 pub mod back_off;
 pub mod batch;
 pub mod dump;
+pub mod lease;
 pub mod lexer;
+pub mod policy;
 pub mod progress;
 pub mod statement;
+pub mod task;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use holdfast_schemas::{
     ErrorCode,
-    message::{CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupStatusReply},
+    message::{
+        CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply, GroupListRequest,
+        GroupStatusReply,
+    },
     subject,
 };
 use tokio::time::{Instant, sleep};
@@ -34,12 +37,13 @@ pub async fn wait_for_jetstream(client: &Client) -> Result<(), CliError> {
     }
 }
 
-/// Defines the group, or finds it defined.
+/// Defines the group, or finds it defined. Its pools and update windows were set since by `group define`, if at all: they stay.
 ///
 /// # Errors
 /// Administration refuses, most often because the group exists and is defined differently.
 pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) -> Result<GroupDefinition, CliError> {
-    let request = GroupDefineRequest { definition: plan::definition(options) };
+    let definition = as_defined(client, plan::definition(options)).await?;
+    let request = GroupDefineRequest { definition };
     let reply: GroupDefineReply =
         client.ask(subject::admin("group", "define"), &request, PATIENCE).await.map_err(with_way_out)?;
     let definition = reply.definition;
@@ -56,6 +60,18 @@ pub async fn define(client: &Client, options: &UpOptions, terminal: Terminal) ->
         .to_lowercase(),
     );
     Ok(definition)
+}
+
+/// What `up` has no options for stays as it is in a group that is there.
+async fn as_defined(client: &Client, wanted: GroupDefinition) -> Result<GroupDefinition, CliError> {
+    let there: GroupListReply = client.ask(subject::admin("group", "list"), &GroupListRequest {}, PATIENCE).await?;
+    let present = there.groups.into_iter().find(|group| group.name == wanted.name);
+    Ok(match present {
+        Some(GroupDefinition { tasks, pools, update_windows, supervision, .. }) => {
+            GroupDefinition { tasks, pools, update_windows, supervision, ..wanted }
+        }
+        None => wanted,
+    })
 }
 
 /// A group that exists and is defined differently is most often one of an earlier run with other options.

@@ -104,16 +104,19 @@ fn command(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOLDFAST_") && name != "HOLDFAST_BIN_DIR") {
         command.env_remove(name);
     }
-    if let Some(server) = std::env::var_os("HOLDFAST_NATS_SERVER").or_else(nats_server_of_checkout) {
+    if let Some(server) = nats_server() {
         command.env("HOLDFAST_NATS_SERVER", server);
     }
     command.args(arguments);
     command
 }
 
-fn nats_server_of_checkout() -> Option<std::ffi::OsString> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/nats-server");
-    path.is_file().then(|| path.into_os_string())
+/// The nats-server of the environment, else that of the checkout; without either it is the one on the PATH.
+pub fn nats_server() -> Option<std::ffi::OsString> {
+    std::env::var_os("HOLDFAST_NATS_SERVER").or_else(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/nats-server");
+        path.is_file().then(|| path.into_os_string())
+    })
 }
 
 /// Runs a command that must succeed.

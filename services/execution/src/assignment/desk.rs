@@ -17,7 +17,7 @@ use holdfast_foundation::bus::Bus;
 use holdfast_foundation::clock::Clock;
 use holdfast_schemas::message::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, CspStateChange, GroupDefinition, Heartbeat, Presence,
-    TASK_REPLICATION,
+    SupervisionPolicy, TASK_REPLICATION,
 };
 use holdfast_schemas::{ErrorCode, Message, subject};
 use std::collections::BTreeMap;
@@ -68,11 +68,14 @@ impl Desk {
         learn: mpsc::UnboundedSender<Learnt>,
         finish: mpsc::UnboundedSender<Done>,
     ) -> Self {
+        // Until a group is defined; then what it says of silence counts.
+        let supervision = SupervisionPolicy::default();
         let policy = Policy {
-            fresh_ms: config.heartbeat_interval_ms * config.heartbeats_missed_max,
-            in_step_ms: config.heartbeat_interval_ms,
+            fresh_ms: supervision.suspect_after_ms(),
+            in_step_ms: supervision.heartbeat_interval_ms,
             lag_ms_max: config.task_lag_ms_max,
             settle_ms: config.task_settle_ms,
+            gray_rest_ms: config.task_gray_rest_ms,
         };
         Self {
             bus: ctx.bus.clone(),

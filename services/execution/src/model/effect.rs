@@ -2,6 +2,7 @@
 
 use super::roster::CspIndex;
 use super::route::NoRoute;
+use super::update_window::Moment;
 use holdfast_schemas::ErrorCode;
 use std::sync::Arc;
 
@@ -58,6 +59,9 @@ pub enum Cause {
     /// A question to it found nobody.
     #[error("a status request found no responders")]
     NoResponders,
+    /// Its connection to NATS was lost for a moment, or our own.
+    #[error("a connection to nats was lost, and messages with it")]
+    Reconnected,
     /// Another process bears its name.
     #[error("its heartbeats name another incarnation")]
     Replaced,
@@ -99,6 +103,19 @@ pub enum Ending {
         /// When it is worth the while to send it again.
         retry_after_ms: u64,
     },
+    /// The query names a pool that the group does not have.
+    #[error("there is no pool of the name that the query gives")]
+    UnknownPool,
+    /// It would begin a transaction, and no update window is open.
+    #[error(
+        "updates are taken in the group's update windows only, the next of which opens at {opens}: send it again then"
+    )]
+    OutsideWindow {
+        /// When the next window opens.
+        opens: Moment,
+        /// How long that is from now.
+        retry_after_ms: u64,
+    },
     /// The group was removed while it waited.
     #[error("the group was removed")]
     GroupRemoved,
@@ -111,8 +128,11 @@ impl Ending {
             Self::OutcomeUnknown => ErrorCode::OutcomeUnknown,
             Self::Unanswered => ErrorCode::DeadlineExceeded,
             Self::NoRoute(NoRoute::AllBehind) => ErrorCode::PositionNotReached,
+            Self::NoRoute(NoRoute::OutsideWindow) => ErrorCode::OutsideUpdateWindow,
             Self::NoRoute(NoRoute::AllFull) | Self::Full { .. } | Self::TooLate { .. } => ErrorCode::Overloaded,
             Self::NoRoute(_) => ErrorCode::Unavailable,
+            Self::UnknownPool => ErrorCode::NotFound,
+            Self::OutsideWindow { .. } => ErrorCode::OutsideUpdateWindow,
             Self::GroupRemoved => ErrorCode::UnknownGroup,
         }
     }
@@ -120,8 +140,10 @@ impl Ending {
     /// When it is worth the while to send the request again, where that can be said.
     pub fn retry_after_ms(self) -> Option<u64> {
         match self {
-            Self::Full { retry_after_ms } | Self::TooLate { retry_after_ms, .. } => Some(retry_after_ms),
-            Self::OutcomeUnknown | Self::Unanswered | Self::NoRoute(_) | Self::GroupRemoved => None,
+            Self::Full { retry_after_ms }
+            | Self::TooLate { retry_after_ms, .. }
+            | Self::OutsideWindow { retry_after_ms, .. } => Some(retry_after_ms),
+            Self::OutcomeUnknown | Self::Unanswered | Self::NoRoute(_) | Self::UnknownPool | Self::GroupRemoved => None,
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Load is "our own requests that are open there" (known exactly, from the completion notes) + "those of other instances"
 //! (what the CSP reported beyond ours). The second part is as old as the heartbeat, so half of the one before is kept: else
-//! every instance would send a burst to whoever happened to report an empty queue.
+//! every instance would send a burst to whoever happened to report an empty queue. Requests that stand there for a lock are no
+//! load: a CSP does nothing for them, and does not report them either.
 
 use super::pace::Pace;
 use super::probe::Probe;
+use super::route::Need;
 use super::service_time::ServiceTime;
 use holdfast_schemas::message::CspState;
 
@@ -30,6 +32,8 @@ pub struct Report {
     pub query_us: Option<u32>,
     /// How long its updates took lately, in microseconds, if it says so.
     pub update_us: Option<u32>,
+    /// How often it has connected to NATS.
+    pub connects: Option<u64>,
 }
 
 /// What is known of one CSP that was heard of.
@@ -40,6 +44,7 @@ pub struct Member {
     pub(super) applied: u64,
     pub(super) lag_ms: Option<u64>,
     pub(super) heard_at_ms: u64,
+    pub(super) connects: Option<u64>,
     /// Nobody was found behind the name then, or it was judged to be gone.
     pub(super) gone_at_ms: Option<u64>,
     /// Supervision does not hold it for sound.
@@ -49,6 +54,7 @@ pub struct Member {
     pub(super) queries: ServiceTime,
     pub(super) updates: ServiceTime,
     open: u32,
+    turns: u32,
     others: f64,
 }
 
@@ -61,6 +67,7 @@ impl Member {
             applied: report.applied,
             lag_ms,
             heard_at_ms: now_ms,
+            connects: report.connects,
             gone_at_ms: None,
             is_doubted: false,
             probe: Probe::default(),
@@ -68,6 +75,7 @@ impl Member {
             queries: ServiceTime::default(),
             updates: ServiceTime::default(),
             open: 0,
+            turns: 0,
             others: f64::from(report.outstanding),
         };
         member.note_times(report, now_ms);
@@ -83,6 +91,7 @@ impl Member {
         self.applied = report.applied;
         self.lag_ms = lag_ms;
         self.heard_at_ms = now_ms;
+        self.connects = report.connects;
         self.note_times(report, now_ms);
         let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
         if is_newer && report.state == CspState::Available {
@@ -100,18 +109,29 @@ impl Member {
     }
 
     /// One more of our requests is there.
-    pub fn sent(&mut self) {
-        self.open = self.open.saturating_add(1);
+    pub fn sent(&mut self, need: Need) {
+        let count = self.count(need);
+        *count = count.saturating_add(1);
     }
 
     /// One of our requests is there no more.
-    pub fn left(&mut self) {
-        self.open = self.open.saturating_sub(1);
+    pub fn left(&mut self, need: Need) {
+        let count = self.count(need);
+        *count = count.saturating_sub(1);
     }
 
-    /// Our requests that are there.
+    fn count(&mut self, need: Need) -> &mut u32 {
+        if need == Need::Turn { &mut self.turns } else { &mut self.open }
+    }
+
+    /// Our requests that are there and are worked on.
     pub fn open(&self) -> u32 {
         self.open
+    }
+
+    /// Our requests that stand there for a lock.
+    pub fn turns(&self) -> u32 {
+        self.turns
     }
 
     /// Requests that are probably waiting there.

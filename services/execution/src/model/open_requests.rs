@@ -51,6 +51,8 @@ pub struct Open<C> {
     pub cargo: Arc<C>,
     /// What its CSP has to fulfil.
     pub demand: Demand,
+    /// Whether it begins a transaction, so that it has to pass the gate before it is first sent.
+    pub begins: bool,
     /// Size of its body.
     pub bytes: usize,
     /// Whether somebody waits for an answer. If not, it is followed only until it was sent.

@@ -2,7 +2,7 @@
 //!
 //! Knocking on the door: not while somebody comes out of it, not before the visitor inside has been there for a while, and
 //! never with two hands. No answer means nothing, a slow host is no dead host; only a neighbour who says that the house is
-//! empty ("no responders") settles it.
+//! empty ("no responders") settles it. A visitor who came to stay is worth one knock, to learn that somebody let him in.
 
 /// What an earlier question came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,11 @@ impl Probe {
     /// Whether to ask now, when the oldest open request went there at `oldest_ms`.
     pub fn is_due(&self, oldest_ms: u64, after_ms: u64, now_ms: u64) -> bool {
         self.open.is_none() && now_ms.saturating_sub(oldest_ms.max(self.quiet_since_ms)) >= after_ms
+    }
+
+    /// Whether nothing was heard of the CSP, and nothing asked, since then.
+    pub fn is_quiet_since(&self, since_ms: u64) -> bool {
+        self.quiet_since_ms <= since_ms
     }
 
     /// The question is on its way.
@@ -66,5 +71,16 @@ mod tests {
         assert!(!probe.settled(7));
         assert!(!probe.is_due(100, 25, 169));
         assert!(probe.is_due(100, 25, 170));
+    }
+
+    #[test]
+    fn it_is_quiet_until_somebody_says_or_asks_something() {
+        let mut probe = Probe::default();
+        assert!(probe.is_quiet_since(0));
+        probe.sign_of_life(100);
+        assert!(!probe.is_quiet_since(99));
+        assert!(probe.is_quiet_since(100));
+        probe.asked(1, 125);
+        assert!(!probe.is_quiet_since(100));
     }
 }

@@ -8,11 +8,13 @@
 //! One exception, on the side of letting through: a text of escaped blanks, or with broken escapes, is not found by a glance.
 //! The CSP decodes every body by the same types and refuses it there.
 
+use super::lock::{self, LockVerb};
 use super::route::Need;
 use holdfast_schemas::message::{
-    Consistency, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
+    Consistency, LockToken, QueryRequest, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
     TransactionToken, UpdateRequest,
 };
+use holdfast_schemas::name::{self, NameKind};
 use holdfast_schemas::{DecodeError, ErrorCode, Message, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,6 +29,15 @@ pub enum Kind {
     Query,
     /// A message of a transaction over several messages.
     Transaction(Verb),
+    /// A message about locks.
+    Lock(LockVerb),
+}
+
+impl Kind {
+    /// Whether the request is for nothing where nobody can be told the answer: a read, or a lock whose token nobody learns.
+    pub fn is_for_its_answer(self) -> bool {
+        matches!(self, Self::Query | Self::Lock(LockVerb::Acquire | LockVerb::List))
+    }
 }
 
 /// What a client wants of a transaction over several messages.
@@ -38,6 +49,13 @@ pub enum Verb {
     Execute,
     /// End it, or ask how it stands. The CSP that holds it does that; when it is gone, any that may write settles it by its id.
     End(&'static str),
+}
+
+impl Kind {
+    /// Whether it begins a transaction, be it one of a single message.
+    pub fn begins_transaction(self) -> bool {
+        matches!(self, Self::Update | Self::Transaction(Verb::Begin))
+    }
 }
 
 impl Verb {
@@ -64,8 +82,10 @@ pub struct Request {
     pub deadline_ms: u64,
     /// What the CSP has to fulfil.
     pub need: Need,
-    /// Queries with the same value go to the same copy.
+    /// Requests with the same value go to the same copy where several may take them.
     pub affinity: Option<u64>,
+    /// The pool of the group whose copies may answer.
+    pub pool: Option<String>,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
 }
@@ -89,7 +109,7 @@ pub fn read(kind: Kind, body: &[u8]) -> Result<Request, Refusal> {
         Kind::Update => glance_at_update(body),
         Kind::Query => glance_at_query(body),
         // Rare beside the others, so the contract reads them itself.
-        Kind::Transaction(_) => None,
+        Kind::Transaction(_) | Kind::Lock(_) => None,
     };
     match glance {
         Some(request) => Ok(request),
@@ -107,36 +127,37 @@ pub fn id_fits(id: &str) -> bool {
 }
 
 fn decode(kind: Kind, body: &[u8]) -> Result<Request, DecodeError> {
-    let (id, deadline_ms, need, key) = match kind {
+    let (id, deadline_ms, need, key, pool) = match kind {
         Kind::Update => {
             let request = UpdateRequest::decode(body)?;
-            (request.id, request.deadline_ms, Need::Update, None)
+            (request.id, request.deadline_ms, Need::Update, first_name(request.locks), None)
         }
         Kind::Query => {
             let request = QueryRequest::decode(body)?;
             let need = need(request.consistency, request.after, request.max_lag_ms);
             // Decoding has refused what does not fit together.
-            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity)
+            (request.id, request.deadline_ms, need.unwrap_or(Need::Strong), request.affinity, request.pool)
         }
         Kind::Transaction(verb) => return decode_transaction(verb, body),
+        Kind::Lock(verb) => return lock::decode(verb, body),
     };
     let deadline_ms = deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS);
-    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity), holder: None })
+    Ok(Request { id, deadline_ms, need, affinity: key.as_deref().map(affinity), pool, holder: None })
 }
 
 fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
-    let (id, deadline_ms, token) = match verb {
+    let (id, deadline_ms, token, key) = match verb {
         Verb::Begin => {
             let request = TransactionBeginRequest::decode(body)?;
-            (request.id, request.deadline_ms, None)
+            (request.id, request.deadline_ms, None, first_name(request.locks))
         }
         Verb::Execute => {
             let request = TransactionExecuteRequest::decode(body)?;
-            (None, request.deadline_ms, Some(request.transaction))
+            (None, request.deadline_ms, Some(request.transaction), None)
         }
         Verb::End(_) => {
             let request = TransactionRequest::decode(body)?;
-            (None, request.deadline_ms, Some(request.transaction))
+            (None, request.deadline_ms, Some(request.transaction), None)
         }
     };
     // Decoding has refused what is no token.
@@ -146,9 +167,16 @@ fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
         id: id.or(named),
         deadline_ms: deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),
         need: Need::Update,
-        affinity: None,
+        affinity: key.as_deref().map(affinity),
+        pool: None,
         holder,
     })
+}
+
+/// Who works under a lock does so where the lock was given, if that can be: the copy there has the acquisition already, and
+/// all that was done under the lock before.
+fn first_name(locks: Vec<LockToken>) -> Option<String> {
+    locks.into_iter().next().map(|lock| lock.name)
 }
 
 #[derive(Deserialize)]
@@ -166,6 +194,8 @@ struct UpdateGlance<'a> {
     #[serde(borrow)]
     vars: Option<&'a RawValue>,
     deadline_ms: Option<u64>,
+    #[serde(default)]
+    locks: Vec<LockToken>,
 }
 
 #[derive(Deserialize)]
@@ -189,15 +219,18 @@ struct QueryGlance<'a> {
     max_lag_ms: Option<u64>,
     #[serde(borrow)]
     affinity: Option<Cow<'a, str>>,
+    pool: Option<String>,
 }
 
 fn glance_at_update(body: &[u8]) -> Option<Request> {
     let seen: UpdateGlance<'_> = serde_json::from_slice(body).ok()?;
     let plain = seen.kind == UpdateRequest::TYPE
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
-        && contents_fit(seen.sql, seen.vars);
+        && contents_fit(seen.sql, seen.vars)
+        && LockToken::check_all(&seen.locks).is_ok();
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
-    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity: None, holder: None })
+    let affinity = first_name(seen.locks).as_deref().map(affinity);
+    Some(Request { id: seen.id, deadline_ms, need: Need::Update, affinity, pool: None, holder: None })
 }
 
 fn glance_at_query(body: &[u8]) -> Option<Request> {
@@ -205,10 +238,12 @@ fn glance_at_query(body: &[u8]) -> Option<Request> {
     let plain = seen.kind == QueryRequest::TYPE
         && names_fit(seen.id.as_deref(), &seen.ns, &seen.db)
         && contents_fit(seen.sql, seen.vars)
-        && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()));
+        && seen.affinity.as_deref().is_none_or(|key| (1..=limits::MAX_AFFINITY_BYTES).contains(&key.len()))
+        && seen.pool.as_deref().is_none_or(|pool| name::validate(NameKind::Pool, pool).is_ok());
     let deadline_ms = deadline(seen.deadline_ms).filter(|_| plain)?;
     let need = need(seen.consistency, seen.after, seen.max_lag_ms)?;
-    Some(Request { id: seen.id, deadline_ms, need, affinity: seen.affinity.as_deref().map(affinity), holder: None })
+    let affinity = seen.affinity.as_deref().map(affinity);
+    Some(Request { id: seen.id, deadline_ms, need, affinity, pool: seen.pool, holder: None })
 }
 
 fn names_fit(id: Option<&str>, ns: &str, db: &str) -> bool {
@@ -238,7 +273,7 @@ fn need(consistency: Consistency, after: Option<u64>, max_lag_ms: Option<u64>) -
 }
 
 /// A key as a number, the same in every instance.
-fn affinity(key: &str) -> u64 {
+pub(super) fn affinity(key: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }
 

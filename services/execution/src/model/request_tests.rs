@@ -15,7 +15,14 @@ fn good_requests_say_what_they_need() {
     let update = read(Kind::Update, br#"{"id":"x","sql":"CREATE a","vars":{"v":[1]},"deadline_ms":100}"#).unwrap();
     assert_eq!(
         update,
-        Request { id: Some("x".to_owned()), deadline_ms: 100, need: Need::Update, affinity: None, holder: None }
+        Request {
+            id: Some("x".to_owned()),
+            deadline_ms: 100,
+            need: Need::Update,
+            affinity: None,
+            pool: None,
+            holder: None
+        }
     );
     let cases = [
         (r#"{"sql":"s"}"#, Need::Any { max_lag_ms: None }),
@@ -45,6 +52,30 @@ fn a_key_is_the_same_number_however_it_is_written() {
 }
 
 #[test]
+fn who_works_under_a_lock_meets_who_waits_for_it() {
+    let affinity = |kind, body: &str| read(kind, body.as_bytes()).unwrap().affinity;
+    let waits = affinity(Kind::Lock(LockVerb::Acquire), r#"{"name":"a"}"#);
+    let locks = r#""locks":[{"name":"a","token":7},{"name":"b","token":8}]"#;
+    assert_eq!(affinity(Kind::Update, &format!(r#"{{"sql":"s",{locks}}}"#)), waits);
+    assert_eq!(affinity(Kind::Transaction(Verb::Begin), &format!("{{{locks}}}")), waits);
+    assert_eq!(affinity(Kind::Update, r#"{"sql":"s","locks":[]}"#), None);
+}
+
+#[test]
+fn a_query_may_name_its_pool() {
+    let pool = |body: &str| read(Kind::Query, body.as_bytes()).unwrap().pool;
+    assert_eq!(pool(r#"{"sql":"s","pool":"reports"}"#).as_deref(), Some("reports"));
+    assert_eq!(pool(r#"{"sql":"s","pool":null}"#), None);
+}
+
+#[test]
+fn updates_and_begins_are_what_begins_a_transaction() {
+    let begins = [Kind::Update, Kind::Query].into_iter().chain(Verb::ALL.map(Kind::Transaction));
+    let begins: Vec<_> = begins.filter(|kind| kind.begins_transaction()).collect();
+    assert_eq!(begins, [Kind::Update, Kind::Transaction(Verb::Begin)]);
+}
+
+#[test]
 fn bad_requests_are_refused_with_stable_codes() {
     let cases = [
         (Kind::Update, ""),
@@ -67,6 +98,10 @@ fn bad_requests_are_refused_with_stable_codes() {
         (Kind::Update, r#"{"sql":"s","deadline_ms":-1}"#),
         (Kind::Update, r#"{"sql":"s","deadline_ms":60001}"#),
         (Kind::Update, r#"{"sql":"s","type":"io.holdfast.execution.v1.query_request"}"#),
+        (Kind::Update, r#"{"sql":"s","locks":[{"name":"a"}]}"#),
+        (Kind::Update, r#"{"sql":"s","locks":[{"name":"a","token":1},{"name":"a","token":2}]}"#),
+        (Kind::Query, r#"{"sql":"s","locks":[{"name":"a","token":1}]}"#),
+        (Kind::Transaction(Verb::Begin), r#"{"locks":[{"name":"","token":1}]}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"eventual"}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"session"}"#),
         (Kind::Query, r#"{"sql":"s","consistency":"session","after":-1}"#),
@@ -75,6 +110,9 @@ fn bad_requests_are_refused_with_stable_codes() {
         (Kind::Query, r#"{"sql":"s","consistency":"strong","after":1}"#),
         (Kind::Query, r#"{"sql":"s","after":1}"#),
         (Kind::Query, r#"{"sql":"s","affinity":""}"#),
+        (Kind::Query, r#"{"sql":"s","pool":""}"#),
+        (Kind::Query, r#"{"sql":"s","pool":"a.b"}"#),
+        (Kind::Update, r#"{"sql":"s","pool":"p"}"#),
     ];
     for (kind, body) in cases {
         let refusal = refused(kind, body);
@@ -118,6 +156,10 @@ fn value() -> impl Strategy<Value = String> {
         Just(r#""strong""#.to_owned()),
         Just(r#""any""#.to_owned()),
         Just("[".to_owned()),
+        Just(r#"[{"name":"a","token":7}]"#.to_owned()),
+        Just(r#"[{"name":"a","token":7},{"name":"a","token":8}]"#.to_owned()),
+        Just(r#"[{"name":"a b","token":7}]"#.to_owned()),
+        Just(r#"[{"name":"a"}]"#.to_owned()),
     ]
 }
 
@@ -132,6 +174,8 @@ fn body() -> impl Strategy<Value = String> {
         Just("after"),
         Just("max_lag_ms"),
         Just("affinity"),
+        Just("locks"),
+        Just("pool"),
         Just("type"),
         Just("other"),
     ];

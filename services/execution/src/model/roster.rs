@@ -4,10 +4,12 @@
 //! The primary is the one named with the highest epoch: an old primary that wakes up names an older epoch and is not heard.
 
 use super::member::{Member, Report};
-use super::policy::Policy;
+use super::policy::{Policy, Silence};
+use super::pools::Pools;
+use super::route::Need;
 use super::service_time::ServiceTime;
 use super::timeline::Timeline;
-use holdfast_schemas::message::{CspState, Replication};
+use holdfast_schemas::message::{CspState, PoolDefinition, Replication};
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;
@@ -23,6 +25,8 @@ pub enum Heard {
     Stranger,
     /// A CSP of which nothing was heard before, or the process that was there before.
     Known(CspIndex),
+    /// The process that was there before, over another connection: what was on its way when the one before it ended may be lost.
+    Reconnected(CspIndex),
     /// Another process than before: what was open at the one before is lost.
     Replaced(CspIndex),
 }
@@ -34,6 +38,7 @@ pub struct Roster {
     names: Vec<String>,
     is_defined: Vec<bool>,
     members: Vec<Option<Member>>,
+    pools: Pools,
     epoch: u64,
     primary: Option<CspIndex>,
     timeline: Timeline,
@@ -50,6 +55,7 @@ impl Roster {
             is_defined: vec![true; names.len()],
             names,
             members,
+            pools: Pools::default(),
             epoch: 0,
             primary: None,
             timeline: Timeline::default(),
@@ -70,6 +76,17 @@ impl Roster {
         self.is_defined = self.names.iter().map(|name| names.contains(name)).collect();
     }
 
+    /// The group has these pools from now on.
+    pub fn redefine_pools(&mut self, definitions: &[PoolDefinition]) {
+        let names = &self.names;
+        self.pools.redefine(definitions, |csp| names.iter().position(|name| name == csp).map(CspIndex));
+    }
+
+    /// Silence means this from now on.
+    pub fn set_silence(&mut self, silence: Silence) {
+        self.policy.silence = silence;
+    }
+
     /// Takes in a heartbeat.
     pub fn observe(&mut self, csp: &str, report: &Report, now_ms: u64) -> Heard {
         let Some(index) = self.find(csp) else {
@@ -78,11 +95,12 @@ impl Roster {
         self.timeline.note(report.log_end.max(report.applied), now_ms);
         let lag_ms = self.timeline.lag_ms(report.applied, now_ms);
         // A heartbeat that was under way when its sender was found gone says nothing new; half an interval is plenty.
-        let under_way_ms = self.policy.heartbeat_interval_ms / 2;
+        let under_way_ms = self.policy.silence.heartbeat_interval_ms / 2;
         let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
+                let is_reconnected = member.connects != report.connects;
                 member.update(report, lag_ms, now_ms, under_way_ms);
-                Heard::Known(index)
+                if is_reconnected { Heard::Reconnected(index) } else { Heard::Known(index) }
             }
             Some(place) => match place.replace(Member::new(report, lag_ms, now_ms)) {
                 Some(_) => Heard::Replaced(index),
@@ -111,6 +129,11 @@ impl Roster {
     /// The name at a place.
     pub fn name(&self, index: CspIndex) -> &str {
         self.names.get(index.0).map_or("", String::as_str)
+    }
+
+    /// The group's pools.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// The names of all places.
@@ -148,19 +171,21 @@ impl Roster {
         self.is_defined(index) && self.member(index).is_some_and(serves)
     }
 
-    /// Whether the CSP has as many requests of ours as it may have.
-    pub fn is_full(&self, member: &Member) -> bool {
-        member.open() >= self.policy.csp_open_max
+    /// Whether the CSP has as many requests of ours as it may have. Those that stand there for a lock are counted for
+    /// themselves: they take no room from those that are worked on.
+    pub fn is_full(&self, member: &Member, need: Need) -> bool {
+        let there = if need == Need::Turn { member.turns() } else { member.open() };
+        there >= self.policy.csp_open_max
     }
 
     /// The CSPs that were silent for so long that they have lost their requests.
     pub fn lost(&self, now_ms: u64) -> Vec<CspIndex> {
-        let silent = |member: &Member| now_ms.saturating_sub(member.heard_at_ms) > self.policy.lost_after_ms;
+        let silent = |member: &Member| now_ms.saturating_sub(member.heard_at_ms) > self.policy.silence.lost_after_ms;
         self.members().filter(|(_, member)| silent(member)).map(|(index, _)| index).collect()
     }
 
     fn fresh_ms(&self) -> u64 {
-        self.policy.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX
+        self.policy.silence.heartbeat_interval_ms * HEARTBEATS_MISSED_MAX
     }
 
     fn is_defined(&self, index: CspIndex) -> bool {
@@ -177,9 +202,9 @@ impl Roster {
     }
 
     /// Counts a request that goes to that CSP.
-    pub fn sent(&mut self, index: CspIndex) {
+    pub fn sent(&mut self, index: CspIndex, need: Need) {
         if let Some(member) = self.member_mut(index) {
-            member.sent();
+            member.sent(need);
         }
         self.passed(index);
     }
@@ -225,6 +250,6 @@ impl Roster {
 
     /// A copy at most this late keeps step with its group: heartbeats tell no finer.
     pub fn in_step_ms(&self) -> u64 {
-        self.policy.heartbeat_interval_ms
+        self.policy.silence.heartbeat_interval_ms
     }
 }

@@ -6,8 +6,12 @@
 //! there. With an affinity key it is not the cheapest but the one that the key falls to: every pair of key and CSP has a
 //! number of its own, and the highest wins, so a key moves only if its CSP goes or a new one draws a higher number.
 //! CSPs that supervision doubts come behind all others.
+//!
+//! A query that names a pool goes to the CSPs of that pool by the same rules, and beyond it only if the pool overflows and none
+//! of its CSPs is available. Too late, too full or avoided for a moment is available still: it waits for them.
 
 use super::member::Member;
+use super::pools::PoolIndex;
 use super::roster::{CspIndex, Roster};
 use holdfast_schemas::message::Replication;
 
@@ -21,6 +25,9 @@ const DETOUR_SURCHARGE: f64 = 4.0;
 pub enum Need {
     /// A transaction that writes.
     Update,
+    /// A lock that is waited for, which is an update that may stand at its CSP for as long as somebody else holds the lock.
+    /// How long it takes says nothing of the CSP, and it costs nothing while it stands there.
+    Turn,
     /// A query of any copy that was at most that late at its last heartbeat.
     Any {
         /// The reader's bound, if it has one.
@@ -38,7 +45,7 @@ pub enum Need {
 impl Need {
     /// Whether the request may write.
     pub fn is_update(self) -> bool {
-        self == Self::Update
+        matches!(self, Self::Update | Self::Turn)
     }
 }
 
@@ -49,6 +56,8 @@ pub struct Demand {
     pub need: Need,
     /// Requests with the same value go to the same CSP.
     pub affinity: Option<u64>,
+    /// The pool whose CSPs may take it.
+    pub pool: Option<PoolIndex>,
     /// A CSP that gave the request back a moment ago.
     pub avoided: Option<CspIndex>,
     /// The CSP that holds the transaction which the message belongs to. Nobody else has it, so the message goes there for as
@@ -58,7 +67,7 @@ pub struct Demand {
 
 impl From<Need> for Demand {
     fn from(need: Need) -> Self {
-        Self { need, affinity: None, avoided: None, holder: None }
+        Self { need, affinity: None, pool: None, avoided: None, holder: None }
     }
 }
 
@@ -74,12 +83,18 @@ pub enum NoRoute {
     /// No CSP serves now.
     #[error("no CSP is available")]
     NobodyAvailable,
+    /// No CSP of the pool that the query names serves now, and no other may take it.
+    #[error("no CSP of the pool is available")]
+    PoolUnavailable(PoolIndex),
     /// CSPs serve, and all are later than the reader allows.
-    #[error("every available CSP is further behind than max_lag_ms allows")]
+    #[error("every available CSP that may take it is further behind than max_lag_ms allows")]
     AllBehind,
     /// Those that could take it have as many requests as they may have.
     #[error("every CSP that may take it has too many requests already")]
     AllFull,
+    /// No update window is open, and one opens in time.
+    #[error("no update window is open")]
+    OutsideWindow,
 }
 
 /// Chooses among what the roster knows at `now_ms`.
@@ -94,7 +109,7 @@ pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
         }
     }
     match demand.need {
-        Need::Update => for_update(roster, demand, now_ms),
+        Need::Update | Need::Turn => for_update(roster, demand, now_ms),
         Need::Any { max_lag_ms } => for_any(roster, demand, max_lag_ms, now_ms),
         Need::Session { after } => for_session(roster, demand, after, now_ms),
         Need::Strong => for_strong(roster, demand, now_ms),
@@ -110,7 +125,7 @@ fn for_update(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
         return Err(NoRoute::PrimaryUnavailable(primary));
     }
     match roster.member(primary) {
-        Some(member) if roster.is_full(member) => Err(NoRoute::AllFull),
+        Some(member) if roster.is_full(member, demand.need) => Err(NoRoute::AllFull),
         Some(_) | None => Ok(primary),
     }
 }
@@ -123,7 +138,11 @@ fn for_any(roster: &Roster, demand: Demand, max_lag_ms: Option<u64>, now_ms: u64
     };
     let found = best(roster, demand, now_ms, |_, member| allowed(member).then_some(0.0));
     match found {
-        Err(NoRoute::NobodyAvailable) if others(roster, demand, now_ms).next().is_some() => Err(NoRoute::AllBehind),
+        Err(NoRoute::NobodyAvailable | NoRoute::PoolUnavailable(_))
+            if others(roster, demand, now_ms).next().is_some() =>
+        {
+            Err(NoRoute::AllBehind)
+        }
         found => found,
     }
 }
@@ -139,7 +158,7 @@ fn for_session(roster: &Roster, demand: Demand, after: u64, now_ms: u64) -> Resu
         in_step.then_some(UNPROVEN_SURCHARGE)
     };
     let nearest = || {
-        let open = others(roster, demand, now_ms).filter(|(_, member)| !roster.is_full(member));
+        let open = others(roster, demand, now_ms).filter(|(_, member)| !roster.is_full(member, demand.need));
         open.max_by_key(|(_, member)| member.applied()).map(|(index, _)| index)
     };
     best(roster, demand, now_ms, surcharge).or_else(|reason| nearest().ok_or(reason))
@@ -150,9 +169,17 @@ fn for_strong(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
     best(roster, demand, now_ms, |index, _| Some(if no_detour(index) { 0.0 } else { DETOUR_SURCHARGE }))
 }
 
-/// Everybody who serves, but for the one to avoid.
+/// Everybody who serves and may take it, but for the one to avoid.
 fn others(roster: &Roster, demand: Demand, now_ms: u64) -> impl Iterator<Item = (CspIndex, &Member)> {
-    roster.candidates(now_ms).filter(move |(index, _)| demand.avoided != Some(*index))
+    let bound = bound(roster, demand, now_ms);
+    let may_take = move |csp| demand.avoided != Some(csp) && bound.is_none_or(|pool| roster.pools().has(pool, csp));
+    roster.candidates(now_ms).filter(move |(index, _)| may_take(*index))
+}
+
+/// The pool beyond which the request may not go now.
+fn bound(roster: &Roster, demand: Demand, now_ms: u64) -> Option<PoolIndex> {
+    let serves = |pool| roster.candidates(now_ms).any(|(index, _)| roster.pools().has(pool, index));
+    demand.pool.filter(|pool| !roster.pools().overflows(*pool) || serves(*pool))
 }
 
 /// The available CSP of the best rank; `None` from `surcharge` excludes it. Of equals the first in turn.
@@ -163,12 +190,12 @@ fn best(
     surcharge: impl Fn(CspIndex, &Member) -> Option<f64>,
 ) -> Result<CspIndex, NoRoute> {
     let mut best: Option<((bool, f64), CspIndex)> = None;
-    let mut reason = NoRoute::NobodyAvailable;
+    let mut reason = bound(roster, demand, now_ms).map_or(NoRoute::NobodyAvailable, NoRoute::PoolUnavailable);
     for (index, member) in others(roster, demand, now_ms) {
         let Some(extra) = surcharge(index, member) else {
             continue;
         };
-        if roster.is_full(member) {
+        if roster.is_full(member, demand.need) {
             reason = NoRoute::AllFull;
             continue;
         }

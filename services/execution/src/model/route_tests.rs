@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::member::Report;
-use crate::model::policy::Policy;
+use crate::model::policy::{Policy, Silence};
 use crate::model::roster::Heard;
-use holdfast_schemas::message::CspState;
+use holdfast_schemas::message::{CspState, PoolDefinition, SupervisionPolicy};
 use proptest::prelude::*;
 
 const INTERVAL_MS: u64 = 250;
@@ -20,11 +20,15 @@ fn report(applied: u64) -> Report {
         outstanding: 0,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
 fn policy() -> Policy {
-    Policy { heartbeat_interval_ms: INTERVAL_MS, ..Policy::for_tests() }
+    Policy {
+        silence: Silence { heartbeat_interval_ms: INTERVAL_MS, lost_after_ms: 5 * INTERVAL_MS },
+        ..Policy::for_tests()
+    }
 }
 
 fn roster(replication: Replication) -> Roster {
@@ -42,6 +46,22 @@ fn reported(replication: Replication, applied: [u64; 3]) -> Roster {
 
 fn chosen(roster: &Roster, need: Need) -> &str {
     roster.name(choose(roster, need.into(), 0).unwrap())
+}
+
+#[test]
+fn silence_means_what_the_group_says_also_when_that_changes() {
+    let mut roster = Roster::new(Replication::Primary, vec!["a".to_owned()], Policy::for_tests());
+    let patient = SupervisionPolicy { heartbeat_interval_ms: 1_000, ..SupervisionPolicy::default() };
+    let a = roster.find("a").unwrap();
+    roster.observe("a", &report(1), 0);
+    assert!(roster.available(a, 300) && !roster.available(a, 301));
+    assert_eq!((roster.lost(500), roster.lost(501)), (vec![], vec![a]));
+    roster.set_silence(Silence::new(&patient));
+    assert!(roster.available(a, 3_000) && !roster.available(a, 3_001));
+    assert_eq!((roster.lost(5_000), roster.lost(5_001)), (vec![], vec![a]));
+    let hasty = SupervisionPolicy { heartbeat_interval_ms: 200, heartbeats_missed: 2, ..patient };
+    roster.set_silence(Silence::new(&hasty));
+    assert_eq!((roster.lost(600), roster.lost(601)), (vec![], vec![a]), "not before it gets nothing any more");
 }
 
 #[test]
@@ -96,7 +116,7 @@ fn equals_take_turns() {
     let mut names = Vec::new();
     for _ in 0..6 {
         let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         names.push(roster.name(index).to_owned());
     }
     assert_eq!(names, ["a", "b", "c", "a", "b", "c"]);
@@ -111,7 +131,7 @@ fn reported_load_counts() {
     for _ in 0..10 {
         let index = choose(&roster, Need::Update.into(), 0).unwrap();
         assert_eq!(roster.name(index), "b");
-        roster.sent(index);
+        roster.sent(index, Need::Update);
     }
 }
 
@@ -124,7 +144,7 @@ fn a_late_copy_serves_readers_that_allow_it() {
     let choose_at = |max_lag_ms, roster: &Roster| choose(roster, Need::Any { max_lag_ms }.into(), 600);
     assert_eq!(choose_at(Some(499), &roster).map(|index| roster.name(index)), Ok("a"));
     let index = choose_at(Some(500), &roster).unwrap();
-    roster.sent(index);
+    roster.sent(index, Need::Update);
     assert_ne!(choose_at(Some(500), &roster).unwrap(), index);
     roster.observe("a", &Report { state: CspState::CatchingUp, ..report(20) }, 600);
     assert_eq!(choose_at(Some(499), &roster), Err(NoRoute::AllBehind));
@@ -152,7 +172,7 @@ fn sessions_spread_over_copies_in_step() {
     let mut count = [0; 3];
     for _ in 0..30 {
         let index = choose(&roster, Need::Session { after: 11 }.into(), 10).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         count[index.0] += 1;
     }
     assert!(count.iter().all(|share| *share >= 9), "{count:?}");
@@ -182,11 +202,11 @@ fn a_heartbeat_draws_no_burst() {
         }
         while open.front().is_some_and(|(_, sent_at)| now - sent_at >= 5) {
             let (csp, _) = open.pop_front().unwrap();
-            roster.member_mut(csp).unwrap().left();
+            roster.member_mut(csp).unwrap().left(Need::Update);
         }
         for _ in 0..10 {
             let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), now).unwrap();
-            roster.sent(index);
+            roster.sent(index, Need::Update);
             open.push_back((index, now));
             recent.push_back(index.0);
             if recent.len() > 300 {
@@ -207,14 +227,14 @@ fn a_full_csp_is_passed_over() {
     let mut roster = reported(Replication::Peer, [5, 5, 5]);
     let most = Policy::for_tests().csp_open_max;
     let a = roster.find("a").unwrap();
-    (0..most).for_each(|_| roster.sent(a));
+    (0..most).for_each(|_| roster.sent(a, Need::Update));
     for _ in 0..2 * most {
         let index = choose(&roster, Need::Update.into(), 0).unwrap();
         assert_ne!(index, a);
-        roster.sent(index);
+        roster.sent(index, Need::Update);
     }
     assert_eq!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::AllFull));
-    roster.member_mut(a).unwrap().left();
+    roster.member_mut(a).unwrap().left(Need::Update);
     assert_eq!(choose(&roster, Need::Update.into(), 0), Ok(a));
 }
 
@@ -227,7 +247,7 @@ fn whom_supervision_doubts_comes_behind_all_others() {
     }
     for _ in 0..20 {
         assert_eq!(chosen(&roster, Need::Strong), "c");
-        roster.sent(roster.find("c").unwrap());
+        roster.sent(roster.find("c").unwrap(), Need::Update);
     }
     roster.observe("c", &Report { state: CspState::Draining, ..report(5) }, 0);
     assert_ne!(chosen(&roster, Need::Strong), "c", "better a doubtful one than nobody");
@@ -243,7 +263,7 @@ fn a_slow_csp_gets_less() {
     let mut count = [0; 3];
     for _ in 0..82 {
         let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-        roster.sent(index);
+        roster.sent(index, Need::Update);
         count[index.0] += 1;
     }
     assert_eq!(count, [40, 2, 40], "a request weighs twenty times as much there");
@@ -261,7 +281,7 @@ fn a_key_sticks_to_its_csp_until_that_is_gone() {
         let share = homes.iter().filter(|home| home.0 == csp).count();
         assert!((60..=140).contains(&share), "CSP {csp} has {share} of 300 keys");
     }
-    (0..20).for_each(|_| roster.sent(homes[0]));
+    (0..20).for_each(|_| roster.sent(homes[0], Need::Update));
     assert_eq!(home(&roster, 0), homes[0], "whatever its load");
     let b = roster.find("b").unwrap();
     roster.observe("b", &Report { state: CspState::Draining, ..report(5) }, 0);
@@ -281,10 +301,57 @@ fn a_new_definition_keeps_what_is_known() {
     for _ in 0..6 {
         let name = chosen(&roster, Need::Any { max_lag_ms: None });
         assert!(name == "b" || name == "c", "{name}");
-        roster.sent(roster.find(name).unwrap());
+        roster.sent(roster.find(name).unwrap(), Need::Update);
     }
     roster.observe("d", &Report { epoch: 2, primary: Some("d".to_owned()), ..report(6) }, 0);
     assert_eq!(chosen(&roster, Need::Update), "d");
+}
+
+fn pool(csps: &[&str], overflow: bool) -> PoolDefinition {
+    PoolDefinition { name: "p".to_owned(), csps: csps.iter().map(|csp| (*csp).to_owned()).collect(), overflow }
+}
+
+#[test]
+fn a_pool_gets_its_queries_by_the_same_rules() {
+    let mut roster = reported(Replication::Peer, [5, 5, 5]);
+    roster.redefine_pools(&[pool(&["b", "c"], false)]);
+    let demand = Demand { pool: roster.pools().find("p"), ..Need::Any { max_lag_ms: None }.into() };
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let index = choose(&roster, demand, 0).unwrap();
+        roster.sent(index, demand.need);
+        names.push(roster.name(index).to_owned());
+    }
+    assert_eq!(names, ["b", "c", "b", "c"], "equals take turns");
+    roster.observe("b", &report(20), 600);
+    roster.observe("c", &report(5), 600);
+    let choose_at = |need| {
+        let demand = Demand { need, ..demand };
+        choose(&roster, demand, 600).map(|index| roster.name(index))
+    };
+    assert_eq!(choose_at(Need::Any { max_lag_ms: Some(10) }), Ok("b"));
+    assert_eq!(choose_at(Need::Session { after: 20 }), Ok("b"));
+    let keyed = |key| choose(&roster, Demand { affinity: Some(key), ..demand }, 600).unwrap();
+    assert!((0..50).all(|key| roster.name(keyed(key)) != "a" && keyed(key) == keyed(key)));
+}
+
+#[test]
+fn a_pool_overflows_only_while_nobody_of_it_serves() {
+    let mut roster = reported(Replication::Primary, [5, 5, 5]);
+    let demand = |roster: &Roster| Demand { pool: roster.pools().find("p"), ..Need::Strong.into() };
+    let chosen = |roster: &Roster| choose(roster, demand(roster), 0).map(|index| roster.name(index).to_owned());
+    roster.redefine_pools(&[pool(&["c"], true)]);
+    (0..100).for_each(|_| roster.sent(CspIndex(2), Need::Strong));
+    assert_eq!(chosen(&roster), Ok("c".to_owned()), "busy is not gone");
+    let avoiding = Demand { avoided: Some(CspIndex(2)), ..demand(&roster) };
+    assert!(
+        matches!(choose(&roster, avoiding, 0), Err(NoRoute::PoolUnavailable(_))),
+        "avoided for a moment is not gone"
+    );
+    roster.observe("c", &Report { state: CspState::Draining, ..report(5) }, 0);
+    assert_eq!(chosen(&roster), Ok("a".to_owned()));
+    roster.redefine_pools(&[pool(&["c"], false)]);
+    assert!(matches!(choose(&roster, demand(&roster), 0), Err(NoRoute::PoolUnavailable(_))));
 }
 
 #[derive(Debug, Clone)]
@@ -316,6 +383,7 @@ fn heartbeat() -> impl Strategy<Value = (usize, Report, u64)> {
 fn need() -> impl Strategy<Value = Need> {
     prop_oneof![
         Just(Need::Update),
+        Just(Need::Turn),
         prop::option::of(0u64..1_000).prop_map(|max_lag_ms| Need::Any { max_lag_ms }),
         (0u64..80).prop_map(|after| Need::Session { after }),
         Just(Need::Strong),
@@ -344,7 +412,7 @@ fn play(case: &Case) -> (Roster, u64) {
         roster.observe(["a", "b", "c"][*csp], report, now);
     }
     for csp in &case.forwarded {
-        roster.sent(CspIndex(*csp));
+        roster.sent(CspIndex(*csp), Need::Update);
     }
     (roster, now + case.wait_ms)
 }
@@ -358,7 +426,7 @@ fn serves(roster: &Roster, need: Need, csp: CspIndex, now: u64) -> bool {
 fn allowed(roster: &Roster, need: Need, csp: CspIndex) -> bool {
     let member = roster.member(csp).unwrap();
     match need {
-        Need::Update => roster.replication() == Replication::Peer || roster.primary() == Some(csp),
+        Need::Update | Need::Turn => roster.replication() == Replication::Peer || roster.primary() == Some(csp),
         Need::Any { max_lag_ms: None } | Need::Session { .. } | Need::Strong => true,
         Need::Any { max_lag_ms: Some(bound) } => member.lag_ms().is_some_and(|lag| lag <= bound),
     }
@@ -377,6 +445,33 @@ proptest! {
             .collect();
         match choose(&roster, case.need.into(), now) {
             Ok(csp) => prop_assert!(possible.contains(&csp)),
+            Err(why) => prop_assert!(possible.is_empty(), "{why:?} although {possible:?}"),
+        }
+    }
+
+    /// Beyond its pool a query goes only if the pool overflows and nobody of it serves; and it goes wherever it may.
+    #[test]
+    fn a_query_stays_in_its_pool(
+        case in case(),
+        members in prop::sample::subsequence(vec!["a", "b", "c"], 0..=3),
+        overflow: bool,
+        avoided in prop::option::of((0usize..3).prop_map(CspIndex)),
+        affinity: Option<u64>,
+    ) {
+        let need = if case.need.is_update() { Need::Strong } else { case.need };
+        let (mut roster, now) = play(&case);
+        roster.redefine_pools(&[pool(&members, overflow)]);
+        let is_member = |csp: &CspIndex| members.contains(&roster.name(*csp));
+        let somebody_serves = (0..3).map(CspIndex).any(|csp| is_member(&csp) && roster.available(csp, now));
+        let may_go = |csp: &CspIndex| is_member(csp) || overflow && !somebody_serves;
+        let possible: Vec<_> = (0..3)
+            .map(CspIndex)
+            .filter(|csp| roster.available(*csp, now) && allowed(&roster, need, *csp))
+            .filter(|csp| may_go(csp) && avoided != Some(*csp))
+            .collect();
+        let demand = Demand { affinity, avoided, pool: roster.pools().find("p"), ..need.into() };
+        match choose(&roster, demand, now) {
+            Ok(csp) => prop_assert!(possible.contains(&csp), "{csp:?} of {possible:?}"),
             Err(why) => prop_assert!(possible.is_empty(), "{why:?} although {possible:?}"),
         }
     }
@@ -402,7 +497,7 @@ proptest! {
         }
         for _ in 0..requests {
             let index = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0).unwrap();
-            roster.sent(index);
+            roster.sent(index, Need::Update);
         }
         let loads: Vec<_> = (0..3).map(|csp| roster.member(CspIndex(csp)).unwrap().load()).collect();
         let least = loads.iter().copied().fold(f64::MAX, f64::min);

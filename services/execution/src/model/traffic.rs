@@ -6,17 +6,21 @@
 //! ```text
 //!   take --> waits <---> at a CSP --> done (a completion note names it)
 //!              |             |
-//!              +----> ended here <---+   (deadline, patience, group removed)
+//!              +----> ended here <---+   (deadline, patience, no update window, group removed)
 //! ```
 //!
 //! What must hold, and is tested under random histories: a request is at one CSP at most, or waits; it ends exactly once; it
 //! is never forgotten and never sent after its deadline; every attempt is counted; and once it was with a CSP that was lost,
 //! every later attempt says so.
 
+mod windows;
+
 use super::effect::{Cause, Effect, Ending, Sending};
+use super::gate::{Gate, Passage};
 use super::member::Report;
 use super::open_requests::{Open, OpenRequests, Place, Ticket, number, ticket};
-use super::policy::Policy;
+use super::policy::{Policy, Silence};
+use super::pools::PoolIndex;
 use super::probe::ProbeOutcome;
 use super::roster::{CspIndex, Heard, Roster};
 use super::route::{self, Demand, Need, NoRoute};
@@ -39,8 +43,14 @@ pub struct Arrival<C> {
     pub cargo: Arc<C>,
     /// What its CSP has to fulfil.
     pub need: Need,
-    /// Queries with the same value go to the same copy.
+    /// Requests with the same value go to the same copy where several may take them.
     pub affinity: Option<u64>,
+    /// The pool whose CSPs may take it.
+    pub pool: Option<String>,
+    /// Whether it begins a transaction, which the group may take in its update windows only.
+    pub begins: bool,
+    /// What the clock on the wall says, in milliseconds since 1970.
+    pub utc_ms: u64,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
     /// Size of its body.
@@ -55,6 +65,7 @@ pub struct Arrival<C> {
 #[derive(Debug)]
 pub struct Traffic<C> {
     roster: Roster,
+    gate: Gate,
     open: OpenRequests<C>,
     policy: Policy,
     questions: u64,
@@ -66,13 +77,25 @@ impl<C> Traffic<C> {
     /// Without requests, and with CSPs of which nothing has been heard.
     pub fn new(replication: Replication, names: Vec<String>, policy: Policy) -> Self {
         let roster = Roster::new(replication, names, policy);
-        Self { roster, open: OpenRequests::default(), policy, questions: 0, retries_at_sweep: false }
+        Self {
+            roster,
+            gate: Gate::default(),
+            open: OpenRequests::default(),
+            policy,
+            questions: 0,
+            retries_at_sweep: false,
+        }
     }
 
     /// The group has these CSPs from now on. Open requests stay where they are.
     pub fn redefine(&mut self, replication: Replication, names: &[String], now_ms: u64) -> Vec<Effect<C>> {
         self.roster.redefine(replication, names);
         self.place_waiting(now_ms)
+    }
+
+    /// Silence means this from now on.
+    pub fn set_silence(&mut self, silence: Silence) {
+        self.roster.set_silence(silence);
     }
 
     /// The group is no more: whoever waits is told. What a CSP has, it answers.
@@ -102,10 +125,21 @@ impl<C> Traffic<C> {
         if is_full {
             return refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS });
         }
-        let holder = arrival.holder.as_deref().and_then(|csp| self.roster.find(csp));
-        let demand = Demand { need: arrival.need, affinity: arrival.affinity, avoided: None, holder };
+        let demand = match self.demand(&arrival) {
+            Ok(demand) => demand,
+            Err(ending) => return refused(arrival.cargo, ending),
+        };
+        match self.passage(&arrival) {
+            Passage::Open => {}
+            Passage::Wait { wait_ms } => {
+                let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::OutsideWindow, now_ms));
+                self.postpone(ticket, wait_ms, now_ms);
+                return None;
+            }
+            Passage::Refuse(ending) => return refused(arrival.cargo, ending),
+        }
         match route::choose(&self.roster, demand, now_ms) {
-            Ok(csp) => match self.too_late(csp, arrival.deadline_ms) {
+            Ok(csp) => match self.too_late(csp, arrival.need, arrival.deadline_ms) {
                 Some(ending) => refused(arrival.cargo, ending),
                 None => {
                     let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::NobodyAvailable, now_ms));
@@ -120,11 +154,23 @@ impl<C> Traffic<C> {
         }
     }
 
+    fn demand(&self, arrival: &Arrival<C>) -> Result<Demand, Ending> {
+        let pool = |name: &str| self.roster.pools().find(name).ok_or(Ending::UnknownPool);
+        Ok(Demand {
+            need: arrival.need,
+            affinity: arrival.affinity,
+            pool: arrival.pool.as_deref().map(pool).transpose()?,
+            avoided: None,
+            holder: arrival.holder.as_deref().and_then(|csp| self.roster.find(csp)),
+        })
+    }
+
     fn opened(&self, arrival: Arrival<C>, demand: Demand, reason: NoRoute, now_ms: u64) -> Open<C> {
         let patience_ms = self.policy.patience_ms.min(arrival.deadline_ms);
         Open {
             cargo: arrival.cargo,
             demand,
+            begins: arrival.begins,
             bytes: arrival.bytes,
             has_reply: arrival.has_reply,
             deadline_ms: now_ms.saturating_add(arrival.deadline_ms),
@@ -137,8 +183,12 @@ impl<C> Traffic<C> {
         }
     }
 
-    /// Whether the CSP has so much to do that the request could not be answered in time.
-    fn too_late(&self, csp: CspIndex, left_ms: u64) -> Option<Ending> {
+    /// Whether the CSP has so much to do that the request could not be answered in time. Who came to stand there for a lock has
+    /// said how long it stands, and takes nobody's time meanwhile.
+    fn too_late(&self, csp: CspIndex, need: Need, left_ms: u64) -> Option<Ending> {
+        if need == Need::Turn {
+            return None;
+        }
         let member = self.roster.member(csp)?;
         let wait_ms = member.pace.wait_ms(member.open()).filter(|wait_ms| *wait_ms > left_ms)?;
         Some(Ending::TooLate { ahead: member.open(), retry_after_ms: wait_ms - left_ms })
@@ -169,7 +219,9 @@ impl<C> Traffic<C> {
         if number(ticket, open.attempt) != done {
             return;
         }
-        if let Some(member) = self.roster.member_mut(csp) {
+        // How long somebody stood there for a lock is no measure of the CSP.
+        let is_measure = open.demand.need != Need::Turn;
+        if let Some(member) = self.roster.member_mut(csp).filter(|_| is_measure) {
             member.pace.done();
             let time = if open.demand.need.is_update() { &mut member.updates } else { &mut member.queries };
             time.note(now_ms.saturating_sub(since_ms), now_ms);
@@ -198,6 +250,7 @@ impl<C> Traffic<C> {
         let heard = self.roster.observe(csp, report, now_ms);
         let mut effects = match heard {
             Heard::Replaced(csp) => self.vanish(csp, Cause::Replaced, now_ms),
+            Heard::Reconnected(csp) => self.vanish(csp, Cause::Reconnected, now_ms),
             Heard::Known(_) | Heard::Stranger => Vec::new(),
         };
         effects.extend(self.place_waiting(now_ms));
@@ -235,14 +288,26 @@ impl<C> Traffic<C> {
         self.vanish(csp, Cause::NoResponders, now_ms)
     }
 
+    /// Our own connection was lost for a moment: what we had sent may not have arrived, and neither what we were told.
+    pub fn reconnected(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        let csps: Vec<_> = self.roster.members().map(|(csp, _)| csp).collect();
+        let mut effects = Vec::new();
+        // All of them before any is sent anew: what is sent now goes over the new connection.
+        let mut lost: Vec<_> =
+            csps.into_iter().flat_map(|csp| self.lose(csp, Cause::Reconnected, &mut effects)).collect();
+        lost.sort_unstable();
+        effects.extend(self.place(lost, now_ms));
+        effects
+    }
+
     /// Time passes: ends what is due, asks CSPs that say nothing, and tries those that wait for a pause or for room.
     pub fn sweep(&mut self, now_ms: u64) -> Vec<Effect<C>> {
         self.roster.tick(now_ms);
         if self.open.is_empty() {
             return Vec::new();
         }
-        let mut effects: Vec<_> =
-            self.due(now_ms).into_iter().filter_map(|ticket| self.end(ticket, Open::ending)).collect();
+        let ending = self.ending();
+        let mut effects: Vec<_> = self.due(now_ms).into_iter().filter_map(|ticket| self.end(ticket, &ending)).collect();
         for csp in self.roster.lost(now_ms) {
             effects.extend(self.vanish(csp, Cause::Silent, now_ms));
         }
@@ -264,12 +329,22 @@ impl<C> Traffic<C> {
         self.open.iter().filter(|(_, open)| is_due(open)).map(|(ticket, _)| ticket).collect()
     }
 
+    /// Whether nothing is known of the CSP since then. What stands there for a lock is worth a question until then, and not
+    /// again and again for as long as it stands: that the CSP goes later is told by supervision, by its heartbeats, or by a
+    /// question for others.
+    fn is_quiet_since(&self, csp: CspIndex, since_ms: u64) -> bool {
+        self.roster.member(csp).is_some_and(|member| member.probe.is_quiet_since(since_ms))
+    }
+
     fn probes(&mut self, now_ms: u64) -> Vec<Effect<C>> {
         let mut oldest_ms: Vec<Option<u64>> = Vec::new();
         for (_, open) in self.open.iter() {
             let Place::At { csp, since_ms } = open.place else {
                 continue;
             };
+            if open.demand.need == Need::Turn && !self.is_quiet_since(csp, since_ms) {
+                continue;
+            }
             if oldest_ms.len() <= csp.0 {
                 oldest_ms.resize(csp.0 + 1, None);
             }
@@ -292,12 +367,20 @@ impl<C> Traffic<C> {
         effects
     }
 
-    /// The CSP has lost what it had: everything there is sent elsewhere, and may have been carried out.
+    /// The CSP has lost what it had, or may have: everything there is sent anew, and may have been carried out.
     fn vanish(&mut self, csp: CspIndex, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
+        let mut effects = Vec::new();
+        let lost = self.lose(csp, cause, &mut effects);
+        effects.extend(self.place(lost, now_ms));
+        effects
+    }
+
+    /// Takes everything from the CSP, and lets it wait.
+    fn lose(&mut self, csp: CspIndex, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
         let there = self.open.at(csp);
-        // A silent CSP without requests is nothing new with every sweep.
-        if there.is_empty() && cause == Cause::Silent {
-            return Vec::new();
+        // A silent CSP without requests is nothing new with every sweep, and a new connection nothing to speak of.
+        if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected) {
+            return there;
         }
         for ticket in &there {
             if let Some(open) = self.open.get_mut(*ticket) {
@@ -305,9 +388,8 @@ impl<C> Traffic<C> {
             }
             self.wait(*ticket, NoRoute::NobodyAvailable);
         }
-        let mut effects = vec![Effect::Vanished { csp, cause, requests: there.len() }];
-        effects.extend(self.place(there, now_ms));
-        effects
+        effects.push(Effect::Vanished { csp, cause, requests: there.len() });
+        there
     }
 
     fn place_waiting(&mut self, now_ms: u64) -> Vec<Effect<C>> {
@@ -316,8 +398,8 @@ impl<C> Traffic<C> {
 
     /// Sends those of the tickets that somebody can take now; the others go on waiting.
     fn place(&mut self, tickets: Vec<Ticket>, now_ms: u64) -> Vec<Effect<C>> {
-        let mut vain: Vec<(Need, NoRoute)> = Vec::new();
-        let mut effects = Vec::new();
+        let mut vain: Vec<((Need, Option<PoolIndex>), NoRoute)> = Vec::new();
+        let (tickets, mut effects) = self.admitted(tickets, now_ms);
         for ticket in tickets {
             let Some(open) = self.open.get_mut(ticket).filter(|open| now_ms < open.deadline_ms) else {
                 continue;
@@ -327,7 +409,8 @@ impl<C> Traffic<C> {
             }
             let demand = open.demand;
             let is_bound = demand.holder.is_some();
-            let known = vain.iter().find(|(need, _)| *need == demand.need && !is_bound).map(|(_, reason)| *reason);
+            let kind = (demand.need, demand.pool);
+            let known = vain.iter().find(|(vain, _)| *vain == kind && !is_bound).map(|(_, reason)| *reason);
             let chosen = known.map_or_else(|| route::choose(&self.roster, demand, now_ms), Err);
             match chosen {
                 Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
@@ -335,7 +418,7 @@ impl<C> Traffic<C> {
                     self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
                     // Where one went away empty-handed that avoids nobody, so does the next of its kind.
                     if known.is_none() && demand.avoided.is_none() && !is_bound && vain.len() < VAIN_NEEDS_MAX {
-                        vain.push((demand.need, reason));
+                        vain.push((kind, reason));
                     }
                     self.open.put(ticket, Place::Waiting(reason));
                 }
@@ -348,16 +431,17 @@ impl<C> Traffic<C> {
         self.open.put(ticket, Place::At { csp, since_ms: now_ms });
         let open = self.open.get_mut(ticket)?;
         open.attempt += 1;
+        let need = open.demand.need;
         let sending = Sending {
             cargo: Arc::clone(&open.cargo),
             csp,
-            is_update: open.demand.need.is_update(),
+            is_update: need.is_update(),
             number: open.has_reply.then(|| number(ticket, open.attempt)),
             attempt: open.attempt,
             is_recovery: open.may_have_run,
         };
         if open.has_reply {
-            self.roster.sent(csp);
+            self.roster.sent(csp, need);
         } else {
             self.open.remove(ticket);
             self.roster.passed(csp);
@@ -367,21 +451,24 @@ impl<C> Traffic<C> {
 
     /// Takes the request from its CSP, if it is at one, and lets it wait.
     fn wait(&mut self, ticket: Ticket, reason: NoRoute) {
+        let Some(need) = self.open.get(ticket).map(|open| open.demand.need) else {
+            return;
+        };
         let before = self.open.put(ticket, Place::Waiting(reason));
-        self.leave(before);
+        self.leave(before, need);
     }
 
     fn remove(&mut self, ticket: Ticket) -> Option<Open<C>> {
         let open = self.open.remove(ticket)?;
-        self.leave(Some(open.place));
+        self.leave(Some(open.place), open.demand.need);
         Some(open)
     }
 
-    fn leave(&mut self, place: Option<Place>) {
+    fn leave(&mut self, place: Option<Place>, need: Need) {
         if let Some(Place::At { csp, .. }) = place
             && let Some(member) = self.roster.member_mut(csp)
         {
-            member.left();
+            member.left(need);
         }
     }
 

@@ -5,13 +5,13 @@ use holdfast_schemas::ErrorCode;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
+pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn policy() -> Policy {
     Policy::for_tests()
 }
 
-fn report() -> Report {
+pub(super) fn report() -> Report {
     Report {
         incarnation: "1".to_owned(),
         state: CspState::Available,
@@ -22,11 +22,12 @@ fn report() -> Report {
         outstanding: 0,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
 /// Three CSPs that have all reported at 0 ms; `a` is primary.
-fn traffic(replication: Replication) -> Traffic<u64> {
+pub(super) fn traffic(replication: Replication) -> Traffic<u64> {
     let mut traffic = Traffic::new(replication, NAMES.map(str::to_owned).to_vec(), policy());
     for name in NAMES {
         assert!(traffic.heard(name, &report(), 0).0);
@@ -34,11 +35,14 @@ fn traffic(replication: Replication) -> Traffic<u64> {
     traffic
 }
 
-fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
+pub(super) fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
     Arrival {
         cargo: Arc::new(cargo),
         need,
         affinity: None,
+        pool: None,
+        begins: need.is_update(),
+        utc_ms: 0,
         holder: None,
         bytes: 10,
         deadline_ms: 5_000,
@@ -46,29 +50,29 @@ fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
     }
 }
 
-const QUERY: Need = Need::Any { max_lag_ms: None };
+pub(super) const QUERY: Need = Need::Any { max_lag_ms: None };
 
-fn sent(effect: Option<Effect<u64>>) -> Sending<u64> {
+pub(super) fn sent(effect: Option<Effect<u64>>) -> Sending<u64> {
     match effect {
         Some(Effect::Send(sending)) => sending,
         other => panic!("not sent: {other:?}"),
     }
 }
 
-fn sendings(effects: Vec<Effect<u64>>) -> Vec<Sending<u64>> {
+pub(super) fn sendings(effects: Vec<Effect<u64>>) -> Vec<Sending<u64>> {
     effects
         .into_iter()
         .filter_map(|effect| if let Effect::Send(sending) = effect { Some(sending) } else { None })
         .collect()
 }
 
-fn only_sending(effects: Vec<Effect<u64>>) -> Sending<u64> {
+pub(super) fn only_sending(effects: Vec<Effect<u64>>) -> Sending<u64> {
     let mut sendings = sendings(effects);
     assert_eq!(sendings.len(), 1, "{sendings:?}");
     sendings.remove(0)
 }
 
-fn endings(effects: Vec<Effect<u64>>) -> Vec<Ending> {
+pub(super) fn endings(effects: Vec<Effect<u64>>) -> Vec<Ending> {
     effects
         .into_iter()
         .filter_map(|effect| if let Effect::End { ending, .. } = effect { Some(ending) } else { None })
@@ -80,11 +84,11 @@ fn note(csp: &str, done: &[u64], returned: &[(u64, ErrorCode)]) -> Completions {
     Completions { group: "g".to_owned(), csp: csp.to_owned(), done: done.to_vec(), returned }
 }
 
-fn name(csp: CspIndex) -> &'static str {
+pub(super) fn name(csp: CspIndex) -> &'static str {
     NAMES[csp.0]
 }
 
-fn keep_alive(traffic: &mut Traffic<u64>, names: &[&str], now_ms: u64) -> Vec<Effect<u64>> {
+pub(super) fn keep_alive(traffic: &mut Traffic<u64>, names: &[&str], now_ms: u64) -> Vec<Effect<u64>> {
     names.iter().flat_map(|name| traffic.heard(name, &report(), now_ms).1).collect()
 }
 
@@ -168,6 +172,23 @@ fn another_incarnation_has_lost_what_was_open() {
     assert_eq!(traffic.roster().member(first.csp).unwrap().open(), 1, "what the first one says of it counts no more");
     traffic.completed(&note("a", &[first.number.unwrap()], &[]), 12);
     assert!(traffic.open().is_empty(), "but an answer is an answer");
+}
+
+#[test]
+fn what_was_on_its_way_over_a_lost_connection_is_sent_again() {
+    let mut traffic = traffic(Replication::Primary);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let (_, effects) = traffic.heard("a", &Report { connects: Some(1), ..report() }, 10);
+    let second = only_sending(effects);
+    assert_eq!((second.csp, second.attempt, second.is_recovery), (first.csp, 2, true), "the primary is still there");
+    assert!(traffic.heard("a", &Report { connects: Some(1), ..report() }, 20).1.is_empty(), "once");
+    traffic.take(arrival(2, QUERY), 20);
+    let mut again = sendings(traffic.reconnected(30));
+    again.sort_by_key(|sending| *sending.cargo);
+    let seen: Vec<_> = again.iter().map(|it| (*it.cargo, it.attempt, it.is_recovery)).collect();
+    assert_eq!(seen, [(1, 3, true), (2, 2, true)], "our own connection carries them all");
+    traffic.completed(&note("a", &[first.number.unwrap()], &[]), 31);
+    assert_eq!(traffic.open().len(), 1, "an answer from before is an answer");
 }
 
 #[test]
@@ -315,6 +336,7 @@ fn what_could_not_be_answered_in_time_is_refused_at_once() {
     assert!(ahead >= 99 && (400..=600).contains(&retry_after_ms), "{ahead} ahead, {retry_after_ms} ms");
     sent(traffic.take(arrival(0, Need::Update), 2_000));
     sent(traffic.take(Arrival { deadline_ms: 500, ..arrival(0, QUERY) }, 2_000));
+    sent(traffic.take(Arrival { deadline_ms: 500, ..turn(0) }, 2_000));
 }
 
 #[test]
@@ -325,6 +347,75 @@ fn a_group_that_is_removed_answers_those_who_wait() {
     assert_eq!(endings(traffic.close()), [Ending::GroupRemoved]);
     traffic.completed(&note("a", &[held.number.unwrap()], &[]), 1_001);
     assert!(traffic.open().is_empty());
+}
+
+/// Somebody else holds the lock for all this time.
+fn turn(cargo: u64) -> Arrival<u64> {
+    Arrival { affinity: Some(7), deadline_ms: 60_000, ..arrival(cargo, Need::Turn) }
+}
+
+#[test]
+fn who_stands_there_for_a_lock_is_no_load_and_no_measure_of_its_csp() {
+    let mut traffic = traffic(Replication::Peer);
+    let turns: Vec<_> = (0..100).map(|cargo| sent(traffic.take(turn(cargo), 0))).collect();
+    let meeting = turns[0].csp;
+    assert!(turns.iter().all(|sending| sending.csp == meeting && sending.is_update), "they meet at one CSP");
+    let updates: Vec<_> = (100..130).map(|cargo| sent(traffic.take(arrival(cargo, Need::Update), 0)).csp).collect();
+    let share = updates.iter().filter(|csp| **csp == meeting).count();
+    assert_eq!(share, 10, "others are spread as if nobody stood there");
+    let quiet = note(name(meeting), &turns.iter().map(|sending| sending.number.unwrap()).collect::<Vec<_>>(), &[]);
+    keep_alive(&mut traffic, &NAMES, 20_000);
+    traffic.completed(&quiet, 20_000);
+    traffic.sweep(20_000);
+    let member = traffic.roster().member(meeting).unwrap();
+    assert_eq!((member.turns(), member.updates.mean_ms()), (0, None), "twenty seconds were not the CSP's");
+}
+
+#[test]
+fn who_stands_there_for_a_lock_is_worth_one_question() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(turn(1), 0));
+    let effects = traffic.sweep(25);
+    let [Effect::Probe { csp, question }] = effects[..] else { panic!("{effects:?}") };
+    assert!(traffic.probed(csp, question, ProbeOutcome::Unsettled, 30).is_empty());
+    for now_ms in (40..30_000).step_by(10) {
+        keep_alive(&mut traffic, &NAMES, now_ms);
+        assert!(traffic.sweep(now_ms).is_empty(), "asked again at {now_ms}");
+    }
+    // A question for somebody else finds that nobody is there, and so the lock is waited for elsewhere.
+    let other = Arrival { affinity: Some(7), ..arrival(2, Need::Update) };
+    assert_eq!(sent(traffic.take(other, 30_000)).csp, csp);
+    let effects = traffic.sweep(30_025);
+    let [Effect::Probe { csp, question }] = effects[..] else { panic!("{effects:?}") };
+    let moved = sendings(traffic.probed(csp, question, ProbeOutcome::NoResponders, 30_026));
+    let seen: Vec<_> =
+        moved.iter().map(|sending| (*sending.cargo, sending.csp != first.csp, sending.is_recovery)).collect();
+    assert_eq!(seen, [(1, true, true), (2, true, true)]);
+}
+
+#[test]
+fn a_verdict_moves_who_stands_there_for_a_lock() {
+    let mut traffic = traffic(Replication::Primary);
+    sent(traffic.take(turn(1), 0));
+    traffic.judged("a", CspState::Unavailable, Some("1"), 20_000);
+    let new_epoch = Report { epoch: 2, primary: Some("b".to_owned()), ..report() };
+    let moved = only_sending(traffic.heard("b", &new_epoch, 20_100).1);
+    assert_eq!((name(moved.csp), moved.attempt, moved.is_recovery), ("b", 2, true));
+    keep_alive(&mut traffic, &["b"], 60_000);
+    assert!(endings(traffic.sweep(60_149)).is_empty());
+    assert_eq!(endings(traffic.sweep(60_150)), [Ending::OutcomeUnknown], "it may hold the lock");
+}
+
+#[test]
+fn who_stands_there_for_a_lock_takes_nobodys_room_and_is_never_too_late() {
+    let mut traffic = traffic(Replication::Primary);
+    for cargo in 0..u64::from(policy().csp_open_max) {
+        sent(traffic.take(turn(cargo), 0));
+    }
+    let full = Ending::Full { retry_after_ms: RETRY_AFTER_MS };
+    let one_more = traffic.take(turn(0), 0);
+    assert_eq!(endings(one_more.into_iter().collect()), [full]);
+    assert_eq!(name(sent(traffic.take(arrival(0, Need::Update), 0)).csp), "a");
 }
 
 /// What happens in a random history.
@@ -353,6 +444,7 @@ enum Event {
         none_there: bool,
     },
     Sweep,
+    Reconnected,
     Redefine {
         names: Vec<usize>,
     },
@@ -364,10 +456,11 @@ fn any_report() -> impl Strategy<Value = Report> {
         1 => Just(CspState::CatchingUp),
         2 => Just(CspState::Draining),
     ];
-    (prop_oneof![9 => Just(1u8), 1 => Just(2u8)], state, 0u64..3, 0usize..4).prop_map(
-        |(incarnation, state, epoch, primary)| {
+    let connects = prop_oneof![9 => Just(Some(1u64)), 1 => Just(Some(2u64))];
+    (prop_oneof![9 => Just(1u8), 1 => Just(2u8)], state, 0u64..3, 0usize..4, connects).prop_map(
+        |(incarnation, state, epoch, primary, connects)| {
             let primary = NAMES.get(primary).map(|name| (*name).to_owned());
-            Report { incarnation: incarnation.to_string(), state, epoch, primary, ..report() }
+            Report { incarnation: incarnation.to_string(), state, epoch, primary, connects, ..report() }
         },
     )
 }
@@ -375,6 +468,7 @@ fn any_report() -> impl Strategy<Value = Report> {
 fn event() -> impl Strategy<Value = Event> {
     let need = prop_oneof![
         3 => Just(Need::Update),
+        1 => Just(Need::Turn),
         2 => Just(QUERY),
         1 => Just(Need::Strong),
         1 => Just(Need::Session { after: 7 }),
@@ -396,6 +490,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => (0usize..3, picks(), returned).prop_map(|(csp, done, returned)| Event::Note { csp, done, returned }),
         2 => any::<bool>().prop_map(|none_there| Event::Probed { none_there }),
         5 => Just(Event::Sweep),
+        1 => Just(Event::Reconnected),
         1 => prop::sample::subsequence(vec![0usize, 1, 2], 1..=3).prop_map(|names| Event::Redefine { names }),
     ]
 }
@@ -465,6 +560,7 @@ impl Witness {
             Ending::Unanswered => assert!(!fate.need.is_update() && fate.attempt > 0 && now_ms >= fate.deadline_ms),
             Ending::NoRoute(_) => assert!(!is_unknown || fate.attempt == 0, "{fate:?}"),
             Ending::Full { .. } | Ending::TooLate { .. } => assert_eq!(fate.attempt, 0),
+            Ending::UnknownPool | Ending::OutsideWindow { .. } => panic!("the group has neither pools nor windows"),
             Ending::GroupRemoved => panic!("nobody removed the group"),
         }
     }
@@ -497,9 +593,12 @@ impl Witness {
             assert_eq!(live[&*open.cargo].at, at);
         }
         for csp in (0..3).map(CspIndex) {
-            let there = live.values().filter(|fate| fate.at == Some(csp)).count();
-            let counted = traffic.roster().member(csp).map_or(0, |member| member.open() as usize);
-            assert_eq!(counted, there, "what is counted for {}", name(csp));
+            let there = |is_turn| {
+                let there = live.values().filter(|fate| fate.at == Some(csp) && (fate.need == Need::Turn) == is_turn);
+                u32::try_from(there.count()).unwrap()
+            };
+            let counted = traffic.roster().member(csp).map_or((0, 0), |member| (member.open(), member.turns()));
+            assert_eq!(counted, (there(false), there(true)), "what is counted for {}", name(csp));
         }
     }
 }
@@ -542,6 +641,7 @@ fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms:
             None => Vec::new(),
         },
         Event::Sweep => traffic.sweep(now_ms),
+        Event::Reconnected => traffic.reconnected(now_ms),
         Event::Redefine { names } => {
             let names: Vec<_> = names.into_iter().map(|place| NAMES[place].to_owned()).collect();
             traffic.redefine(traffic.roster().replication(), &names, now_ms)

@@ -44,6 +44,19 @@ async fn a_verdict_is_followed_by_an_epoch_within_milliseconds() {
 }
 
 #[tokio::test]
+async fn a_gray_primary_gives_way_and_the_record_says_why() {
+    let stage = Stage::start(1).await;
+    let before = stage.until_assigned(|_| true).await;
+    let holder = before.csp.unwrap();
+    stage.tell_gray(&holder).await;
+    let after = stage.until_assigned(|assignment| assignment.epoch > before.epoch).await;
+    assert_ne!(after.csp.as_ref(), Some(&holder));
+    assert_eq!(after.gray_epoch, Some(after.epoch));
+    assert_eq!(after.cause, format!("{holder} is gray: the test says so"));
+    stage.until_read(after.epoch).await;
+}
+
+#[tokio::test]
 async fn two_instances_write_one_epoch_for_each_failover() {
     let stage = Stage::start(2).await;
     for failover in 1..=5 {
@@ -165,6 +178,7 @@ async fn an_epoch_that_was_written_down_and_not_told_is_told() {
         epoch: 5,
         since_ms: 0,
         cause: "by one that died then".to_owned(),
+        gray_epoch: None,
     };
     bucket.put(subject::assignment_key("g", "replication"), assignment.encode().into()).await.unwrap();
     stage.start_execution(&[]).await;

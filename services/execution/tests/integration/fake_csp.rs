@@ -80,8 +80,12 @@ impl FakeCsp {
             notes,
         };
         let mut tasks = tokio::task::JoinSet::new();
-        for (verb, subject) in [("update", subject::csp_update(group, csp)), ("query", subject::csp_query(group, csp))]
-        {
+        let locks = ["lock-acquire", "lock-release", "lock-list"].map(|verb| {
+            let subject = subject::csp_lock(group, csp, verb.trim_start_matches("lock-"));
+            (verb, subject)
+        });
+        let requests = [("update", subject::csp_update(group, csp)), ("query", subject::csp_query(group, csp))];
+        for (verb, subject) in requests.into_iter().chain(locks) {
             let requests = client.subscribe(subject).await.unwrap();
             tasks.spawn(serve(shared.clone(), requests, verb));
         }

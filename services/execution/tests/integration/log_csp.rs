@@ -129,6 +129,7 @@ async fn beat(
             storage_error: None,
             query_us: None,
             update_us: None,
+            connects: None,
         };
         client.publish(subject::heartbeat("g", name), heartbeat.encode().into()).await.unwrap();
     }

@@ -2,9 +2,11 @@
 
 mod assignment;
 mod fake_csp;
+mod locks;
 mod log_csp;
 mod nats;
 mod recovery;
+mod routing;
 mod scene;
 mod stage;
 

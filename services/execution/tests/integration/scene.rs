@@ -44,13 +44,19 @@ impl Scene {
     }
 
     pub async fn define(&self, group: &str, csps: &[&str], replication: &str) {
+        self.define_with(group, csps, replication, json!({})).await;
+    }
+
+    /// The same with these fields on top.
+    pub async fn define_with(&self, group: &str, csps: &[&str], replication: &str, fields: Value) {
         let config = kv::Config { bucket: subject::definitions_bucket(), ..kv::Config::default() };
         let bucket = jetstream::new(self.client.clone()).create_key_value(config).await.unwrap();
-        let definition = json!({
+        let mut definition = json!({
             "type": "io.holdfast.administration.v1.group_definition",
             "name": group, "csps": csps, "replication": replication, "isolation": "serializable",
             "storage": "mem", "ids_kept_ms": 600_000, "log_replicas": 1,
         });
+        definition.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         bucket.put(group, definition.to_string().into()).await.unwrap();
     }
 

@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, kv};
 use futures::StreamExt;
 use holdfast_foundation::bus::log_stream;
 use holdfast_schemas::message::{
-    Assignment, CspState, CspStateChange, GroupDefinition, LogControl, TASK_REPLICATION, TaskDefinition,
+    Assignment, CspState, CspStateChange, Doubt, GroupDefinition, LogControl, TASK_REPLICATION, TaskDefinition,
 };
 use holdfast_schemas::{Message, subject};
 use serde_json::Value;
@@ -103,8 +103,18 @@ impl Stage {
     }
 
     pub async fn tell_verdict(&self, csp: &str, state: CspState) {
+        self.tell(&self.verdict(csp, state)).await;
+    }
+
+    /// Has it told that this CSP is gray.
+    pub async fn tell_gray(&self, csp: &str) {
+        let (doubt, cause) = (Some(Doubt::Gray), "gray: the test says so".to_owned());
+        self.tell(&CspStateChange { doubt, cause, ..self.verdict(csp, CspState::Suspect) }).await;
+    }
+
+    async fn tell(&self, change: &CspStateChange) {
         let event = subject::event("g", subject::EVENT_CSP_STATE);
-        self.client.publish(event, self.verdict(csp, state).encode().into()).await.unwrap();
+        self.client.publish(event, change.encode().into()).await.unwrap();
         self.client.flush().await.unwrap();
     }
 
@@ -115,6 +125,7 @@ impl Stage {
             state,
             since_ms: 0,
             cause: "the test says so".to_owned(),
+            doubt: None,
             incarnation: Some(self.csp(csp).incarnation()),
             evidence: Vec::new(),
             concurring: Vec::new(),

@@ -30,6 +30,7 @@ mod ids;
 mod judge;
 mod keys;
 mod limits;
+pub mod lock;
 mod origin;
 mod position;
 mod rebuild;

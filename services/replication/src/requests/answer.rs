@@ -105,7 +105,7 @@ pub fn refusal(member: &Member, id: &str, deadline: Instant) -> Option<ErrorRepl
 pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> ErrorReply {
     let reply = |code, message: String| ErrorReply::new(Some(id.to_owned()), code, message);
     if let Some(failure) = request.failure() {
-        return reply(failure_code(failure), failure.to_string());
+        return failure_reply(id, failure);
     }
     match error {
         StatementError::Parse(message) => reply(ErrorCode::InvalidSql, message.clone()),
@@ -128,12 +128,22 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
     }
 }
 
+/// The error that a client is told when the log, or the copy on its behalf, refused.
+pub fn failure_reply(id: &str, failure: &CommitFailure) -> ErrorReply {
+    let message = match failure {
+        CommitFailure::LockLost { .. } => format!("{failure}, and nothing was written: acquire it anew"),
+        _ => failure.to_string(),
+    };
+    ErrorReply::new(Some(id.to_owned()), failure_code(failure), message)
+}
+
 fn failure_code(failure: &CommitFailure) -> ErrorCode {
     match failure {
         CommitFailure::Conflict { .. } => ErrorCode::Conflict,
         CommitFailure::TooOld => ErrorCode::TransactionTooOld,
         CommitFailure::Duplicate { .. } => ErrorCode::AlreadyExists,
         CommitFailure::TooLarge { .. } => ErrorCode::TransactionTooLarge,
+        CommitFailure::LockLost { .. } => ErrorCode::LockLost,
         CommitFailure::NotPrimary => ErrorCode::NotPrimary,
         CommitFailure::Unavailable(_) => ErrorCode::LogUnavailable,
         CommitFailure::ShuttingDown => ErrorCode::ShuttingDown,

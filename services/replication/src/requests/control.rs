@@ -52,7 +52,11 @@ fn not_now(member: &Member, what: &str) -> ErrorReply {
 /// Waits until the CSP has handed over and answered everything; it is in maintenance then.
 async fn drained(member: Arc<Member>) {
     while member.state() == CspState::Draining {
-        if !member.is_primary() && member.outstanding() == 0 && member.transactions.count() == 0 {
+        if !member.is_primary()
+            && member.outstanding() == 0
+            && member.shared.locks.waiting() == 0
+            && member.transactions.count() == 0
+        {
             if member.change_state(CspState::Draining, CspState::Maintenance) {
                 info!(csp = member.identity.csp, position = member.shared.view.position(), "drained, in maintenance");
                 heartbeat::send_now(&member).await;

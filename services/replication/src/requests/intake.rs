@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{Asked, now_ms};
 use super::transaction::{self, Verb};
-use super::{commit, control, digest, query, update};
+use super::{commit, control, digest, lock, query, update};
 use crate::member::Member;
 
 /// The subscriptions of one CSP.
@@ -61,7 +61,17 @@ pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::Subscribe
             }
         });
     }
+    for (name, verb) in lock::Verb::ALL {
+        let mut messages = member.client.subscribe(subject::csp_lock(group, csp, name)).await?;
+        let owner = Arc::clone(member);
+        tasks.spawn(async move {
+            while let Some(message) = messages.next().await {
+                tokio::spawn(lock::lock(Arc::clone(&owner), verb, message.into()));
+            }
+        });
+    }
     tasks.spawn(transaction::expire(Arc::clone(member)));
+    tasks.spawn(lock::look_around(Arc::clone(member)));
     let owner = Arc::clone(member);
     tasks.spawn(async move {
         loop {

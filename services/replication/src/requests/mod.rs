@@ -5,6 +5,7 @@ mod commit;
 mod control;
 mod digest;
 mod intake;
+mod lock;
 mod query;
 mod route;
 mod transaction;

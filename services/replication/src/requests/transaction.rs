@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::answer::{Asked, answer_error, conclude, error_reply, refusal};
-use super::update::{kept_results, not_primary, primary_elsewhere};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, refusal};
+use super::lock::first_lost;
+use super::update::{held_locks, is_lock_lost, kept_results, not_primary, primary_elsewhere};
 use crate::committer::submit;
 use crate::member::Member;
 use crate::model::{Place, Position};
@@ -165,22 +166,33 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     if let Some(refused) = refused {
         return asked.give_back(member, refused).await;
     }
-    let outcome = open(member, &request, &id).await;
+    let outcome = open(member, &request, &id, deadline).await;
     conclude(&asked, member, outcome, deadline).await;
 }
 
-async fn open(member: &Arc<Member>, request: &TransactionBeginRequest, id: &str) -> Result<Vec<u8>, ErrorReply> {
+async fn open(
+    member: &Arc<Member>,
+    request: &TransactionBeginRequest,
+    id: &str,
+    deadline: Instant,
+) -> Result<Vec<u8>, ErrorReply> {
     let refuse = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
     if member.shared.find_id(id).is_some() || member.transactions.is_open(id) {
         return Err(refuse(ErrorCode::AlreadyExists, "this id is in use already: choose another one"));
     }
     let database =
         member.database.get().ok_or_else(|| refuse(ErrorCode::Unavailable, "the copy is not open yet: ask again"))?;
-    let own = Request::new(Some(id.to_owned()));
-    let transaction = database
-        .begin(request.ns.clone(), request.db.clone(), Arc::clone(&own))
-        .await
-        .map_err(|error| error_reply(id, &own, &error))?;
+    let begin = async || {
+        let own = Request::under_locks(Some(id.to_owned()), held_locks(&request.locks));
+        let begun = database.begin(request.ns.clone(), request.db.clone(), Arc::clone(&own)).await;
+        (own, begun)
+    };
+    let (mut own, mut begun) = begin().await;
+    // This copy may not have applied the acquisition yet.
+    if is_lock_lost(&own) && barrier(member, deadline).await {
+        (own, begun) = begin().await;
+    }
+    let transaction = begun.map_err(|error| error_reply(id, &own, &error))?;
     let position = own.snapshot_position();
     if !member.transactions.open(id, transaction, Duration::from_millis(request.idle_ms)) {
         let message = "too many transactions are open on this CSP: end some, or begin again in a moment";
@@ -268,12 +280,24 @@ async fn commit(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Ins
         Ok(Err(_)) if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) => {
             settled_commit(member, token, deadline).await
         }
-        Ok(Err(error)) => Err(begin_anew(error_reply(id, &request, &error))),
+        Ok(Err(error)) => match lost_lock(member, &request).await {
+            Some(failure) => Err(failure_reply(id, &failure)),
+            None => Err(begin_anew(error_reply(id, &request, &error))),
+        },
         Err(_) => {
             let message = "the log did not answer by the deadline: ask transaction.status with the same token";
             Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message))
         }
     }
+}
+
+/// The lock whose loss a conflict was about, if it was: by now this copy has applied what it conflicts with.
+async fn lost_lock(member: &Member, request: &Request) -> Option<CommitFailure> {
+    if !matches!(request.failure(), Some(CommitFailure::Conflict { .. })) {
+        return None;
+    }
+    let lost = first_lost(member, request.locks()).await.ok()??;
+    Some(CommitFailure::LockLost { name: lost.name.clone(), token: lost.token })
 }
 
 /// What lost against another transaction cannot be sent again: what it was built on has changed.

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use holdfast_datastore::{Call, StatementError};
-use holdfast_schemas::message::{ErrorReply, UpdateRequest, update_reply_bytes};
+use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest, update_reply_bytes};
 use holdfast_schemas::{ErrorCode, Message as _, header, subject};
-use holdfast_storage::request::Request;
+use holdfast_storage::request::{HeldLock, Request};
 use holdfast_storage::{CommitFailure, reserved};
 use tokio::time::Instant;
 
@@ -120,7 +120,7 @@ impl Update<'_> {
         let mut is_behind_barrier = false;
         loop {
             attempt += 1;
-            let request = Request::new(Some(self.id.clone()));
+            let request = Request::under_locks(Some(self.id.clone()), held_locks(&self.request.locks));
             let epoch = self.member.shared.view.with(|view| view.epoch);
             let outcome = self.attempt(&request).await;
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. }))
@@ -235,11 +235,21 @@ fn is_conflict(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> 
     }
 }
 
+/// Locks as the storage engine knows them.
+pub(super) fn held_locks(locks: &[LockToken]) -> Vec<HeldLock> {
+    locks.iter().map(|lock| HeldLock { name: lock.name.clone(), token: lock.token }).collect()
+}
+
+/// Whether a lock was not held where this copy was: it may not have applied the acquisition yet.
+pub(super) fn is_lock_lost(request: &Request) -> bool {
+    matches!(request.failure(), Some(CommitFailure::LockLost { .. }))
+}
+
 /// Whether nothing was written, so that the log has no word on the outcome.
 fn is_uncertified(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
     match outcome {
         Ok(_) => request.committed().is_none(),
-        Err(error) => matches!(error, StatementError::Statement { .. }),
+        Err(error) => is_lock_lost(request) || matches!(error, StatementError::Statement { .. }),
     }
 }
 

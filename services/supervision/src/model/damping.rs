@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Verdicts within the window that are too many.
-    pub verdicts_max: usize,
+    pub verdicts_max: u64,
     /// The window.
     pub window_ms: u64,
     /// The first hold; it doubles.
@@ -33,6 +33,11 @@ impl Damping {
         Self { policy, verdicts: VecDeque::new(), holds: 0, due: false, held_until_ms: 0 }
     }
 
+    /// Another policy holds from now on.
+    pub fn adopt(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// It became unavailable.
     pub fn condemned(&mut self, now_ms: u64) {
         self.verdicts.retain(|at| now_ms.saturating_sub(*at) < self.policy.window_ms);
@@ -40,10 +45,14 @@ impl Damping {
             self.holds = 0;
         }
         self.verdicts.push_back(now_ms);
-        while self.verdicts.len() > self.policy.verdicts_max {
+        while self.count() > self.policy.verdicts_max {
             self.verdicts.pop_front();
         }
-        self.due = self.verdicts.len() >= self.policy.verdicts_max;
+        self.due = self.count() >= self.policy.verdicts_max;
+    }
+
+    fn count(&self) -> u64 {
+        self.verdicts.len() as u64
     }
 
     /// Why it is held, in words.
@@ -111,7 +120,7 @@ mod tests {
                 falls.push(now);
                 let recent = falls.iter().filter(|at| now - **at < POLICY.window_ms).count();
                 now += down;
-                if recent >= POLICY.verdicts_max {
+                if recent as u64 >= POLICY.verdicts_max {
                     may_hold_until = now + POLICY.hold_max_ms;
                     prop_assert!(damping.available(now).is_some());
                 }

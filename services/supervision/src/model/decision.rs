@@ -1,15 +1,9 @@
 //! What the models say to the edges: about whom, what to do, and what to write down.
 
-use holdfast_schemas::message::{CspState, CspStateChange};
+use holdfast_schemas::message::{CspState, CspStateChange, Doubt};
 use std::collections::BTreeMap;
 
-/// Begins the cause of a suspicion of one that reports and does not work as it should.
-pub const GRAY: &str = "gray: ";
-
-/// Begins the cause of a suspicion of one that went and came too often.
-pub const FLAPPING: &str = "flapping: ";
-
-/// For how long a suspicion of those kinds is respected by a supervisor that does not share it. Then whoever wrote it, and
+/// For how long a suspicion of one that reports is respected by a supervisor that does not share it. Then whoever wrote it, and
 /// may be gone, is overruled.
 const RESPECTED_MS: u64 = 60_000;
 
@@ -31,6 +25,8 @@ pub enum Effect {
         key: CspKey,
         /// Which question this is; answers to older ones are void.
         question: u64,
+        /// How long the answer is awaited.
+        timeout_ms: u64,
     },
     /// Tell the other supervisors at once whom we hold for gone.
     Speak,
@@ -62,6 +58,8 @@ pub struct Decision {
     pub state: CspState,
     /// Why, in words.
     pub cause: String,
+    /// Why it is suspect, if it is.
+    pub doubt: Option<Doubt>,
     /// The process that is meant; none if none was ever heard of.
     pub incarnation: Option<String>,
     /// What was observed.
@@ -80,8 +78,7 @@ impl Decision {
     /// not lift a suspicion that somebody holds for a reason.
     pub fn replaces(&self, written: &CspStateChange, now_ms: u64) -> bool {
         let differs = self.state != written.state;
-        let reasoned = written.state == CspState::Suspect
-            && (written.cause.starts_with(GRAY) || written.cause.starts_with(FLAPPING));
+        let reasoned = matches!(written.doubt, Some(Doubt::Gray | Doubt::Flapping));
         match self.basis {
             Basis::Life => differs || (self.state == CspState::Suspect && !reasoned),
             Basis::Silence => differs && (written.state, self.state) != (CspState::Unavailable, CspState::Suspect),
@@ -101,6 +98,7 @@ impl Decision {
             state: self.state,
             since_ms,
             cause: self.cause.clone(),
+            doubt: self.doubt,
             incarnation: self.incarnation.clone(),
             evidence: self.evidence.clone(),
             concurring: self.concurring.clone(),
@@ -130,6 +128,7 @@ mod tests {
             key: CspKey { group: "g".to_owned(), csp: "a".to_owned() },
             state,
             cause: String::new(),
+            doubt: None,
             incarnation: Some("1".to_owned()),
             evidence: Vec::new(),
             concurring: Vec::new(),
@@ -138,27 +137,32 @@ mod tests {
         }
     }
 
-    fn written(state: CspState, cause: &str) -> CspStateChange {
-        CspStateChange { cause: cause.to_owned(), ..decision(state, Basis::Life).change(1_000) }
+    fn written(state: CspState) -> CspStateChange {
+        decision(state, Basis::Life).change(1_000)
+    }
+
+    fn doubted(doubt: Doubt) -> CspStateChange {
+        CspStateChange { doubt: Some(doubt), ..written(CspState::Suspect) }
     }
 
     #[test]
     fn a_verdict_is_undone_by_life_only() {
-        let verdict = written(CspState::Unavailable, "no responders");
+        let verdict = written(CspState::Unavailable);
         assert!(!decision(CspState::Suspect, Basis::Silence).replaces(&verdict, 1_000));
         assert!(decision(CspState::Suspect, Basis::Life).replaces(&verdict, 1_000), "it is back, and flapping");
         assert!(decision(CspState::Available, Basis::Life).replaces(&verdict, 1_000));
         assert!(decision(CspState::Available, Basis::Repetition).replaces(&verdict, 1_000));
         assert!(!decision(CspState::Unavailable, Basis::Silence).replaces(&verdict, 1_000));
-        let available = written(CspState::Available, "heartbeat received");
+        let available = written(CspState::Available);
         assert!(decision(CspState::Unavailable, Basis::Silence).replaces(&available, 1_000));
     }
 
     #[test]
     fn a_repetition_respects_a_reason_for_a_while() {
         let again = decision(CspState::Available, Basis::Repetition);
-        assert!(again.replaces(&written(CspState::Suspect, "heartbeats missed"), 1_000));
-        let gray = written(CspState::Suspect, "gray: its storage fails");
+        assert!(again.replaces(&doubted(Doubt::Silent), 1_000));
+        assert!(again.replaces(&written(CspState::Suspect), 1_000), "nobody said why");
+        let gray = doubted(Doubt::Gray);
         assert!(!again.replaces(&gray, 2_000));
         assert!(again.replaces(&gray, 1_000 + RESPECTED_MS));
         assert!(decision(CspState::Available, Basis::Life).replaces(&gray, 2_000));
@@ -167,15 +171,15 @@ mod tests {
     #[test]
     fn a_reason_replaces_a_suspicion_by_silence_and_not_another_reason() {
         let flapping = decision(CspState::Suspect, Basis::Life);
-        assert!(flapping.replaces(&written(CspState::Suspect, "heartbeats missed"), 1_000));
-        assert!(!flapping.replaces(&written(CspState::Suspect, "gray: its storage fails"), 1_000));
+        assert!(flapping.replaces(&doubted(Doubt::Silent), 1_000));
+        assert!(!flapping.replaces(&doubted(Doubt::Gray), 1_000));
     }
 
     #[test]
     fn a_repetition_names_the_new_process() {
         let again = Decision { incarnation: Some("2".to_owned()), ..decision(CspState::Available, Basis::Repetition) };
-        assert!(again.replaces(&written(CspState::Available, ""), 1_000));
+        assert!(again.replaces(&written(CspState::Available), 1_000));
         let same = decision(CspState::Available, Basis::Repetition);
-        assert!(!same.replaces(&written(CspState::Available, ""), 1_000));
+        assert!(!same.replaces(&written(CspState::Available), 1_000));
     }
 }

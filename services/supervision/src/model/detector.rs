@@ -15,14 +15,14 @@ use holdfast_schemas::message::CspState;
 const EVIDENCE_MAX: usize = 8;
 
 /// How long to wait for what.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// Silence after which a CSP is asked for its status.
     pub late_after_ms: u64,
     /// Silence that makes a CSP suspect.
     pub suspect_after_ms: u64,
     /// Status requests that must time out before an accusation.
-    pub status_attempts: u32,
+    pub status_attempts: u64,
     /// Between two questions that others asked for.
     pub hint_pause_ms: u64,
 }
@@ -64,7 +64,7 @@ pub struct Detector {
     question: u64,
     asking: bool,
     asked_at_ms: Option<u64>,
-    unanswered: u32,
+    unanswered: u64,
 }
 
 impl Detector {
@@ -87,6 +87,15 @@ impl Detector {
             asking: false,
             asked_at_ms: None,
             unanswered: 0,
+        }
+    }
+
+    /// Another policy holds from now on. The silence until now was not measured for it, so it counts from zero.
+    pub fn adopt(&mut self, policy: Policy, now_ms: u64) {
+        if self.policy != policy {
+            self.policy = policy;
+            self.heard_at_ms = now_ms;
+            self.checked_at_ms = now_ms;
         }
     }
 

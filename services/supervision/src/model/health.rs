@@ -18,7 +18,7 @@ const SLOW_QUERY_US_MIN: u32 = 50_000;
 /// Slow heartbeats in a row that make a CSP slow; one slow query is nothing.
 const SLOW_HEARTBEATS: u32 = 5;
 
-/// Query times older than this are compared with no longer.
+/// Query times older than this, and than two heartbeats, are compared with no longer.
 const QUERY_TIME_FRESH_MS: u64 = 2_000;
 
 /// How much is put up with.
@@ -54,6 +54,11 @@ impl Health {
     /// A group of which nothing is known.
     pub fn new(limits: Limits) -> Self {
         Self { limits, furthest: VecDeque::new(), csps: BTreeMap::new() }
+    }
+
+    /// Other limits hold from now on.
+    pub fn adopt(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Only these are in the group.
@@ -115,7 +120,8 @@ impl Health {
 
     fn median_of_others(&self, csp: &str, now_ms: u64) -> Option<u32> {
         let others = self.csps.iter().filter(|(name, _)| *name != csp).filter_map(|(_, patient)| patient.query);
-        let fresh = others.filter(|(at, _)| now_ms.saturating_sub(*at) <= QUERY_TIME_FRESH_MS);
+        let fresh_ms = QUERY_TIME_FRESH_MS.max(2 * self.limits.sample_ms);
+        let fresh = others.filter(|(at, _)| now_ms.saturating_sub(*at) <= fresh_ms);
         let mut times: Vec<_> = fresh.map(|(_, query_us)| query_us).collect();
         times.sort_unstable();
         times.get(times.len().checked_sub(1)? / 2).copied()

@@ -23,6 +23,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
         storage_error: None,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod decision;
 pub mod detector;
 pub mod health;
 pub mod nodes;
+pub mod patience;
 pub mod sight;
 pub mod table;
 mod watched;

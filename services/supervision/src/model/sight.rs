@@ -19,6 +19,11 @@ impl Sight {
         Self { blind_after_ms, ticked_at_ms: now_ms, echoed_at_ms: now_ms, connection: None }
     }
 
+    /// From now on, ticks and echoes farther apart than this are blindness.
+    pub fn set_blind_after(&mut self, blind_after_ms: u64) {
+        self.blind_after_ms = blind_after_ms;
+    }
+
     /// We heard ourselves.
     pub fn echo(&mut self, now_ms: u64) {
         self.echoed_at_ms = now_ms;

@@ -1,52 +1,62 @@
 //! All decisions together: every CSP of every defined group, the nodes that they are on, and the other supervisors.
 //!
-//! Definitions say who is watched. A CSP that leaves the definitions is forgotten; one that stays keeps what is known of it.
+//! Definitions say who is watched, and how patiently. A CSP that leaves the definitions is forgotten; one that stays keeps what is
+//! known of it. What is ours alone follows the least patient group: how often we measure, and how soon we count as blind.
 
 use super::council::{Charge, Charges, Council, Verdict};
 use super::decision::{CspKey, Decision, Effect, NodeDecision};
 use super::detector::{Question, StatusOutcome};
 use super::health::Health;
-use super::nodes::{Nodes, Outcome, Resident};
+use super::nodes::{self, Nodes, Outcome, Resident};
+use super::patience::Patience;
 use super::sight::Sight;
 use super::watched::{Shown, Watched};
-use super::{damping, detector, health, nodes};
-use holdfast_schemas::message::{Accusation, CspState, Heartbeat, Opinion};
+use holdfast_schemas::message::{Accusation, CspState, Heartbeat, Opinion, SupervisionPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How patient each part is.
+/// How patient the parts are that are no group's.
 #[derive(Debug, Clone, Copy)]
 pub struct Policies {
-    /// About silence.
-    pub detector: detector::Policy,
-    /// About going and coming.
-    pub damping: damping::Policy,
-    /// About not working.
-    pub health: health::Limits,
     /// About nodes.
     pub nodes: nodes::Policy,
-    /// About ourselves.
-    pub blind_after_ms: u64,
     /// About other supervisors.
     pub presence_lost_ms: u64,
+}
+
+/// What is known of one group as a whole.
+#[derive(Debug)]
+struct Group {
+    patience: Patience,
+    health: Health,
+}
+
+impl Group {
+    fn new(patience: Patience) -> Self {
+        Self { patience, health: Health::new(patience.health) }
+    }
+
+    fn adopt(&mut self, patience: Patience) {
+        self.patience = patience;
+        self.health.adopt(patience.health);
+    }
 }
 
 /// All that is watched.
 #[derive(Debug)]
 pub struct Watchlist {
-    policies: Policies,
     sight: Sight,
     council: Council,
     nodes: Nodes,
-    groups: BTreeMap<String, Health>,
+    groups: BTreeMap<String, Group>,
     csps: BTreeMap<CspKey, Watched>,
 }
 
 impl Watchlist {
     /// Watches nobody yet, under the name `instance`.
     pub fn new(policies: Policies, instance: String, now_ms: u64) -> Self {
+        let blind_after_ms = Patience::new(&SupervisionPolicy::default()).blind_after_ms();
         Self {
-            policies,
-            sight: Sight::new(policies.blind_after_ms, now_ms),
+            sight: Sight::new(blind_after_ms, now_ms),
             council: Council::new(instance, policies.presence_lost_ms, now_ms),
             nodes: Nodes::new(policies.nodes),
             groups: BTreeMap::new(),
@@ -54,8 +64,8 @@ impl Watchlist {
         }
     }
 
-    /// A group has these CSPs; none if it is gone.
-    pub fn define(&mut self, group: &str, csps: &[String], now_ms: u64) {
+    /// A group has these CSPs, none if it is gone, and this policy.
+    pub fn define(&mut self, group: &str, csps: &[String], policy: &SupervisionPolicy, now_ms: u64) {
         let council = &mut self.council;
         self.csps.retain(|key, _| {
             let stays = key.group != group || csps.contains(&key.csp);
@@ -66,14 +76,29 @@ impl Watchlist {
         });
         if csps.is_empty() {
             self.groups.remove(group);
-            return;
+        } else {
+            let patience = Patience::new(policy);
+            let known = self.groups.entry(group.to_owned()).or_insert_with(|| Group::new(patience));
+            known.adopt(patience);
+            known.health.retain(csps);
+            for csp in csps {
+                let key = CspKey { group: group.to_owned(), csp: csp.clone() };
+                let watched = self.csps.entry(key).or_insert_with(|| Watched::new(&patience, now_ms));
+                watched.adopt(&patience, now_ms);
+            }
         }
-        self.groups.entry(group.to_owned()).or_insert_with(|| Health::new(self.policies.health)).retain(csps);
-        for csp in csps {
-            let key = CspKey { group: group.to_owned(), csp: csp.clone() };
-            let Policies { detector, damping, .. } = self.policies;
-            self.csps.entry(key).or_insert_with(|| Watched::new(detector, damping, now_ms));
+        if let Some(blind_after_ms) = self.least(Patience::blind_after_ms) {
+            self.sight.set_blind_after(blind_after_ms);
         }
+    }
+
+    /// How often silence must be measured at least; none where nobody is watched.
+    pub fn tick_ms_max(&self) -> Option<u64> {
+        self.least(Patience::tick_ms_max)
+    }
+
+    fn least(&self, time_ms: impl Fn(&Patience) -> u64) -> Option<u64> {
+        self.groups.values().map(|group| time_ms(&group.patience)).min()
     }
 
     /// A heartbeat came; of a CSP that nobody defined it means nothing.
@@ -83,8 +108,8 @@ impl Watchlist {
             return Vec::new();
         }
         let takes_requests = beat.state == CspState::Available;
-        let health = self.groups.get_mut(&beat.group).filter(|_| takes_requests);
-        let complaint = health.and_then(|health| health.examine(beat, now_ms)).map(str::to_owned);
+        let group = self.groups.get_mut(&beat.group).filter(|_| takes_requests);
+        let complaint = group.and_then(|group| group.health.examine(beat, now_ms)).map(str::to_owned);
         self.update(&key, now_ms, |watched| {
             watched.complaint = complaint;
             if watched.node.as_ref() != Some(&beat.node) {
@@ -172,7 +197,7 @@ impl Watchlist {
     fn blind(&mut self, now_ms: u64) -> Vec<Effect> {
         self.council.blind(now_ms);
         self.nodes.blind(now_ms);
-        self.groups.values_mut().for_each(Health::blind);
+        self.groups.values_mut().for_each(|group| group.health.blind());
         let all = self.csps.keys().cloned().collect();
         self.update_all(all, now_ms, |watched| {
             watched.detector.blind(now_ms);
@@ -193,8 +218,9 @@ impl Watchlist {
     fn update(&mut self, key: &CspKey, now_ms: u64, change: impl FnOnce(&mut Watched) -> Question) -> Vec<Effect> {
         let Some(watched) = self.csps.get_mut(key) else { return Vec::new() };
         let question = change(watched);
-        let mut effects: Vec<_> =
-            question.map(|question| Effect::Ask { key: key.clone(), question }).into_iter().collect();
+        let timeout_ms = watched.status_timeout_ms;
+        let asked = question.map(|question| Effect::Ask { key: key.clone(), question, timeout_ms });
+        let mut effects: Vec<_> = asked.into_iter().collect();
         let charge = watched.charge();
         let accusing = charge.is_some();
         let spoken = self.council.charge(key, charge);
@@ -280,6 +306,7 @@ fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdi
         key: key.clone(),
         state: shown.state,
         cause: shown.cause,
+        doubt: shown.doubt,
         incarnation: watched.detector.incarnation().map(str::to_owned),
         evidence: if own.is_empty() { heard } else { own },
         concurring,

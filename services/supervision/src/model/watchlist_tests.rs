@@ -30,6 +30,7 @@ fn beat(csp: &str, incarnation: &str) -> Heartbeat {
         storage_error: None,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
@@ -56,7 +57,7 @@ impl World {
         let names: Vec<_> = csps.iter().map(|csp| (*csp).to_owned()).collect();
         let mut list: Vec<_> =
             (0..supervisors).map(|number| Watchlist::new(policies(), format!("s{number}"), 0)).collect();
-        list.iter_mut().for_each(|supervisor| supervisor.define("g", &names, 0));
+        list.iter_mut().for_each(|supervisor| supervisor.define("g", &names, &SupervisionPolicy::default(), 0));
         let csps = names.iter().map(|csp| (csp.clone(), (Fate::Lives, "1".to_owned(), beat(csp, "1"))));
         Self {
             now_ms: 0,
@@ -107,7 +108,7 @@ impl World {
     fn perform(&mut self, number: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Ask { key, question } => self.questions.push((number, key, question, self.now_ms)),
+                Effect::Ask { key, question, .. } => self.questions.push((number, key, question, self.now_ms)),
                 Effect::Speak => self.speak(number),
                 Effect::Record(decision) => self.decisions.push((number, decision)),
                 other => self.other.push((number, other)),
@@ -222,7 +223,7 @@ fn one_that_is_cut_off_without_noticing_judges_nobody() {
         }
         for effect in effects {
             match effect {
-                Effect::Ask { key, question } => questions.push((key, question, now)),
+                Effect::Ask { key, question, .. } => questions.push((key, question, now)),
                 other => panic!("{other:?} at {now}"),
             }
         }
@@ -328,15 +329,58 @@ fn one_of_a_node_is_told_as_soon_as_a_neighbour_answers() {
 
 #[test]
 fn strangers_and_leavers_are_not_watched() {
-    let mut list = Watchlist::new(policies(), "s".to_owned(), 0);
+    let (mut list, policy) = (Watchlist::new(policies(), "s".to_owned(), 0), SupervisionPolicy::default());
     assert_eq!(list.heartbeat(&beat("a", "1"), 0), []);
-    list.define("g", &["a".to_owned(), "b".to_owned()], 0);
+    list.define("g", &["a".to_owned(), "b".to_owned()], &policy, 0);
     assert_eq!(list.heartbeat(&beat("a", "1"), 0).len(), 1);
-    list.define("g", &["a".to_owned()], 1);
+    list.define("g", &["a".to_owned()], &policy, 1);
     assert_eq!(list.heartbeat(&beat("a", "1"), 2), [], "it keeps what is known");
     assert_eq!(list.heartbeat(&beat("b", "1"), 2), []);
-    list.define("g", &[], 3);
+    list.define("g", &[], &policy, 3);
     assert!(list.csps.is_empty() && list.groups.is_empty());
+}
+
+/// When a CSP of the group becomes suspect whose last heartbeat was at `from`; others are not looked at.
+fn suspect_after(list: &mut Watchlist, group: &str, from: u64) -> u64 {
+    (from..from + 60_000)
+        .step_by(10)
+        .find(|now| {
+            list.opinion(list.own_opinion(), *now);
+            let about = |effect: &Effect| match effect {
+                Effect::Record(decision) => decision.key.group == group && decision.state == CspState::Suspect,
+                _ => false,
+            };
+            list.tick(Some(1), *now).iter().any(about)
+        })
+        .unwrap()
+        - from
+}
+
+#[test]
+fn each_group_is_judged_by_its_own_policy_also_when_it_changes() {
+    let of = |heartbeat_interval_ms| SupervisionPolicy { heartbeat_interval_ms, ..SupervisionPolicy::default() };
+    let mut list = Watchlist::new(policies(), "s".to_owned(), 0);
+    let names = ["a".to_owned()];
+    list.define("g", &names, &of(100), 0);
+    list.define("patient", &names, &of(1_000), 0);
+    assert_eq!(list.tick_ms_max(), Some(125 / 6));
+    let both = |list: &mut Watchlist, now| {
+        for group in ["g", "patient"] {
+            list.heartbeat(&Heartbeat { group: group.to_owned(), ..beat("a", "1") }, now);
+        }
+    };
+    both(&mut list, 10);
+    assert_eq!(suspect_after(&mut list, "g", 10), 500);
+    both(&mut list, 10_000);
+    list.tick(Some(1), 10_000);
+    assert_eq!(suspect_after(&mut list, "patient", 10_010), 4_990);
+    both(&mut list, 30_000);
+    list.tick(Some(1), 30_000);
+    list.tick(Some(1), 30_200);
+    list.define("g", &names, &of(200), 30_300);
+    assert_eq!(suspect_after(&mut list, "g", 30_300), 1_000, "silence before the change does not count");
+    list.define("g", &[], &of(100), 40_000);
+    assert_eq!(list.tick_ms_max(), Some(1_250 / 6));
 }
 
 #[test]

@@ -99,6 +99,7 @@ async fn a_gray_csp_is_suspect_with_the_reason() {
     }
     assert_eq!(event["csp"], "a");
     assert_eq!(event["cause"], "gray: its copy cannot be written: no space left on device");
+    assert_eq!(event["doubt"], "gray");
 }
 
 #[tokio::test]

@@ -3,16 +3,19 @@
 //! The rules, and nothing else:
 //! 1. A task whose holder is gone gets the best CSP that is fit, at once. Where nobody is, it stays on record as it is. A
 //!    task that was never held is given out when the CSPs have had time to settle.
-//! 2. Nobody else loses a task, whatever is wished, except on request.
-//! 3. Every change has a new epoch, higher than any on record and any that a copy has read from the log. It is written by
+//! 2. A task whose holder is gray gets the best CSP that is fit and in step, unless it moved for that reason a short while
+//!    ago. Where nobody is, or that was so, it stays.
+//! 3. Nobody else loses a task, whatever is wished, except on request.
+//! 4. Every change has a new epoch, higher than any on record and any that a copy has read from the log. It is written by
 //!    compare-and-set before it is announced, so an epoch has one holder.
-//! 4. Of record and log the one with the higher epoch is right, and at the same epoch the log.
-//! 5. An epoch on record that no copy shows is announced again, with growing pauses. The log leaves it aside where it has it.
+//! 5. Of record and log the one with the higher epoch is right, and at the same epoch the log.
+//! 6. An epoch on record that no copy shows is announced again, with growing pauses. The log leaves it aside where it has it.
 
 use super::Policy;
 use super::choose;
 use super::group::{Group, LogEpoch};
 use super::ledger::Ledger;
+use super::rests::Rests;
 use holdfast_schemas::message::{
     Assignment, CspStateChange, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
 };
@@ -59,6 +62,7 @@ pub struct Assigner {
     name: String,
     pub(super) group: Group,
     pub(super) ledger: Ledger,
+    rests: Rests,
     announcement: Option<Announcement>,
 }
 
@@ -80,7 +84,8 @@ pub(super) struct Standing<'a> {
 impl Assigner {
     /// A group of which nothing is known yet.
     pub fn new(name: String, policy: Policy) -> Self {
-        Self { name, group: Group::new(policy), ledger: Ledger::default(), announcement: None }
+        let (ledger, rests) = (Ledger::default(), Rests::default());
+        Self { name, group: Group::new(policy), ledger, rests, announcement: None }
     }
 
     /// The group is defined like this.
@@ -157,6 +162,7 @@ impl Assigner {
     pub fn decide(&mut self, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         for task in self.group.tasks() {
+            self.rests.note(&task.name, self.ledger.gray_epoch(&task.name), now.monotonic_ms);
             if self.ledger.is_writing(&task.name) {
                 continue;
             }
@@ -182,7 +188,20 @@ impl Assigner {
         {
             return Some(self.change(task, csp, standing, cause, now));
         }
-        self.correction(task, standing.holder?, standing, now)
+        self.relief(task, standing, now).or_else(|| self.correction(task, standing.holder?, standing, now))
+    }
+
+    /// Takes the task from a holder that is gray, if another one will do it better.
+    fn relief(&self, task: &TaskDefinition, standing: Standing, now: Now) -> Option<Write> {
+        let holder = standing.holder?;
+        let gray = self.group.gray(holder, now.monotonic_ms)?;
+        if self.rests.is_resting(&task.name, self.group.policy().gray_rest_ms, now.monotonic_ms) {
+            return None;
+        }
+        let csp = choose::best_in_step(&self.group, &self.ledger, task, standing.holder, now.monotonic_ms)?;
+        let write = self.change(task, csp, standing, format!("{holder} is {gray}"), now);
+        let assignment = Assignment { gray_epoch: Some(write.assignment.epoch), ..write.assignment };
+        Some(Write { assignment, ..write })
     }
 
     /// Nobody waits for a task that was never held. Given to the first CSP that is heard of, it would stay there, whatever is
@@ -228,6 +247,7 @@ impl Assigner {
                 epoch: standing.epoch + 1,
                 since_ms: now.wall_ms,
                 cause,
+                gray_epoch: self.ledger.gray_epoch(&task.name),
             },
             revision: self.ledger.revision(&task.name),
             previous: standing.holder.map(str::to_owned),

@@ -1,6 +1,8 @@
 //! The rules case by case; `histories` has them under random events.
 
-use super::super::fixture::{SETTLED_MS, all_beat, at, beat, only, primary, settled, silent, verdict, writes};
+use super::super::fixture::{
+    POLICY, SETTLED_MS, all_beat, at, beat, gray, only, primary, settled, silent, verdict, writes,
+};
 use super::*;
 use holdfast_schemas::message::CspState;
 
@@ -39,6 +41,78 @@ fn a_drained_holder_is_replaced_and_gets_nothing_back() {
         all_beat(&mut assigner, &CSPS, 2, "b", now_ms);
         assert_eq!(assigner.decide(at(now_ms)), Vec::new());
     }
+}
+
+#[test]
+fn a_gray_holder_gives_way_once_and_gets_nothing_back() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    assigner.judge(&gray("a", "first"), SETTLED_MS);
+    let assignment = only(assigner.decide(at(SETTLED_MS))).assignment;
+    assert_eq!((assignment.csp.as_deref(), assignment.epoch, assignment.gray_epoch), (Some("b"), 2, Some(2)));
+    assert_eq!(assignment.cause, "a is gray: a message of the log has waited for 2001 ms");
+    assigner.written(assignment, 2);
+    for now_ms in (SETTLED_MS..SETTLED_MS + 20_000).step_by(100) {
+        all_beat(&mut assigner, &CSPS, 2, "b", now_ms);
+        if now_ms == SETTLED_MS + 5_000 {
+            assigner.judge(&verdict("a", CspState::Available, Some("first")), now_ms);
+        }
+        assert_eq!(assigner.decide(at(now_ms)), Vec::new());
+    }
+}
+
+#[test]
+fn a_gray_holder_keeps_its_task_where_nobody_does_better() {
+    let mut assigner = settled(&CSPS, vec![TaskDefinition::new("report")]);
+    CSPS.iter().for_each(|csp| assigner.judge(&gray(csp, "first"), SETTLED_MS));
+    assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new(), "all are slow");
+    assigner.judge(&verdict("b", CspState::Suspect, Some("first")), SETTLED_MS);
+    assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new(), "silent");
+    assigner.judge(&verdict("b", CspState::Available, Some("first")), SETTLED_MS);
+    assigner.heartbeat(&Heartbeat { applied: 20, ..beat("a", 1, "a") }, SETTLED_MS);
+    let late_ms = SETTLED_MS + 150;
+    all_beat(&mut assigner, &["b"], 1, "a", late_ms);
+    assert_eq!(assigner.decide(at(late_ms)), Vec::new(), "out of step");
+    assigner.heartbeat(&Heartbeat { applied: 20, ..beat("b", 1, "a") }, late_ms);
+    assert_eq!(primary(assigner.decide(at(late_ms))), Some(("b".to_owned(), 2)));
+}
+
+#[test]
+fn a_slow_group_does_not_throw_its_primary_around() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    let (mut holder, mut revision, mut moved_at) = ("a".to_owned(), 1, Vec::new());
+    for now_ms in (SETTLED_MS..SETTLED_MS + 10_000).step_by(100) {
+        // Whoever is primary is gray at once, and the others are well.
+        for csp in CSPS {
+            assigner.heartbeat(&beat(csp, revision, &holder), now_ms);
+            let change = if csp == holder { gray(csp, "first") } else { verdict(csp, CspState::Available, None) };
+            assigner.judge(&change, now_ms);
+        }
+        for write in writes(assigner.decide(at(now_ms))) {
+            revision += 1;
+            holder = write.assignment.csp.clone().unwrap();
+            assigner.written(write.assignment, revision);
+            moved_at.push(now_ms);
+        }
+    }
+    assert!(moved_at.is_sorted_by(|before, after| after - before >= POLICY.gray_rest_ms), "{moved_at:?}");
+    assert_eq!(moved_at.len(), 10, "{moved_at:?}");
+}
+
+#[test]
+fn whoever_leads_next_knows_from_the_record_that_a_task_rests() {
+    let mut assigner = silent(&CSPS, Vec::new());
+    for now_ms in (0..=SETTLED_MS).step_by(200) {
+        all_beat(&mut assigner, &CSPS, 3, "b", now_ms);
+    }
+    let (group, task, csp) = ("g".to_owned(), TASK_REPLICATION.to_owned(), Some("b".to_owned()));
+    let cause = "a is unavailable".to_owned();
+    let recorded = Assignment { group, task, csp, epoch: 3, since_ms: 0, cause, gray_epoch: Some(2) };
+    assigner.read(recorded, 3);
+    assigner.judge(&gray("b", "first"), SETTLED_MS);
+    assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new());
+    let rested_ms = SETTLED_MS + POLICY.gray_rest_ms;
+    all_beat(&mut assigner, &CSPS, 3, "b", rested_ms);
+    assert_eq!(primary(assigner.decide(at(rested_ms))).map(|(_, epoch)| epoch), Some(4));
 }
 
 #[test]

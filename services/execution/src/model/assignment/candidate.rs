@@ -1,10 +1,11 @@
 //! One CSP, as assignment sees it: is it gone, so that its tasks must move; is it fit to be given one?
 //!
 //! The two are not opposites. A holder that is suspect, silent or late is not fit for anything new, and keeps what it has:
-//! only a reason that somebody gave takes a task away.
+//! only a reason that somebody gave takes a task away. One that is gray stands between: it does the task badly, so it gives way
+//! to one that can do it better, and to nobody else.
 
 use super::Policy;
-use holdfast_schemas::message::{CspState, Heartbeat};
+use holdfast_schemas::message::{CspState, CspStateChange, Doubt, Heartbeat};
 
 /// What is known of one CSP.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +35,22 @@ struct Heard {
 #[derive(Debug, Clone)]
 struct Verdict {
     state: CspState,
+    doubt: Option<Doubt>,
+    cause: String,
     incarnation: Option<String>,
     at_ms: u64,
+}
+
+impl Verdict {
+    fn new(change: &CspStateChange, at_ms: u64) -> Self {
+        Self {
+            state: change.state,
+            doubt: change.doubt,
+            cause: change.cause.clone(),
+            incarnation: change.incarnation.clone(),
+            at_ms,
+        }
+    }
 }
 
 /// Why a holder must lose its tasks.
@@ -104,31 +119,24 @@ impl Candidate {
     }
 
     /// Supervision says how it is, from now on.
-    pub fn judge(&mut self, state: CspState, incarnation: Option<String>, now_ms: u64) {
-        self.verdict = Some(Verdict { state, incarnation, at_ms: now_ms });
+    pub fn judge(&mut self, change: &CspStateChange, now_ms: u64) {
+        self.verdict = Some(Verdict::new(change, now_ms));
     }
 
     /// What supervision wrote down some time ago, read when it was `asked_at_ms`. It teaches nothing where supervision was
     /// heard since; and where it names no process, nothing about one that lives.
-    pub fn judged_before(
-        &mut self,
-        state: CspState,
-        incarnation: Option<String>,
-        policy: &Policy,
-        asked_at_ms: u64,
-        now_ms: u64,
-    ) {
+    pub fn judged_before(&mut self, change: &CspStateChange, policy: &Policy, asked_at_ms: u64, now_ms: u64) {
         let newer = self.verdict.as_ref().is_some_and(|verdict| verdict.at_ms >= asked_at_ms);
-        let about_another = incarnation.is_none() && self.is_fresh(policy, now_ms);
+        let about_another = change.incarnation.is_none() && self.is_fresh(policy, now_ms);
         if !newer && !about_another {
             // Not heard now: what was heard while this was being asked for counts for more.
-            self.verdict = Some(Verdict { state, incarnation, at_ms: asked_at_ms.saturating_sub(1) });
+            self.verdict = Some(Verdict::new(change, asked_at_ms.saturating_sub(1)));
         }
     }
 
     /// Why it must lose its tasks, if it must.
     pub fn gone(&self, policy: &Policy, now_ms: u64) -> Option<Gone> {
-        if self.judged(policy, now_ms) == Some(CspState::Unavailable) {
+        if self.judged(policy, now_ms).is_some_and(|verdict| verdict.state == CspState::Unavailable) {
             return Some(Gone::Judged);
         }
         let heard = self.heard.as_ref()?;
@@ -143,28 +151,34 @@ impl Candidate {
         }
     }
 
+    /// In which way supervision found it to be gray, if it did: it should lose its tasks if another one can do better.
+    pub fn gray(&self, policy: &Policy, now_ms: u64) -> Option<&str> {
+        let verdict = self.judged(policy, now_ms)?;
+        (verdict.doubt == Some(Doubt::Gray)).then_some(verdict.cause.as_str())
+    }
+
     /// Whether it may be given a task now.
     pub fn fit(&self, policy: &Policy, now_ms: u64) -> Result<(), Unfit> {
         let heard = self.heard.as_ref().filter(|_| self.is_fresh(policy, now_ms)).ok_or(Unfit::Silent)?;
         if heard.state != CspState::Available {
             return Err(Unfit::Reports(heard.state));
         }
-        if let Some(state) = self.judged(policy, now_ms) {
-            return Err(Unfit::Judged(state));
+        if let Some(verdict) = self.judged(policy, now_ms) {
+            return Err(Unfit::Judged(verdict.state));
         }
         if self.is_late(policy.lag_ms_max) { Err(Unfit::Behind) } else { Ok(()) }
     }
 
     /// Suspect or unavailable, if that was said of the process that we know. One that has been silent is no proof of which
     /// process is meant, so then it is believed.
-    fn judged(&self, policy: &Policy, now_ms: u64) -> Option<CspState> {
+    fn judged(&self, policy: &Policy, now_ms: u64) -> Option<&Verdict> {
         let verdict = self.verdict.as_ref()?;
         let doubtful = matches!(verdict.state, CspState::Suspect | CspState::Unavailable);
         let other = match (&verdict.incarnation, &self.heard) {
             (Some(judged), Some(heard)) => *judged != heard.incarnation && self.is_fresh(policy, now_ms),
             _ => false,
         };
-        (doubtful && !other).then_some(verdict.state)
+        (doubtful && !other).then_some(verdict)
     }
 
     fn is_fresh(&self, policy: &Policy, now_ms: u64) -> bool {

@@ -1,6 +1,6 @@
 //! When a holder is gone and when a CSP is fit, case by case.
 
-use super::super::fixture::{POLICY, beat};
+use super::super::fixture::{POLICY, beat, gray, verdict};
 use super::*;
 
 fn heard(state: CspState) -> Candidate {
@@ -32,7 +32,7 @@ fn silence_suspicion_and_lag_make_unfit_and_not_gone() {
     assert_eq!(candidate.fit(&POLICY, 301), Err(Unfit::Silent));
     assert_eq!(candidate.gone(&POLICY, 100_000), None);
     let mut suspected = candidate.clone();
-    suspected.judge(CspState::Suspect, Some("first".to_owned()), 10);
+    suspected.judge(&verdict("a", CspState::Suspect, Some("first")), 10);
     assert_eq!(suspected.fit(&POLICY, 10), Err(Unfit::Judged(CspState::Suspect)));
     assert_eq!(suspected.gone(&POLICY, 10), None);
     for lag_ms in [Some(2_001), None] {
@@ -43,23 +43,35 @@ fn silence_suspicion_and_lag_make_unfit_and_not_gone() {
 }
 
 #[test]
+fn one_that_is_gray_is_not_gone_and_not_fit() {
+    let mut candidate = heard(CspState::Available);
+    candidate.judge(&gray("a", "first"), 10);
+    assert!(candidate.gray(&POLICY, 10).is_some_and(|cause| cause.starts_with("gray: ")));
+    assert_eq!((candidate.gone(&POLICY, 10), candidate.fit(&POLICY, 10).is_ok()), (None, false));
+    candidate.judge(&verdict("a", CspState::Suspect, Some("first")), 20);
+    assert_eq!(candidate.gray(&POLICY, 20), None, "silent now");
+    candidate.judge(&gray("a", "an earlier one"), 30);
+    assert_eq!(candidate.gray(&POLICY, 30), None);
+}
+
+#[test]
 fn a_verdict_counts_for_the_process_that_it_names() {
     let mut candidate = heard(CspState::Available);
-    candidate.judge(CspState::Unavailable, Some("an earlier one".to_owned()), 10);
+    candidate.judge(&verdict("a", CspState::Unavailable, Some("an earlier one")), 10);
     assert_eq!(candidate.gone(&POLICY, 10), None);
     assert_eq!(candidate.gone(&POLICY, 301), Some(Gone::Judged), "silent: it may be the one that is meant");
-    candidate.judge(CspState::Unavailable, Some("first".to_owned()), 10);
+    candidate.judge(&verdict("a", CspState::Unavailable, Some("first")), 10);
     assert_eq!(candidate.gone(&POLICY, 10), Some(Gone::Judged));
     candidate.heartbeat(&beat("a", 1, "a"), Some(0), &POLICY, 20);
     assert_eq!(candidate.gone(&POLICY, 20), Some(Gone::Judged), "only supervision takes it back");
-    candidate.judge(CspState::Available, Some("first".to_owned()), 30);
+    candidate.judge(&verdict("a", CspState::Available, Some("first")), 30);
     assert_eq!((candidate.gone(&POLICY, 30), candidate.fit(&POLICY, 30)), (None, Ok(())));
 }
 
 #[test]
 fn a_verdict_on_nobody_in_particular_holds_until_the_next_heartbeat() {
     let mut candidate = heard(CspState::Available);
-    candidate.judge(CspState::Unavailable, None, 10);
+    candidate.judge(&verdict("a", CspState::Unavailable, None), 10);
     assert_eq!(candidate.gone(&POLICY, 10), Some(Gone::Judged));
     candidate.heartbeat(&beat("a", 1, "a"), Some(0), &POLICY, 20);
     assert_eq!(candidate.gone(&POLICY, 20), None);
@@ -68,15 +80,15 @@ fn a_verdict_on_nobody_in_particular_holds_until_the_next_heartbeat() {
 #[test]
 fn what_was_written_down_before_teaches_nothing_about_later() {
     let mut candidate = heard(CspState::Available);
-    candidate.judged_before(CspState::Unavailable, None, &POLICY, 5, 10);
+    candidate.judged_before(&verdict("a", CspState::Unavailable, None), &POLICY, 5, 10);
     assert_eq!(candidate.gone(&POLICY, 10), None, "it lives");
-    candidate.judge(CspState::Available, Some("first".to_owned()), 7);
-    candidate.judged_before(CspState::Unavailable, Some("first".to_owned()), &POLICY, 5, 10);
+    candidate.judge(&verdict("a", CspState::Available, Some("first")), 7);
+    candidate.judged_before(&verdict("a", CspState::Unavailable, Some("first")), &POLICY, 5, 10);
     assert_eq!(candidate.gone(&POLICY, 10), None, "supervision was heard since");
-    candidate.judged_before(CspState::Unavailable, Some("first".to_owned()), &POLICY, 8, 10);
+    candidate.judged_before(&verdict("a", CspState::Unavailable, Some("first")), &POLICY, 8, 10);
     assert_eq!(candidate.gone(&POLICY, 10), Some(Gone::Judged), "an event was lost");
     let mut unheard = Candidate::default();
-    unheard.judged_before(CspState::Unavailable, None, &POLICY, 0, 10);
+    unheard.judged_before(&verdict("a", CspState::Unavailable, None), &POLICY, 0, 10);
     assert_eq!(unheard.gone(&POLICY, 10), Some(Gone::Judged));
 }
 

@@ -18,13 +18,36 @@ pub fn best<'a>(
     except: Option<&str>,
     now_ms: u64,
 ) -> Option<&'a str> {
+    best_of(group, ledger, task, except, now_ms, |_| true)
+}
+
+/// The best of those that keep step with the log: one that holds the task, however badly, gives way to nobody else.
+pub fn best_in_step<'a>(
+    group: &'a Group,
+    ledger: &Ledger,
+    task: &TaskDefinition,
+    except: Option<&str>,
+    now_ms: u64,
+) -> Option<&'a str> {
+    let in_step_ms = group.policy().in_step_ms;
+    best_of(group, ledger, task, except, now_ms, |candidate| !candidate.is_late(in_step_ms))
+}
+
+fn best_of<'a>(
+    group: &'a Group,
+    ledger: &Ledger,
+    task: &TaskDefinition,
+    except: Option<&str>,
+    now_ms: u64,
+    suits: impl Fn(&Candidate) -> bool,
+) -> Option<&'a str> {
     let policy = group.policy();
     let avoided = nodes_to_avoid(group, ledger, task);
     let fit = group
         .csps()
         .filter(|csp| except != Some(*csp))
         .filter_map(|csp| group.candidate(csp).map(|candidate| (csp, candidate)))
-        .filter(|(_, candidate)| candidate.fit(policy, now_ms).is_ok());
+        .filter(|(_, candidate)| candidate.fit(policy, now_ms).is_ok() && suits(candidate));
     let rank = |(csp, candidate): &(&'a str, &Candidate)| {
         (
             candidate.is_unsettled(policy, now_ms),

@@ -3,10 +3,11 @@
 use super::Policy;
 use super::assigner::{Assigner, Effect, Now, Write};
 use holdfast_schemas::message::{
-    CspState, CspStateChange, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
+    CspState, CspStateChange, Doubt, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
 };
 
-pub const POLICY: Policy = Policy { fresh_ms: 300, in_step_ms: 100, lag_ms_max: 2_000, settle_ms: 1_000 };
+pub const POLICY: Policy =
+    Policy { fresh_ms: 300, in_step_ms: 100, lag_ms_max: 2_000, settle_ms: 1_000, gray_rest_ms: 1_000 };
 
 /// Late enough that whoever was there from the start has settled.
 pub const SETTLED_MS: u64 = 10_000;
@@ -28,6 +29,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         storage_error: None,
         query_us: None,
         update_us: None,
+        connects: None,
     }
 }
 
@@ -38,10 +40,17 @@ pub fn verdict(csp: &str, state: CspState, incarnation: Option<&str>) -> CspStat
         state,
         since_ms: 0,
         cause: String::new(),
+        doubt: None,
         incarnation: incarnation.map(str::to_owned),
         evidence: Vec::new(),
         concurring: Vec::new(),
     }
+}
+
+/// The process answers, and does not do its work.
+pub fn gray(csp: &str, incarnation: &str) -> CspStateChange {
+    let cause = "gray: a message of the log has waited for 2001 ms".to_owned();
+    CspStateChange { cause, doubt: Some(Doubt::Gray), ..verdict(csp, CspState::Suspect, Some(incarnation)) }
 }
 
 pub fn at(ms: u64) -> Now {
@@ -53,6 +62,7 @@ pub fn silent(csps: &[&str], tasks: Vec<TaskDefinition>) -> Assigner {
     let mut assigner = Assigner::new("g".to_owned(), POLICY);
     let mut definition = GroupDefinition::new("g", csps.iter().copied());
     definition.tasks = tasks;
+    (definition.supervision.heartbeat_interval_ms, definition.supervision.heartbeats_missed) = (100, 3);
     assigner.define(definition);
     assigner
 }

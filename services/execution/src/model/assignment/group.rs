@@ -46,6 +46,7 @@ impl Group {
 
     /// The group is defined like this from now on.
     pub fn define(&mut self, definition: GroupDefinition) {
+        self.policy = self.policy.with(&definition.supervision);
         self.tasks = definition.tasks.clone();
         let named = self.tasks.iter().any(|task| task.name == TASK_REPLICATION);
         if definition.replication == Replication::Primary && !named {
@@ -77,8 +78,7 @@ impl Group {
     /// Takes in what supervision says just now.
     pub fn judge(&mut self, change: &CspStateChange, now_ms: u64) {
         if self.has(&change.csp) {
-            let candidate = self.candidates.entry(change.csp.clone()).or_default();
-            candidate.judge(change.state, change.incarnation.clone(), now_ms);
+            self.candidates.entry(change.csp.clone()).or_default().judge(change, now_ms);
         }
     }
 
@@ -86,7 +86,7 @@ impl Group {
     pub fn judged_before(&mut self, change: &CspStateChange, asked_at_ms: u64, now_ms: u64) {
         if self.has(&change.csp) {
             let candidate = self.candidates.entry(change.csp.clone()).or_default();
-            candidate.judged_before(change.state, change.incarnation.clone(), &self.policy, asked_at_ms, now_ms);
+            candidate.judged_before(change, &self.policy, asked_at_ms, now_ms);
         }
     }
 
@@ -96,6 +96,11 @@ impl Group {
             return Some(Gone::Undefined);
         }
         self.candidates.get(csp).and_then(|candidate| candidate.gone(&self.policy, now_ms))
+    }
+
+    /// In which way this CSP is gray, if it is.
+    pub fn gray(&self, csp: &str, now_ms: u64) -> Option<&str> {
+        self.candidates.get(csp).and_then(|candidate| candidate.gray(&self.policy, now_ms))
     }
 
     /// Whether that CSP belongs to the group.

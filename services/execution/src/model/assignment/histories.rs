@@ -1,10 +1,10 @@
 //! Random histories: several instances that all believe to lead, each with its own late and incomplete picture; CSPs that
 //! live, drain, die and come back; verdicts, right and wrong; writes that are lost or of unknown outcome; a bucket that
-//! vanishes. Bucket and log are those of JetStream: compare-and-set, and entries in order.
+//! vanishes; holders that are gray. Bucket and log are those of JetStream: compare-and-set, and entries in order.
 
 use super::assigner::{Assigner, Effect, Write};
-use super::fixture::{at, beat, silent, verdict};
-use holdfast_schemas::message::{Assignment, CspState, Heartbeat, TASK_REPLICATION, TaskDefinition};
+use super::fixture::{POLICY, at, beat, gray, silent, verdict};
+use holdfast_schemas::message::{Assignment, CspState, CspStateChange, Heartbeat, TASK_REPLICATION, TaskDefinition};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -34,6 +34,8 @@ struct World {
     log: Vec<(u64, &'static str)>,
     /// Everything that was ever stored.
     stored: Vec<Assignment>,
+    /// The tasks that moved because their holders were gray, and when.
+    relieved: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +65,10 @@ enum Step {
         named: bool,
         heard: [bool; INSTANCES],
     },
+    Gray {
+        csp: usize,
+        heard: [bool; INSTANCES],
+    },
     Decide {
         instance: usize,
     },
@@ -82,6 +88,11 @@ enum Step {
     },
 }
 
+/// Whether the task moves because its holder is gray, and is not just written again.
+fn is_relief(write: &Write) -> bool {
+    write.assignment.gray_epoch == Some(write.assignment.epoch) && write.previous != write.assignment.csp
+}
+
 fn known(name: &str) -> &'static str {
     CSPS.into_iter().find(|csp| *csp == name).unwrap()
 }
@@ -99,6 +110,7 @@ impl World {
             last_revision: 0,
             log: vec![(1, "a")],
             stored: Vec::new(),
+            relieved: Vec::new(),
         }
     }
 
@@ -119,10 +131,11 @@ impl World {
             }
             Step::Judge { csp, state, named, heard } => {
                 let incarnation = self.csps[*csp].incarnation.to_string();
-                let change = verdict(CSPS[*csp], *state, named.then_some(incarnation.as_str()));
-                for (instance, _) in self.instances.iter_mut().zip(heard).filter(|(_, heard)| **heard) {
-                    instance.judge(&change, self.now_ms);
-                }
+                self.judge(&verdict(CSPS[*csp], *state, named.then_some(incarnation.as_str())), heard);
+            }
+            Step::Gray { csp, heard } => {
+                let incarnation = self.csps[*csp].incarnation.to_string();
+                self.judge(&gray(CSPS[*csp], &incarnation), heard);
             }
             Step::Decide { instance } => self.decide(*instance),
             Step::CarryOut { answered, announced } => self.carry_out(*answered, *announced),
@@ -156,13 +169,33 @@ impl World {
         }
     }
 
+    fn judge(&mut self, change: &CspStateChange, heard: &[bool; INSTANCES]) {
+        for (instance, _) in self.instances.iter_mut().zip(heard).filter(|(_, heard)| **heard) {
+            instance.judge(change, self.now_ms);
+        }
+    }
+
     fn decide(&mut self, instance: usize) {
         for effect in self.instances[instance].decide(at(self.now_ms)) {
             match effect {
-                Effect::Write(write) => self.under_way.push((instance, write)),
+                Effect::Write(write) => {
+                    if is_relief(&write) {
+                        self.check_relief(instance, &write);
+                    }
+                    self.under_way.push((instance, write));
+                }
                 Effect::Announce(log) => self.append(log.epoch, &log.primary),
             }
         }
+    }
+
+    /// As far as the instance knows, the holder is gray, and who gets the task can do it.
+    fn check_relief(&self, instance: usize, write: &Write) {
+        let group = self.instances[instance].group();
+        let holder = write.previous.as_deref().unwrap();
+        assert!(group.gray(holder, self.now_ms).is_some(), "{write:?}");
+        let next = group.candidate(write.assignment.csp.as_deref().unwrap()).unwrap();
+        assert_eq!((next.fit(&POLICY, self.now_ms), next.is_late(POLICY.in_step_ms)), (Ok(()), false), "{write:?}");
     }
 
     /// The rule of every copy: an epoch that is not higher than the last is void.
@@ -187,6 +220,9 @@ impl World {
         self.last_revision += 1;
         self.bucket.insert(task.clone(), (write.assignment.clone(), self.last_revision));
         self.stored.push(write.assignment.clone());
+        if is_relief(&write) {
+            self.relieved.push((task.clone(), self.now_ms));
+        }
         if write.announce && announced {
             self.append(write.assignment.epoch, write.assignment.csp.as_deref().unwrap());
         }
@@ -263,6 +299,10 @@ fn judge() -> impl Strategy<Value = Step> {
     })
 }
 
+fn gray_verdict() -> impl Strategy<Value = Step> {
+    (csp(), heard()).prop_map(|(csp, heard)| Step::Gray { csp, heard })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (csp(), heard()).prop_map(|(csp, heard)| Step::Beat { csp, heard }),
@@ -271,6 +311,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => csp().prop_map(|csp| Step::Die { csp }),
         2 => csp().prop_map(|csp| Step::Start { csp }),
         3 => judge(),
+        2 => gray_verdict(),
         10 => (0..INSTANCES).prop_map(|instance| Step::Decide { instance }),
         8 => (prop::bool::weighted(0.8), prop::bool::weighted(0.7))
             .prop_map(|(answered, announced)| Step::CarryOut { answered, announced }),
@@ -278,6 +319,13 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..INSTANCES).prop_map(|instance| Step::Watch { instance }),
         4 => (1u64..400).prop_map(|ms| Step::Wait { ms }),
     ]
+}
+
+/// Everybody is gray now and then, and well again.
+fn grayly() -> impl Strategy<Value = Step> {
+    let well =
+        (csp(), heard()).prop_map(|(csp, heard)| Step::Judge { csp, state: CspState::Available, named: true, heard });
+    prop_oneof![20 => step(), 10 => gray_verdict(), 5 => well]
 }
 
 fn with_losses() -> impl Strategy<Value = Step> {
@@ -321,12 +369,26 @@ proptest! {
         for step in &steps {
             match step {
                 Step::State { csp, .. } | Step::Die { csp } | Step::Start { csp } if spared(csp) => {}
-                Step::Judge { csp, state: CspState::Unavailable, .. } if spared(csp) => {}
+                Step::Judge { csp, state: CspState::Unavailable, .. } | Step::Gray { csp, .. } if spared(csp) => {}
                 step => world.step(step),
             }
         }
         world.heal();
         prop_assert_eq!(TASKS.map(|task| world.holder(task).unwrap().to_owned()), holder);
+    }
+
+    /// However gray they all are, and whoever decides: a task always has a holder, is given to those only who are fit and in
+    /// step (see `check_relief`), and having moved for that reason it rests.
+    #[test]
+    fn grayness_moves_a_task_rarely_and_to_the_fit_only(steps in prop::collection::vec(grayly(), 1..400)) {
+        let mut world = begun();
+        steps.iter().for_each(|step| world.step(step));
+        prop_assert!(world.stored.iter().all(|assignment| assignment.csp.is_some()));
+        for task in TASKS {
+            let moves: Vec<_> = world.relieved.iter().filter(|(moved, _)| moved == task).map(|(_, at)| *at).collect();
+            let rested = moves.is_sorted_by(|before, after| after - before >= POLICY.gray_rest_ms);
+            prop_assert!(rested, "{task} moved at {moves:?}");
+        }
     }
 
     /// Once things are calm, a task whose holder is gone has one that is not, if anybody is able; record and log agree.
@@ -340,6 +402,8 @@ proptest! {
             let holder = world.holder(task).unwrap();
             let gone = world.instances[0].group().gone(holder, world.now_ms);
             prop_assert!(gone.is_none() || able.is_empty(), "{task} is left with {holder}, able: {able:?}");
+            let gray = world.instances[0].group().gray(holder, world.now_ms);
+            prop_assert!(gray.is_none() || able.is_empty(), "{task} is left with the gray {holder}, able: {able:?}");
         }
         let assignment = &world.bucket[TASK_REPLICATION].0;
         let (epoch, primary) = *world.log.last().unwrap();

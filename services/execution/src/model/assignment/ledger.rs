@@ -90,6 +90,11 @@ impl Ledger {
         self.assignment(task).map_or(0, |assignment| assignment.epoch)
     }
 
+    /// The epoch in which the task last moved because its holder was gray, as far as the record says.
+    pub fn gray_epoch(&self, task: &str) -> Option<u64> {
+        self.assignment(task)?.gray_epoch
+    }
+
     /// The revision that a write of the task must expect.
     pub fn revision(&self, task: &str) -> u64 {
         self.places.get(task).map_or(0, |place| place.revision)
@@ -107,7 +112,15 @@ mod tests {
 
     fn assignment(csp: &str, epoch: u64) -> Assignment {
         let (group, task) = ("g".to_owned(), "t".to_owned());
-        Assignment { group, task, csp: Some(csp.to_owned()), epoch, since_ms: 0, cause: String::new() }
+        Assignment {
+            group,
+            task,
+            csp: Some(csp.to_owned()),
+            epoch,
+            since_ms: 0,
+            cause: String::new(),
+            gray_epoch: None,
+        }
     }
 
     #[test]

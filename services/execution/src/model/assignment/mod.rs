@@ -13,6 +13,7 @@
 //! | `ledger` | what the bucket holds, and under which revision |
 //! | `choose` | which CSP gets a task |
 //! | `assigner` | what to write and to announce, for one group |
+//! | `rests` | how soon a task may move again because its holder is gray |
 //! | `request` | whether a task may be moved because somebody asks for it |
 
 pub mod assigner;
@@ -22,6 +23,9 @@ pub mod electorate;
 pub mod group;
 pub mod ledger;
 pub mod request;
+pub mod rests;
+
+use holdfast_schemas::message::SupervisionPolicy;
 
 /// What assignment goes by, besides what it knows.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,16 @@ pub struct Policy {
     pub lag_ms_max: u64,
     /// A CSP that has been available for less gets a task only if there is no other.
     pub settle_ms: u64,
+    /// A task that moved because its holder was gray does not move again for that reason for so long.
+    pub gray_rest_ms: u64,
+}
+
+impl Policy {
+    /// The same, with what silence means in a group.
+    pub fn with(self, supervision: &SupervisionPolicy) -> Self {
+        let (fresh_ms, in_step_ms) = (supervision.suspect_after_ms(), supervision.heartbeat_interval_ms);
+        Self { fresh_ms, in_step_ms, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use surrealdb_kvs::api::{BoxFut, Transactable};
-use surrealdb_kvs::err::Result;
+use surrealdb_kvs::err::{Error, Result};
 use surrealdb_kvs::{Key, Metrics, TransactionBuilder, TransactionType};
 
 use crate::copy::{Copy, applied_position, applied_stamp};
 use crate::keyspace::reserved;
-use crate::log::CommitLog;
+use crate::log::{CommitFailure, CommitLog};
 use crate::reader::Reader;
-use crate::request;
+use crate::request::{self, HeldLock, Request};
 use crate::writer::Writer;
 
 /// The storage engine: a copy and its log.
@@ -36,12 +36,31 @@ impl Engine {
         let request = request::current();
         if let Some(request) = &request {
             request.set_snapshot_position(position);
+            if let Some(lost) = lost_lock(inner.as_ref(), request).await? {
+                let failure = CommitFailure::LockLost { name: lost.name.clone(), token: lost.token };
+                let error = Error::Transaction(failure.to_string());
+                request.set_failure(failure);
+                inner.cancel().await?;
+                return Err(error);
+            }
         }
         Ok(match kind {
             TransactionType::Read => Box::new(Reader { inner, stamp }),
             TransactionType::Write => Box::new(Writer::new(inner, Arc::clone(&self.log), position, stamp, request)),
         })
     }
+}
+
+/// The first lock of the request that is not held in the snapshot. Those that are stay so up to the transaction's place in the
+/// log, or it is refused: the writer records them as read under lock.
+async fn lost_lock<'a>(inner: &dyn Transactable, request: &'a Request) -> Result<Option<&'a HeldLock>> {
+    for lock in request.locks() {
+        let value = inner.get(Key::from(lock.key()), None).await?;
+        if !lock.is_held(value.as_deref()) {
+            return Ok(Some(lock));
+        }
+    }
+    Ok(None)
 }
 
 impl TransactionBuilder for Engine {

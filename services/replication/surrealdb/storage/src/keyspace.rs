@@ -17,6 +17,17 @@ pub mod reserved {
     pub const IDS: [u8; 2] = [PREFIX, b'i'];
     /// Results kept for the ids of one entry: prefix, then the position and the index.
     pub const RESULTS: [u8; 2] = [PREFIX, b'r'];
+    /// Locks that are held: prefix, then the name. The value begins with the token (8 bytes, big endian). Unlike the others
+    /// these are written by transactions, so they are the same on every copy.
+    pub const LOCKS: [u8; 2] = [PREFIX, b'l'];
+    /// Where the locks end.
+    pub const LOCKS_END: [u8; 2] = [PREFIX, b'l' + 1];
+
+    /// The key of the lock `name`.
+    #[must_use]
+    pub fn lock(name: &str) -> Vec<u8> {
+        [LOCKS.as_slice(), name.as_bytes()].concat()
+    }
 
     /// The key under `prefix` for `position`.
     #[must_use]

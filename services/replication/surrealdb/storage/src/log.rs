@@ -26,6 +26,14 @@ pub enum CommitFailure {
         /// The position that won.
         position: u64,
     },
+    /// A lock that it was to hold is not held under its token in the snapshot. Nothing was begun.
+    #[error("the lock {name:?} is not held under the token {token}")]
+    LockLost {
+        /// The lock.
+        name: String,
+        /// The token that the request bears.
+        token: u64,
+    },
     /// It was open for longer than the certifier's memory reaches. Run it again, or make it shorter.
     #[error("the transaction's snapshot is older than what the group remembers")]
     TooOld,

@@ -10,12 +10,37 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::keyspace::reserved;
 use crate::log::{CommitFailure, Committed};
+
+/// A lock that a transaction takes effect under only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLock {
+    /// Its name.
+    pub name: String,
+    /// The token of the acquisition.
+    pub token: u64,
+}
+
+impl HeldLock {
+    /// Where the lock's value is.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        reserved::lock(&self.name)
+    }
+
+    /// Whether the value under [`Self::key`] is of this acquisition.
+    #[must_use]
+    pub fn is_held(&self, value: Option<&[u8]>) -> bool {
+        value.is_some_and(|value| value.starts_with(&self.token.to_be_bytes()))
+    }
+}
 
 /// What is known of a client's request while it is carried out, shared by the service, SurrealDB's caller and the engine.
 #[derive(Debug, Default)]
 pub struct Request {
     id: Option<String>,
+    locks: Vec<HeldLock>,
     results: OnceLock<Bytes>,
     committed: OnceLock<Committed>,
     failure: OnceLock<CommitFailure>,
@@ -28,6 +53,18 @@ impl Request {
     #[must_use]
     pub fn new(id: Option<String>) -> Arc<Self> {
         Arc::new(Self { id, ..Self::default() })
+    }
+
+    /// A request that takes effect only if `locks` are held at its place in the log.
+    #[must_use]
+    pub fn under_locks(id: Option<String>, locks: Vec<HeldLock>) -> Arc<Self> {
+        Arc::new(Self { id, locks, ..Self::default() })
+    }
+
+    /// The locks that have to be held.
+    #[must_use]
+    pub fn locks(&self) -> &[HeldLock] {
+        &self.locks
     }
 
     /// The id under which the outcome and the results are kept in the database.

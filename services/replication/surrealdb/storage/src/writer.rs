@@ -39,7 +39,11 @@ impl Writer {
         request: Option<Arc<Request>>,
     ) -> Self {
         let records_reads = log.certifies_reads();
-        let recorder = Mutex::new(Recorder::new(records_reads));
+        let mut recorder = Recorder::new(records_reads);
+        for lock in request.iter().flat_map(|request| request.locks()) {
+            recorder.locked(&lock.key());
+        }
+        let recorder = Mutex::new(recorder);
         Self { inner, log, recorder, records_reads, done: AtomicBool::new(false), snapshot, stamp, request }
     }
 
@@ -94,9 +98,10 @@ fn engine_error(failure: CommitFailure) -> Error {
         CommitFailure::TooLarge { .. } => Error::TransactionTooLarge,
         CommitFailure::ShuttingDown => Error::Shutdown,
         CommitFailure::OutcomeUnknown(cause) => Error::CommitOutcomeUnknown(cause),
-        CommitFailure::Duplicate { .. } | CommitFailure::NotPrimary | CommitFailure::Unavailable(_) => {
-            Error::Transaction(failure.to_string())
-        }
+        CommitFailure::Duplicate { .. }
+        | CommitFailure::LockLost { .. }
+        | CommitFailure::NotPrimary
+        | CommitFailure::Unavailable(_) => Error::Transaction(failure.to_string()),
     }
 }
 
