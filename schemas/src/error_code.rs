@@ -103,7 +103,7 @@ impl ErrorCode {
         Self::Internal,
     ];
 
-    /// Whether the same request, sent again under the same id, may succeed.
+    /// Whether the same request, sent again, may succeed.
     pub fn retryable(self) -> bool {
         matches!(
             self,

@@ -24,8 +24,12 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// What happened, and what to do next.
     pub message: String,
-    /// Whether the same request, sent again under the same id, may succeed.
+    /// Whether the same request, sent again, may succeed: under the same id, or under another one where `settled` says so.
     pub retryable: bool,
+    /// Whether this is the outcome of the request's id for good: nothing that was or is sent under it takes effect any more, and
+    /// it gets this answer again. Where it is not set, the error is about this sending alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Which statement failed, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<usize>,
@@ -47,6 +51,7 @@ impl ErrorReply {
             code,
             message: message.into(),
             retryable: code.retryable(),
+            settled: false,
             statement: None,
             position: None,
             retry_after_ms: None,
@@ -59,6 +64,13 @@ impl ErrorReply {
     #[must_use]
     pub fn at_statement(mut self, statement: usize) -> Self {
         self.error.statement = Some(statement);
+        self
+    }
+
+    /// Says that the request's id has this outcome for good.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.error.settled = true;
         self
     }
 

@@ -167,6 +167,9 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::StatementFailed => "nothing was changed: correct the statement and send all of it again".to_owned(),
         ErrorCode::ReadOnly => "nothing was changed: send it with `holdfast update`".to_owned(),
         ErrorCode::TransactionStatement => "leave BEGIN and COMMIT out: an update is one transaction".to_owned(),
+        ErrorCode::Conflict | ErrorCode::TransactionTooOld if reply.error.settled => {
+            "nothing was changed: send it again, under another id where you chose one".to_owned()
+        }
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
@@ -175,6 +178,10 @@ fn next_step(reply: &ErrorReply) -> String {
         }
         ErrorCode::LockLost => {
             "nothing was changed: acquire the lock anew, and look again at what it protects".to_owned()
+        }
+        ErrorCode::DeadlineExceeded if reply.error.settled => {
+            "nothing was changed: send it again with a longer --deadline, under another id where you chose one"
+                .to_owned()
         }
         ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
         ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),

@@ -62,9 +62,21 @@ impl CommitLog for Committer {
 /// # Errors
 /// See [`CommitFailure`].
 pub async fn submit(gateway: Arc<Gateway>, write_set: WriteSet) -> Result<Committed, CommitFailure> {
+    hand_over(gateway, write_set, None).await
+}
+
+/// The same for a write set that is right only as long as this copy is the primary of `epoch`.
+///
+/// # Errors
+/// [`CommitFailure::NotPrimary`] when it is not any more, else see [`CommitFailure`].
+pub async fn submit_in(gateway: Arc<Gateway>, write_set: WriteSet, epoch: u64) -> Result<Committed, CommitFailure> {
+    hand_over(gateway, write_set, Some(epoch)).await
+}
+
+async fn hand_over(gateway: Arc<Gateway>, write_set: WriteSet, epoch: Option<u64>) -> Result<Committed, CommitFailure> {
     fault::reach(Step::BeforeSubmit, write_set.id().is_some());
     let (answer, outcome) = oneshot::channel();
-    gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, answer })));
+    gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch, answer })));
     // A dropped answer means that the publisher stopped: what it held may have been sent before.
     outcome.await.unwrap_or_else(|_| Err(CommitFailure::OutcomeUnknown("the copy is stopping".to_owned())))
 }

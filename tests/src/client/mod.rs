@@ -88,7 +88,7 @@ impl Client {
     /// Sends an update under one id until its outcome is certain, or `patience` is over.
     ///
     /// Once an answer is missing, a refusal no longer proves that nothing happened: an earlier attempt may still be on
-    /// its way. Then only the first outcome, told again, ends the doubt.
+    /// its way. Then only the outcome of the id ends the doubt.
     pub async fn settle(&self, request: &Request, patience: Duration) -> Outcome {
         self.settle_from(request, patience, false).await
     }
@@ -104,8 +104,8 @@ impl Client {
             let outcome = self.update(request).await;
             match &outcome {
                 Outcome::Done(_) => return outcome,
+                Outcome::Refused(refusal) if refusal.settled => return outcome,
                 Outcome::Refused(refusal) if !doubt && !refusal.retryable => return outcome,
-                Outcome::Refused(refusal) if !doubt && refusal.code == "conflict" => return outcome,
                 Outcome::Refused(refusal) => doubt |= refusal.leaves_doubt(),
                 Outcome::Unknown(_) => doubt = true,
             }
@@ -116,13 +116,13 @@ impl Client {
         }
     }
 
-    /// Settles an update until it is committed; a conflict is tried again as a new request.
+    /// Settles an update until it is committed; what may succeed, but not under its id any more, is tried again as a new request.
     pub async fn commit(&self, request: Request, patience: Duration) -> anyhow::Result<Reply> {
         let end = Instant::now() + patience;
         let mut request = request;
         loop {
             match self.settle(&request, end.saturating_duration_since(Instant::now())).await {
-                Outcome::Refused(refusal) if refusal.code == "conflict" && Instant::now() < end => {
+                Outcome::Refused(refusal) if refusal.settled && refusal.retryable && Instant::now() < end => {
                     request = request.renewed();
                 }
                 outcome => return outcome.done(),

@@ -41,6 +41,8 @@ pub struct Refusal {
     pub message: String,
     /// Whether the same request can succeed later.
     pub retryable: bool,
+    /// Whether it is the outcome of the id, for good.
+    pub settled: bool,
     /// The whole reply.
     pub reply: Value,
 }
@@ -49,7 +51,7 @@ impl Refusal {
     /// NATS says that nobody is there: nothing happened.
     pub fn nobody() -> Self {
         let message = "no service listens on this subject".to_owned();
-        Self { code: "no_responders".into(), message, retryable: true, reply: Value::Null }
+        Self { code: "no_responders".into(), message, retryable: true, settled: false, reply: Value::Null }
     }
 
     /// Where the copy stood that refused; the end of time where it did not say.
@@ -116,6 +118,7 @@ fn refusal(reply: Value) -> Refusal {
         code: text("code"),
         message: text("message"),
         retryable: reply["error"]["retryable"].as_bool().unwrap_or(false),
+        settled: reply["error"]["settled"].as_bool().unwrap_or(false),
         reply,
     }
 }

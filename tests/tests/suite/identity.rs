@@ -83,3 +83,51 @@ async fn one_id_sent_many_times_at_once_happens_once() -> anyhow::Result<()> {
     })
     .await
 }
+
+/// An attempt of which nothing has been heard, because its CSP stands still in the middle of the commit, while another one
+/// under the same id fails: if that is told, the first one must not take effect any more.
+async fn fails_elsewhere_while_stopped(step: &'static str) -> anyhow::Result<()> {
+    // Under snapshot isolation, so that what makes the second attempt fail is no conflict for the first.
+    let options = Options { stop_at: Some(step), isolation: "snapshot", ..Options::peer() };
+    System::run(options, async |system| {
+        let client = system.client();
+        let begin = "DEFINE TABLE seen; DEFINE TABLE gate; CREATE gate:one SET open = true RETURN NONE";
+        client.commit(Request::new(begin), PATIENCE).await?;
+
+        // 1. csp-1 stops with the update under way.
+        let update = Request::new(
+            "IF !(SELECT VALUE open FROM ONLY gate:one) { THROW 'closed' }; CREATE seen:late SET number = 1 RETURN NONE",
+        );
+        let update = update.deadline(PATIENCE);
+        let (first_client, first) = (system.new_client().await?, update.clone());
+        let first = tokio::spawn(async move { first_client.update_at("csp-1", &first).await });
+        system.stop_at_step("csp-1").await?;
+
+        // 2. The same cannot be done any more, and another CSP says so.
+        let close = Request::new("UPDATE gate:one SET open = false RETURN NONE");
+        client.update_at("csp-2", &close).await.done()?;
+        let failed = client.update_at("csp-2", &update).await.refused()?;
+        anyhow::ensure!(failed.code == "statement_failed", "{failed:?}");
+
+        // 3. csp-1 goes on: it says the same, and nothing of the update is there.
+        system.resume("csp-1")?;
+        let late = first.await?;
+        let again = client.update_at("csp-3", &update).await;
+        let happened = executions(&client, "late").await?;
+        anyhow::ensure!(happened == 0, "it was told {failed:?}, then {late}, then {again}, and has happened");
+        anyhow::ensure!(failed.settled && failed == late.refused()? && failed == again.refused()?, "{failed:?}");
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_was_told_stays_one_when_an_earlier_attempt_is_handed_over_late() -> anyhow::Result<()> {
+    fails_elsewhere_while_stopped("before-submit").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_was_told_stays_one_when_an_earlier_attempt_is_sent_late() -> anyhow::Result<()> {
+    fails_elsewhere_while_stopped("before-publish").await
+}

@@ -50,5 +50,5 @@ pub async fn send<Q: Message, R: Message>(
 
 /// Whether the group said what became of the request, rather than that it could not look.
 fn is_outcome(error: &CliError) -> bool {
-    matches!(error, CliError::Refused(reply) if !reply.error.retryable)
+    matches!(error, CliError::Refused(reply) if reply.error.settled || !reply.error.retryable)
 }

@@ -73,8 +73,9 @@ impl Publisher {
             };
             self.wait_for_room().await;
             let Some(first) = first else { return };
-            let batch = self.gather(first);
-            self.send(batch).await;
+            let epoch = self.applied.with(|view| view.epoch);
+            let batch = self.gather(first, epoch);
+            self.send(batch, epoch).await;
         }
     }
 
@@ -105,12 +106,12 @@ impl Publisher {
         }
     }
 
-    /// Takes everything that waits, as far as it fits.
-    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+    /// Takes everything that waits, as far as it fits and is right in the epoch.
+    fn gather(&mut self, first: Submission, epoch: u64) -> Vec<Submission> {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(submission) = next {
-            match self.add(submission) {
+            match self.add(submission, epoch) {
                 Ok(Some(submission)) => batch.push(submission),
                 Ok(None) => {}
                 Err(submission) => {
@@ -128,8 +129,12 @@ impl Publisher {
 
     /// Encodes a submission. Gives it back to be noted in the ledger, keeps nothing of one that can never fit, and returns
     /// it as an error when it has to wait for the next entry.
-    fn add(&mut self, submission: Submission) -> Result<Option<Submission>, Submission> {
+    fn add(&mut self, submission: Submission, epoch: u64) -> Result<Option<Submission>, Submission> {
         let Submission::Transaction(waiting) = submission else { return Ok(Some(submission)) };
+        if waiting.epoch.is_some_and(|bound| bound != epoch) {
+            let _ = waiting.answer.send(Err(CommitFailure::NotPrimary));
+            return Ok(None);
+        }
         let snapshot = if self.options.ignore_conflicts { Some(self.applied.position()) } else { None };
         match encode(&mut self.encoder, &waiting.write_set, snapshot) {
             Ok(()) => Ok(Some(Submission::Transaction(waiting))),
@@ -141,12 +146,12 @@ impl Publisher {
         }
     }
 
-    async fn send(&mut self, batch: Vec<Submission>) {
+    async fn send(&mut self, batch: Vec<Submission>, epoch: u64) {
         if batch.is_empty() {
             return;
         }
         self.wait_for_snapshots(&batch).await;
-        let messages = match self.seal() {
+        let messages = match self.seal(epoch) {
             Ok(messages) => messages,
             Err(refused) => {
                 self.encoder.clear();
@@ -191,9 +196,11 @@ impl Publisher {
         }
     }
 
-    fn seal(&mut self) -> Result<Vec<bytes::Bytes>, EntryError> {
+    /// Closes the entry. It bears the epoch that its transactions were gathered in: if another one began meanwhile, it is void
+    /// like every entry of a deposed primary.
+    fn seal(&mut self, epoch: u64) -> Result<Vec<bytes::Bytes>, EntryError> {
         let origin = self.gateway.origin();
-        let (epoch, base, base_chain) = self.applied.with(|view| (view.epoch, view.position, view.chain.to_bytes()));
+        let (base, base_chain) = self.applied.with(|view| (view.position, view.chain.to_bytes()));
         let header = EntryHeader {
             storage_version: self.options.storage_version,
             epoch,
@@ -208,7 +215,8 @@ impl Publisher {
 
     /// Sends an empty entry behind what is on its way.
     async fn send_behind(&mut self) {
-        match self.seal() {
+        let epoch = self.applied.with(|view| view.epoch);
+        match self.seal(epoch) {
             Ok(messages) => {
                 self.gateway.seal(messages.len() as u64, Vec::new());
                 self.publish(messages).await;

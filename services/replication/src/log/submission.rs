@@ -31,6 +31,8 @@ impl Submission {
 pub struct Waiting {
     /// What it did; kept until its fate is known, because a lost entry is sent again.
     pub write_set: WriteSet,
+    /// The epoch outside of which it is not to be committed; none when it is right in any.
+    pub epoch: Option<u64>,
     /// Who waits.
     pub answer: Answer,
 }

@@ -151,13 +151,16 @@ fn failure_code(failure: &CommitFailure) -> ErrorCode {
     }
 }
 
-/// Answers a request, or gives it back where another CSP can still settle it in time.
+/// Answers a request, or gives it back. What this CSP could not do says nothing of attempts elsewhere, of which execution
+/// knows, so it has the last word on it, also behind the deadline. An unknown outcome is told as such then: nobody would ask
+/// another CSP for it any more.
 pub async fn conclude(asked: &Asked, member: &Member, outcome: Result<Vec<u8>, ErrorReply>, deadline: Instant) {
     match outcome {
         Ok(body) => asked.answer(member, body).await,
-        Err(error) if is_for_another(error.error.code) && Instant::now() < deadline => {
-            asked.give_back(member, error).await;
+        Err(error) if error.error.code == ErrorCode::OutcomeUnknown && Instant::now() >= deadline => {
+            answer_error(asked, member, error).await;
         }
+        Err(error) if is_for_another(error.error.code) => asked.give_back(member, error).await,
         Err(error) => answer_error(asked, member, error).await,
     }
 }

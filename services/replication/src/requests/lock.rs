@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::answer::{Asked, answer_error, barrier, conclude, failure_reply, refusal};
-use super::update::{kept_results, not_primary, primary_elsewhere};
+use super::settle::kept_at;
+use super::update::{not_primary, primary_elsewhere};
 use crate::committer::submit;
 use crate::member::Member;
 use crate::model::lock::{Decision, Lock, Wish, decide};
@@ -288,7 +289,7 @@ impl<'a> Locking<'a> {
     /// The answer that the first request with this id got, if there was one.
     async fn first_outcome(&self) -> Option<Result<Vec<u8>, ErrorReply>> {
         let place: Place = self.member.shared.find_id(&self.id)?;
-        let results = kept_results(self.member, place).await?;
+        let results = kept_at(self.member, place).await?;
         Some(match Kept::decode(&results) {
             Some(kept) => Ok(self.reply(&kept, place.position)),
             None => {

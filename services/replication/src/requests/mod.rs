@@ -8,6 +8,7 @@ mod intake;
 mod lock;
 mod query;
 mod route;
+mod settle;
 mod transaction;
 mod update;
 

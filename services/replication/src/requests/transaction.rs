@@ -17,17 +17,17 @@ use holdfast_schemas::message::{
 };
 use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::Request;
-use holdfast_storage::{CommitFailure, Committed, WriteSet};
+use holdfast_storage::{CommitFailure, Committed};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, refusal};
 use super::lock::first_lost;
-use super::update::{held_locks, is_lock_lost, kept_results, not_primary, primary_elsewhere};
-use crate::committer::submit;
+use super::settle::{self, Kept, Settled, Unsettled, first_outcome};
+use super::update::{held_locks, is_lock_lost, not_primary, primary_elsewhere};
 use crate::member::Member;
-use crate::model::{Place, Position};
+use crate::model::Position;
 
 /// What a client wants of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +274,7 @@ async fn commit(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Ins
         Ok(Ok(())) => match request.committed() {
             Some(Committed { position, index }) => Ok(update_reply_bytes(id, position, Some(index), None, b"[]")),
             // It wrote nothing, so it has no place yet; with one, whoever asks for its status is told the same.
-            None => settled_as(member, token, b"[]", deadline).await,
+            None => settled_as(member, token, Kept::Done(b"[]".to_vec()), deadline).await,
         },
         // Somebody who took this CSP for gone has settled it meanwhile.
         Ok(Err(_)) if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) => {
@@ -310,10 +310,12 @@ fn begin_anew(mut reply: ErrorReply) -> ErrorReply {
 }
 
 async fn status(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
-    Ok(match settle(member, token, ABORTED_RESULTS, deadline).await? {
-        Settled::Committed { place, .. } => status_reply(token.id, TransactionState::Committed, place.position),
-        Settled::Aborted { place } => status_reply(token.id, TransactionState::Aborted, place.position),
-    })
+    let settled = settle_as_aborted(member, token, deadline).await?;
+    let state = match settled.kept {
+        Kept::Done(_) => TransactionState::Committed,
+        Kept::Refused(_) => TransactionState::Aborted,
+    };
+    Ok(status_reply(token.id, state, settled.place.position))
 }
 
 fn status_reply(id: &str, state: TransactionState, position: u64) -> Vec<u8> {
@@ -326,80 +328,62 @@ async fn settled_commit(
     token: TransactionToken<'_>,
     deadline: Instant,
 ) -> Result<Vec<u8>, ErrorReply> {
-    settled_as(member, token, ABORTED_RESULTS, deadline).await
+    settled_as(member, token, Kept::Refused(Box::new(aborted(token.id).error)), deadline).await
 }
 
 async fn settled_as(
     member: &Arc<Member>,
     token: TransactionToken<'_>,
-    results: &'static [u8],
+    kept: Kept,
     deadline: Instant,
 ) -> Result<Vec<u8>, ErrorReply> {
     let id = token.id;
-    match settle(member, token, results, deadline).await? {
-        Settled::Committed { place, is_first, results } => {
+    let Settled { place, is_first, kept } = settle(member, token, kept, deadline).await?;
+    match kept {
+        Kept::Done(results) => {
             Ok(update_reply_bytes(id, place.position, Some(place.index), (!is_first).then_some(true), &results))
         }
-        Settled::Aborted { .. } => Err(aborted(id)),
+        Kept::Refused(error) => Err(ErrorReply { id: Some(id.to_owned()), error: *error }),
     }
 }
 
-/// What became of a transaction that is not open here, for good.
-enum Settled {
-    /// It took effect, and this was kept of it.
-    Committed {
-        /// Where.
-        place: Place,
-        /// Whether this call put it there.
-        is_first: bool,
-        /// Its results, as JSON.
-        results: Vec<u8>,
-    },
-    /// Nothing of it happened, and nothing will.
-    Aborted {
-        /// Where that was settled.
-        place: Place,
-    },
+async fn settle_as_aborted(
+    member: &Arc<Member>,
+    token: TransactionToken<'_>,
+    deadline: Instant,
+) -> Result<Settled, ErrorReply> {
+    settle(member, token, Kept::Refused(Box::new(aborted(token.id).error)), deadline).await
 }
 
-/// The results that are kept for a transaction which was settled as aborted.
-const ABORTED_RESULTS: &[u8] = br#"[{"transaction":"aborted"}]"#;
-
-/// Settles a transaction by its id: finds what became of it, or puts an empty one with these results in its place, behind which
-/// nothing else can come.
+/// Finds what became of a transaction that is not open here, or settles it with this outcome.
 async fn settle(
     member: &Arc<Member>,
     token: TransactionToken<'_>,
-    results: &'static [u8],
+    kept: Kept,
     deadline: Instant,
 ) -> Result<Settled, ErrorReply> {
     let id = token.id;
-    let settled = |place, is_first, results: Vec<u8>| match results.as_slice() {
-        ABORTED_RESULTS if may_be_forgotten(member.shared.ids_horizon(), token) => Err(forgotten(id)),
-        ABORTED_RESULTS => Ok(Settled::Aborted { place }),
-        _ => Ok(Settled::Committed { place, is_first, results }),
-    };
-    loop {
-        if let Some(place) = member.shared.find_id(id)
-            && let Some(kept) = kept_results(member, place).await
-        {
-            return settled(place, false, kept);
-        }
-        if let Some(primary) = primary_elsewhere(member) {
-            return Err(not_primary(id, Some(&primary)));
-        }
-        if results == ABORTED_RESULTS && may_be_forgotten(member.shared.ids_horizon(), token) {
-            return Err(forgotten(id));
-        }
-        let empty = submit(Arc::clone(&member.gateway), empty(member, id, results));
-        match tokio::time::timeout_at(deadline, empty).await {
-            Ok(Ok(Committed { position, index })) => {
-                return settled(Place { position, index }, true, results.to_vec());
-            }
-            Ok(Err(CommitFailure::Duplicate { .. } | CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
-            Ok(Err(CommitFailure::NotPrimary)) => return Err(not_primary(id, None)),
-            Ok(Err(_)) | Err(_) => return Err(log_silent(id)),
-        }
+    if let Some(first) = first_outcome(member, id).await {
+        return known(member, token, first);
+    }
+    if let Some(primary) = primary_elsewhere(member) {
+        return Err(not_primary(id, Some(&primary)));
+    }
+    if matches!(kept, Kept::Refused(_)) && may_be_forgotten(member.shared.ids_horizon(), token) {
+        return Err(forgotten(id));
+    }
+    match settle::settle(member, id, kept, None, deadline).await {
+        Ok(settled) => known(member, token, settled),
+        Err(Unsettled::NotPrimary) => Err(not_primary(id, None)),
+        Err(Unsettled::Unknown) => Err(log_silent(id)),
+    }
+}
+
+/// An outcome, unless it only says that the commit was not found among ids of which some are forgotten.
+fn known(member: &Member, token: TransactionToken<'_>, settled: Settled) -> Result<Settled, ErrorReply> {
+    match settled.kept {
+        Kept::Refused(_) if may_be_forgotten(member.shared.ids_horizon(), token) => Err(forgotten(token.id)),
+        _ => Ok(settled),
     }
 }
 
@@ -407,23 +391,6 @@ async fn settle(
 /// read, and ids up to the horizon are gone. Not to find it then proves nothing.
 fn may_be_forgotten(ids_horizon: Position, token: TransactionToken<'_>) -> bool {
     ids_horizon > token.position
-}
-
-/// An empty transaction under the id.
-fn empty(member: &Member, id: &str, results: &'static [u8]) -> WriteSet {
-    let request = Request::new(Some(id.to_owned()));
-    request.set_results(Bytes::from_static(results));
-    WriteSet {
-        snapshot: member.shared.view.position(),
-        writes: Vec::new(),
-        locked: Vec::new(),
-        reads: Vec::new(),
-        ranges: Vec::new(),
-        // It read nothing, which is certified as well as anything.
-        certified_reads: true,
-        stamped: false,
-        request: Some(request),
-    }
 }
 
 async fn not_here(
@@ -435,12 +402,12 @@ async fn not_here(
     let id = token.id;
     match missing {
         Missing::Busy => busy(id),
-        Missing::Gone => match settle(member, token, ABORTED_RESULTS, deadline).await {
-            Ok(Settled::Committed { .. }) => {
+        Missing::Gone => match settle_as_aborted(member, token, deadline).await {
+            Ok(Settled { kept: Kept::Done(_), .. }) => {
                 let message = "the transaction was committed already, and takes no more statements: begin another one";
                 ErrorReply::new(Some(id.to_owned()), ErrorCode::InvalidRequest, message)
             }
-            Ok(Settled::Aborted { .. }) => aborted(id),
+            Ok(Settled { kept: Kept::Refused(error), .. }) => ErrorReply { id: Some(id.to_owned()), error: *error },
             Err(error) => error,
         },
     }
@@ -466,7 +433,7 @@ fn busy(id: &str) -> ErrorReply {
 fn aborted(id: &str) -> ErrorReply {
     let message = "the transaction is not open any more, because its time was over or its CSP ended, and nothing of it \
                    happened: begin anew";
-    ErrorReply::new(Some(id.to_owned()), ErrorCode::TransactionAborted, message)
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::TransactionAborted, message).settled()
 }
 
 fn log_silent(id: &str) -> ErrorReply {

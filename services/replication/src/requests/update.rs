@@ -1,11 +1,13 @@
 //! An update: one transaction, carried out once.
 //!
-//! A repeated id gets the first outcome. It is looked up before the statements run, and again, behind everything that was
-//! acknowledged so far, when they fail: a copy that lags would otherwise fail what another one has already done.
+//! A repeated id gets the first outcome. It is looked up before the statements run, and the log finds it where this copy lags.
 //!
-//! What was certified has its place in the log, and is certain. What wrote nothing was not certified: a statement that
-//! failed, or a condition that found nothing, may have done so only because this copy had not applied yet what another one
-//! acknowledged, or because it is not the primary any more and does not know. So such an outcome is told only behind a barrier.
+//! What was accepted has its place in the log, and is certain. What failed has none: another attempt under the id may have taken
+//! effect, or may yet, so the failure is told once it is the id's outcome in the log (`settle`).
+//!
+//! What wrote nothing was not certified either: a statement may have failed only because this copy had not applied yet what
+//! another one acknowledged, or because it is not the primary any more and does not know. So a peer runs it again behind a
+//! barrier, and a primary settles it within the epoch in which it ran.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,19 +17,25 @@ use async_nats::HeaderMap;
 use holdfast_datastore::{Call, StatementError};
 use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest, update_reply_bytes};
 use holdfast_schemas::{ErrorCode, Message as _, header, subject};
+use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request};
-use holdfast_storage::{CommitFailure, reserved};
 use tokio::time::Instant;
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::settle::{Kept, Settled, Unsettled, first_outcome, settle};
 use crate::member::Member;
-use crate::model::{Place, Replication};
-use crate::store::KeptIds;
+use crate::model::Replication;
 
 /// Times that a request is handed on when it reaches a copy that is no primary (any more).
 const HANDED_ON_MAX: u32 = 3;
 /// Longest pause before a transaction that lost is run again.
 const BACK_OFF_MAX_MS: u64 = 40;
+/// The most of a request's time that is set aside to settle what it failed with.
+const SETTLE_MAX: Duration = Duration::from_millis(50);
+/// The part of a request's time that is, where that is less: one of these.
+const SETTLE_PART: u32 = 10;
+/// How long behind the deadline an outcome that is on its way is awaited: rather a late answer than an unknown one.
+const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 
 /// Carries out an update and answers it.
 pub async fn update(member: Arc<Member>, asked: Asked) {
@@ -45,8 +53,9 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id).await;
     }
-    let update = Update { member: &member, request, id, deadline, asked_before };
     let began = Instant::now();
+    let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
+    let update = Update { member: &member, request, id, work_until, deadline, asked_before };
     let outcome = update.run().await;
     member.counts.update_time.note(began.elapsed());
     member.counts.updates.fetch_add(1, Ordering::Relaxed);
@@ -90,98 +99,110 @@ pub(super) fn not_primary(id: &str, primary: Option<&str>) -> ErrorReply {
     ErrorReply::new(Some(id.to_owned()), ErrorCode::NotPrimary, message)
 }
 
-/// What a barrier told about a copy that had given an outcome before it.
-enum Standing {
-    /// Whatever was acknowledged before the outcome was acknowledged by this copy, and so seen.
-    Current,
-    /// Another copy may have acknowledged something in between.
-    MayHaveLagged,
-    /// Another copy is the primary now.
-    Deposed,
-}
-
 struct Update<'a> {
     member: &'a Arc<Member>,
     request: UpdateRequest,
     id: String,
+    /// When statements are stopped and conflicts are not tried again: what they came to has to be settled by the deadline.
+    work_until: Instant,
     deadline: Instant,
     /// Whether the id may have been used before.
     asked_before: bool,
 }
 
+/// What has to be done before an outcome is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing. It is certain, or it is no outcome, or every attempt with these statements comes to the same.
+    Nothing,
+    /// It becomes the outcome of the id.
+    Settling,
+    /// The same, once it is certain that this copy knew what was acknowledged before.
+    BeingCurrent,
+}
+
 impl Update<'_> {
     async fn run(&self) -> Result<Vec<u8>, ErrorReply> {
         if self.asked_before
-            && let Some(first) = self.first_outcome().await
+            && let Some(first) = first_outcome(self.member, &self.id).await
         {
-            return Ok(first);
+            return self.tell(first);
         }
         let mut attempt = 0;
         let mut is_behind_barrier = false;
         loop {
             attempt += 1;
             let request = Request::under_locks(Some(self.id.clone()), held_locks(&self.request.locks));
-            let epoch = self.member.shared.view.with(|view| view.epoch);
+            let epoch = self.epoch_as_primary();
             let outcome = self.attempt(&request).await;
-            if matches!(request.failure(), Some(CommitFailure::Duplicate { .. }))
-                && let Some(first) = self.first_outcome().await
-            {
-                return Ok(first);
+            if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) {
+                return match first_outcome(self.member, &self.id).await {
+                    Some(first) => self.tell(first),
+                    None => Err(self.unknown()),
+                };
             }
             if is_conflict(&request, &outcome) {
                 self.member.counts.conflicts.fetch_add(1, Ordering::Relaxed);
                 let pause = back_off(attempt, &self.id);
-                if Instant::now() + pause < self.deadline {
+                if Instant::now() + pause < self.work_until {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
             }
-            let is_certain = is_behind_barrier || !is_uncertified(&request, &outcome);
-            if is_certain && (outcome.is_ok() || !self.asked_before) {
-                return outcome.map_err(|error| error_reply(&self.id, &request, &error));
-            }
-            if !barrier(self.member, self.deadline).await {
-                return Err(self.not_checked());
-            }
-            if let Some(first) = self.first_outcome().await {
-                return Ok(first);
-            }
-            match if is_certain { Standing::Current } else { self.standing(epoch) } {
-                Standing::Current => return outcome.map_err(|error| error_reply(&self.id, &request, &error)),
-                Standing::Deposed => return Err(not_primary(&self.id, None)),
-                Standing::MayHaveLagged => is_behind_barrier = true,
+            match before_telling(&request, &outcome) {
+                Before::Nothing => return outcome.map_err(|error| error_reply(&self.id, &request, &error)),
+                Before::BeingCurrent if epoch.is_none() && !is_behind_barrier => {
+                    if !barrier(self.member, self.deadline).await {
+                        return Err(self.unknown());
+                    }
+                    is_behind_barrier = true;
+                }
+                Before::BeingCurrent | Before::Settling => return self.settle(&request, outcome, epoch).await,
             }
         }
     }
 
-    /// What the barrier that was passed just now says of an outcome that this copy gave in `epoch`.
-    fn standing(&self, epoch: u64) -> Standing {
-        self.member.shared.view.with(|view| match (&view.replication, &view.primary) {
-            (Replication::Peer, _) => Standing::MayHaveLagged,
-            (Replication::Primary, Some(primary)) if *primary == self.member.identity.csp => {
-                if view.epoch == epoch {
-                    Standing::Current
-                } else {
-                    Standing::MayHaveLagged
-                }
-            }
-            (Replication::Primary, _) => Standing::Deposed,
-        })
+    /// The epoch, in a group with a primary.
+    fn epoch_as_primary(&self) -> Option<u64> {
+        self.member.shared.view.with(|view| (view.replication == Replication::Primary).then_some(view.epoch))
     }
 
-    /// The answer when the barrier was not passed in time: whatever this attempt came to, an earlier one under the id may have
-    /// taken effect, or be about to.
-    fn not_checked(&self) -> ErrorReply {
-        let (code, message) = if self.asked_before {
-            let message = "the log did not answer in time, so it is not known what became of the first request with this id: \
-                           ask again with the same id";
-            (ErrorCode::OutcomeUnknown, message)
-        } else {
-            let message = "the log did not answer in time, so it is not known whether this copy was up to date, and nothing was \
-                           written: send it again";
-            (ErrorCode::DeadlineExceeded, message)
+    /// Makes what this attempt came to the outcome of the id, and tells it; or tells the outcome that the id has.
+    async fn settle(
+        &self,
+        request: &Request,
+        outcome: Result<Vec<u8>, StatementError>,
+        epoch: Option<u64>,
+    ) -> Result<Vec<u8>, ErrorReply> {
+        let kept = match outcome {
+            Ok(_) => Kept::Done(request.results().map(|results| results.to_vec()).unwrap_or_default()),
+            Err(error) => Kept::Refused(Box::new(error_reply(&self.id, request, &error).settled().error)),
         };
-        ErrorReply::new(Some(self.id.clone()), code, message)
+        match settle(self.member, &self.id, kept, epoch, self.deadline + ANSWER_MARGIN).await {
+            Ok(settled) => self.tell(settled),
+            Err(Unsettled::NotPrimary) => Err(not_primary(&self.id, None)),
+            Err(Unsettled::Unknown) => Err(self.unknown()),
+        }
+    }
+
+    /// The answer that the outcome of the id is.
+    fn tell(&self, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
+        let Settled { place, is_first, kept } = settled;
+        match kept {
+            Kept::Done(results) => {
+                let replayed = (!is_first).then_some(true);
+                Ok(update_reply_bytes(&self.id, place.position, Some(place.index), replayed, &results))
+            }
+            Kept::Refused(error) => Err(ErrorReply { id: Some(self.id.clone()), error: *error }),
+        }
+    }
+
+    /// The answer when the log was silent: whatever this attempt came to, another one under the id may have taken effect, or be
+    /// about to.
+    fn unknown(&self) -> ErrorReply {
+        let message = "the log did not answer in time, so it is not known what became of the request: ask again with the \
+                       same id";
+        ErrorReply::new(Some(self.id.clone()), ErrorCode::OutcomeUnknown, message)
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
@@ -193,10 +214,10 @@ impl Update<'_> {
             sql: self.request.sql.clone(),
             vars: self.request.vars.clone().unwrap_or_default(),
             request: Arc::clone(request),
-            deadline: self.deadline,
+            deadline: self.work_until,
         };
-        // A little longer than the statements may take: once the commit is under way, only the log can say what became of it.
-        let bound = self.deadline + Duration::from_millis(20);
+        // Longer than the statements may take: once the commit is under way, only the log can say what became of it.
+        let bound = self.deadline + ANSWER_MARGIN;
         let results = match tokio::time::timeout_at(bound, database.update(call)).await {
             Ok(results) => results?,
             Err(_) => return Err(StatementError::OutcomeUnknown("the log did not answer by the deadline".to_owned())),
@@ -207,25 +228,6 @@ impl Update<'_> {
         };
         Ok(update_reply_bytes(&self.id, position, index, None, &results))
     }
-
-    /// The answer that the first transaction with this id got, if there was one.
-    async fn first_outcome(&self) -> Option<Vec<u8>> {
-        let place = self.member.shared.find_id(&self.id)?;
-        let results = kept_results(self.member, place).await?;
-        Some(update_reply_bytes(&self.id, place.position, Some(place.index), Some(true), &results))
-    }
-}
-
-/// The results that are kept with an id, as JSON.
-pub(super) async fn kept_results(member: &Member, place: Place) -> Option<Vec<u8>> {
-    // The id is known a moment before the inner commit that keeps its results.
-    if !member.shared.view.reached(place.position, Instant::now() + Duration::from_secs(5)).await {
-        return None;
-    }
-    let snapshot = member.copy.snapshot().await.ok()?;
-    let kept = snapshot.get(&reserved::at(reserved::IDS, place.position)).await.ok()??;
-    snapshot.close().await;
-    KeptIds::results_at(&kept, place).map(|results| if results.is_empty() { b"[]".to_vec() } else { results })
 }
 
 fn is_conflict(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
@@ -245,11 +247,32 @@ pub(super) fn is_lock_lost(request: &Request) -> bool {
     matches!(request.failure(), Some(CommitFailure::LockLost { .. }))
 }
 
-/// Whether nothing was written, so that the log has no word on the outcome.
-fn is_uncertified(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
+/// What an outcome that is no conflict to be tried again demands.
+fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> Before {
+    if let Some(failure) = request.failure() {
+        return match failure {
+            CommitFailure::LockLost { .. } | CommitFailure::TooLarge { .. } => Before::BeingCurrent,
+            CommitFailure::Conflict { .. } | CommitFailure::TooOld | CommitFailure::Unavailable(_) => Before::Settling,
+            // No outcomes: another CSP, or a later question, finds it.
+            CommitFailure::NotPrimary | CommitFailure::ShuttingDown | CommitFailure::OutcomeUnknown(_) => {
+                Before::Nothing
+            }
+            CommitFailure::Duplicate { .. } => Before::Nothing,
+        };
+    }
     match outcome {
-        Ok(_) => request.committed().is_none(),
-        Err(error) => is_lock_lost(request) || matches!(error, StatementError::Statement { .. }),
+        Ok(_) if request.committed().is_some() => Before::Nothing,
+        Ok(_) | Err(StatementError::Statement { .. } | StatementError::TooLarge) => Before::BeingCurrent,
+        Err(StatementError::Conflict(_) | StatementError::Deadline) => Before::Settling,
+        Err(
+            StatementError::Parse(_)
+            | StatementError::TransactionStatement(_)
+            | StatementError::Unsupported(_)
+            | StatementError::ReadOnly,
+        ) => Before::Nothing,
+        // Says of itself that it is not known what happened.
+        Err(StatementError::Failed(_) | StatementError::OutcomeUnknown(_)) => Before::Nothing,
+        Err(StatementError::ShuttingDown) => Before::Nothing,
     }
 }
 

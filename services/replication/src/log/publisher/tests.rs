@@ -28,7 +28,48 @@ fn state(position: u64) -> AppliedState {
 fn transaction(snapshot: u64) -> Submission {
     let writes = vec![(b"key".to_vec(), Some(b"value".to_vec()))];
     let write_set = WriteSet { snapshot, writes, ..WriteSet::default() };
-    Submission::Transaction(Box::new(Waiting { write_set, answer: oneshot::channel().0 }))
+    Submission::Transaction(Box::new(Waiting { write_set, epoch: None, answer: oneshot::channel().0 }))
+}
+
+/// What was seen as the primary of one epoch is not committed in another.
+#[tokio::test]
+async fn what_is_right_in_one_epoch_only_is_refused_in_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path());
+    let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
+    let client = connect.connect(&server.url).await.expect("a connection");
+    let mut log = client.subscribe("log").await.expect("a subscription");
+    client.flush().await.expect("subscribed");
+    let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
+    let gateway = Arc::new(gateway);
+    let view = Arc::new(AppliedView::new(&AppliedState { epoch: 4, ..state(7) }));
+    let publisher = Publisher::new(client.clone(), options(), Arc::clone(&gateway), view, queue);
+    let publishing = tokio::spawn(publisher.run());
+    for (epoch, is_sent) in [(3, false), (5, false), (4, true)] {
+        let (answer, outcome) = oneshot::channel();
+        let write_set = WriteSet { snapshot: 7, ..WriteSet::default() };
+        gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch: Some(epoch), answer })));
+        if is_sent {
+            let sent = tokio::time::timeout(PATIENCE, log.next()).await.expect("sent in time").expect("sent");
+            let Ok(Message::Entry(entry)) = Message::decode(sent.payload) else { panic!("not an entry") };
+            assert_eq!(entry.epoch(), epoch);
+        } else {
+            let refused = tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time");
+            assert!(matches!(refused, Ok(Err(CommitFailure::NotPrimary))), "{refused:?}");
+        }
+    }
+    publishing.abort();
+}
+
+fn options() -> PublisherOptions {
+    PublisherOptions {
+        subject: "log".to_owned(),
+        storage_version: 303,
+        message_max_bytes: 1 << 20,
+        in_flight_max: 2,
+        stall: PATIENCE,
+        ignore_conflicts: false,
+    }
 }
 
 /// The inner commit is visible to transactions a moment before the view moves. An entry sealed in that moment would have a
@@ -44,15 +85,7 @@ async fn an_entry_is_never_sealed_below_a_snapshot_in_it() {
     let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
     let gateway = Arc::new(gateway);
     let view = Arc::new(AppliedView::new(&state(7)));
-    let options = PublisherOptions {
-        subject: "log".to_owned(),
-        storage_version: 303,
-        message_max_bytes: 1 << 20,
-        in_flight_max: 2,
-        stall: PATIENCE,
-        ignore_conflicts: false,
-    };
-    let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);
+    let publisher = Publisher::new(client.clone(), options(), Arc::clone(&gateway), Arc::clone(&view), queue);
     let publishing = tokio::spawn(publisher.run());
     for newest in [8, 9, 20] {
         gateway.submit(transaction(newest));

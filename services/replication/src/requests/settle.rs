@@ -1,0 +1,154 @@
+//! One id, one outcome, and a failure is an outcome too.
+//!
+//! A request may be under way on more than one CSP: one hung or lost its connection, the request was sent to another, and the
+//! first went on. So what one attempt failed with must not be told while the other can still commit. It is put into the log
+//! first, as an empty transaction under the request's id: either that finds what took effect, which is told in its place, or it
+//! is the outcome for good, and whatever comes behind it is a repetition.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_schemas::message::ErrorBody;
+use holdfast_storage::request::Request;
+use holdfast_storage::{CommitFailure, Committed, WriteSet, reserved};
+use tokio::time::Instant;
+
+use crate::committer::{submit, submit_in};
+use crate::member::Member;
+use crate::model::Place;
+use crate::store::KeptIds;
+
+/// What is kept with an id: a list of results, or an error, as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kept {
+    /// It took effect, with these results.
+    Done(Vec<u8>),
+    /// Nothing of it took effect, or ever will.
+    Refused(Box<ErrorBody>),
+}
+
+impl Kept {
+    fn encode(&self) -> Bytes {
+        match self {
+            Self::Done(results) => results.clone().into(),
+            // A struct of numbers, texts and a JSON value always has a JSON form.
+            Self::Refused(error) => serde_json::to_vec(error).unwrap_or_default().into(),
+        }
+    }
+
+    fn decode(kept: Vec<u8>) -> Self {
+        match serde_json::from_slice(&kept) {
+            // Results are a list, never an object.
+            Ok(error) if kept.starts_with(b"{") => Self::Refused(Box::new(error)),
+            _ if kept.is_empty() => Self::Done(b"[]".to_vec()),
+            _ => Self::Done(kept),
+        }
+    }
+}
+
+/// The outcome of an id.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// Where it stands in the log.
+    pub place: Place,
+    /// Whether this call put it there.
+    pub is_first: bool,
+    /// What it is.
+    pub kept: Kept,
+}
+
+/// An id was not settled by this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    /// Another CSP is the primary, or another epoch has begun.
+    NotPrimary,
+    /// The log did not say by the deadline. What was sent may settle it later.
+    Unknown,
+}
+
+/// The outcome of an id, if it has one as far as this copy knows.
+pub(super) async fn first_outcome(member: &Member, id: &str) -> Option<Settled> {
+    let place = member.shared.find_id(id)?;
+    let kept = Kept::decode(kept_at(member, place).await?);
+    Some(Settled { place, is_first: false, kept })
+}
+
+/// What is kept with the id whose transaction has this place.
+pub(super) async fn kept_at(member: &Member, place: Place) -> Option<Vec<u8>> {
+    // The id is known a moment before the inner commit that keeps its results.
+    if !member.shared.view.reached(place.position, Instant::now() + std::time::Duration::from_secs(5)).await {
+        return None;
+    }
+    let snapshot = member.copy.snapshot().await.ok()?;
+    let kept = snapshot.get(&reserved::at(reserved::IDS, place.position)).await.ok()??;
+    snapshot.close().await;
+    KeptIds::results_at(&kept, place)
+}
+
+/// Gives an id this outcome, unless it has one. With an epoch, only as the primary of that epoch: what was seen as the primary
+/// of another one may be old.
+///
+/// # Errors
+/// See [`Unsettled`].
+pub(super) async fn settle(
+    member: &Arc<Member>,
+    id: &str,
+    kept: Kept,
+    epoch: Option<u64>,
+    deadline: Instant,
+) -> Result<Settled, Unsettled> {
+    loop {
+        let write_set = empty(member, id, kept.encode());
+        let gateway = Arc::clone(&member.gateway);
+        let submitted = async {
+            match epoch {
+                Some(epoch) => submit_in(gateway, write_set, epoch).await,
+                None => submit(gateway, write_set).await,
+            }
+        };
+        match tokio::time::timeout_at(deadline, submitted).await {
+            Ok(Ok(Committed { position, index })) => {
+                return Ok(Settled { place: Place { position, index }, is_first: true, kept });
+            }
+            Ok(Err(CommitFailure::Duplicate { .. })) => match first_outcome(member, id).await {
+                Some(first) => return Ok(first),
+                None => return Err(Unsettled::Unknown),
+            },
+            // Its snapshot waited too long; an empty transaction conflicts with nothing.
+            Ok(Err(CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
+            Ok(Err(CommitFailure::NotPrimary)) => return Err(Unsettled::NotPrimary),
+            Ok(Err(_)) | Err(_) => return Err(Unsettled::Unknown),
+        }
+    }
+}
+
+/// An empty transaction under the id.
+fn empty(member: &Member, id: &str, kept: Bytes) -> WriteSet {
+    let request = Request::new(Some(id.to_owned()));
+    request.set_results(kept);
+    WriteSet {
+        snapshot: member.shared.view.position(),
+        // It read nothing, which is certified as well as anything.
+        certified_reads: true,
+        request: Some(request),
+        ..WriteSet::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::ErrorCode;
+    use holdfast_schemas::message::ErrorReply;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let refused = ErrorReply::new(None, ErrorCode::StatementFailed, "no").at_statement(3).settled();
+        for kept in [Kept::Done(b"[1,{}]".to_vec()), Kept::Done(b"[]".to_vec()), Kept::Refused(Box::new(refused.error))]
+        {
+            assert_eq!(Kept::decode(kept.encode().to_vec()), kept);
+        }
+        assert_eq!(Kept::decode(Vec::new()), Kept::Done(b"[]".to_vec()), "nothing was kept");
+    }
+}
