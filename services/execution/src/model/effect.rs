@@ -71,6 +71,9 @@ pub enum Cause {
     /// It says nothing any more.
     #[error("its heartbeats are missing")]
     Silent,
+    /// Another CSP has been the primary for a while, and it did not give its updates back.
+    #[error("another primary is named, and it gave no updates back")]
+    Deposed,
 }
 
 /// Why a request ends here, and not with the answer of a CSP.

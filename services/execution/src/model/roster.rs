@@ -41,6 +41,7 @@ pub struct Roster {
     pools: Pools,
     epoch: u64,
     primary: Option<CspIndex>,
+    primary_since_ms: u64,
     timeline: Timeline,
     policy: Policy,
     rotation: usize,
@@ -58,6 +59,7 @@ impl Roster {
             pools: Pools::default(),
             epoch: 0,
             primary: None,
+            primary_since_ms: 0,
             timeline: Timeline::default(),
             policy,
             rotation: 0,
@@ -108,16 +110,20 @@ impl Roster {
             },
             None => Heard::Stranger,
         };
-        self.learn_primary(report);
+        self.learn_primary(report, now_ms);
         heard
     }
 
-    fn learn_primary(&mut self, report: &Report) {
+    fn learn_primary(&mut self, report: &Report, now_ms: u64) {
         let newer = report.epoch > self.epoch;
         let missing = report.epoch == self.epoch && self.primary.is_none();
         if newer || missing {
             self.epoch = report.epoch;
-            self.primary = report.primary.as_deref().and_then(|name| self.find(name));
+            let primary = report.primary.as_deref().and_then(|name| self.find(name));
+            if primary != self.primary {
+                self.primary_since_ms = now_ms;
+            }
+            self.primary = primary;
         }
     }
 
@@ -236,6 +242,11 @@ impl Roster {
     /// The primary of the highest epoch that was heard of.
     pub fn primary(&self) -> Option<CspIndex> {
         self.primary.filter(|index| self.is_defined(*index))
+    }
+
+    /// The primary, if it has been known as such for at least so long.
+    pub fn primary_for(&self, least_ms: u64, now_ms: u64) -> Option<CspIndex> {
+        self.primary().filter(|_| now_ms.saturating_sub(self.primary_since_ms) >= least_ms)
     }
 
     /// The highest epoch that was heard of.

@@ -33,6 +33,9 @@ const BACK_OFF_MS: u64 = 4;
 const BACK_OFF_MAX_MS: u64 = 64;
 /// What is said to somebody who comes when everything is full.
 const RETRY_AFTER_MS: u64 = 100;
+/// How long a primary may take to give its updates back once another one is named. One that works does so in a few
+/// milliseconds, and is spared a second attempt.
+const DEPOSED_AFTER_MS: u64 = 100;
 /// Kinds of requests that are tried in vain before the rest of them is not tried any more, in one go through those that wait.
 const VAIN_NEEDS_MAX: usize = 16;
 
@@ -311,6 +314,7 @@ impl<C> Traffic<C> {
         for csp in self.roster.lost(now_ms) {
             effects.extend(self.vanish(csp, Cause::Silent, now_ms));
         }
+        effects.extend(self.recover_from_deposed(now_ms));
         effects.extend(self.probes(now_ms));
         if std::mem::take(&mut self.retries_at_sweep) {
             effects.extend(self.place_waiting(now_ms));
@@ -375,6 +379,37 @@ impl<C> Traffic<C> {
         effects
     }
 
+    /// A primary that does not apply its log does not learn that it was replaced, and would keep its updates until their
+    /// deadline. What it does with them is void by now, unless it came before the epoch of the next one, which the id tells.
+    fn recover_from_deposed(&mut self, now_ms: u64) -> Vec<Effect<C>> {
+        let is_one_of_many = self.roster.replication() == Replication::Primary;
+        let Some(primary) = self.roster.primary_for(DEPOSED_AFTER_MS, now_ms).filter(|_| is_one_of_many) else {
+            return Vec::new();
+        };
+        let mut kept: Vec<(CspIndex, Ticket)> = Vec::new();
+        for (ticket, open) in self.open.iter() {
+            // A message of an open transaction is for the one that has the transaction.
+            if let Place::At { csp, .. } = open.place
+                && csp != primary
+                && open.demand.need.is_update()
+                && open.demand.holder.is_none()
+            {
+                kept.push((csp, ticket));
+            }
+        }
+        kept.sort_unstable();
+        let mut effects = Vec::new();
+        for there in kept.chunk_by(|(one, _), (next, _)| one == next) {
+            let Some((csp, _)) = there.first() else { continue };
+            let tickets: Vec<_> = there.iter().map(|(_, ticket)| *ticket).collect();
+            self.take_from(*csp, Cause::Deposed, &tickets, &mut effects);
+        }
+        let mut tickets: Vec<_> = kept.into_iter().map(|(_, ticket)| ticket).collect();
+        tickets.sort_unstable();
+        effects.extend(self.place(tickets, now_ms));
+        effects
+    }
+
     /// Takes everything from the CSP, and lets it wait.
     fn lose(&mut self, csp: CspIndex, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
         let there = self.open.at(csp);
@@ -382,14 +417,19 @@ impl<C> Traffic<C> {
         if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected) {
             return there;
         }
-        for ticket in &there {
+        self.take_from(csp, cause, &there, effects);
+        there
+    }
+
+    /// Takes these from the CSP, which may have carried them out, and lets them wait.
+    fn take_from(&mut self, csp: CspIndex, cause: Cause, tickets: &[Ticket], effects: &mut Vec<Effect<C>>) {
+        for ticket in tickets {
             if let Some(open) = self.open.get_mut(*ticket) {
                 open.may_have_run = true;
             }
             self.wait(*ticket, NoRoute::NobodyAvailable);
         }
-        effects.push(Effect::Vanished { csp, cause, requests: there.len() });
-        there
+        effects.push(Effect::Vanished { csp, cause, requests: tickets.len() });
     }
 
     fn place_waiting(&mut self, now_ms: u64) -> Vec<Effect<C>> {

@@ -105,6 +105,28 @@ fn a_request_is_open_until_a_note_names_it() {
 }
 
 #[test]
+fn what_a_deposed_primary_keeps_is_sent_to_the_next_one() {
+    let mut traffic = traffic(Replication::Primary);
+    let kept = sent(traffic.take(arrival(1, Need::Update), 0));
+    let turn = sent(traffic.take(arrival(2, Need::Turn), 0));
+    let held = Arrival { holder: Some("a".to_owned()), ..arrival(3, Need::Update) };
+    let held = sent(traffic.take(held, 0));
+    assert_eq!([kept.csp, turn.csp, held.csp].map(name), ["a"; 3]);
+    let next = Report { epoch: 2, primary: Some("b".to_owned()), ..report() };
+    assert!(traffic.heard("b", &next, 10).1.is_empty());
+    // One that works gives back what it has.
+    assert!(sendings(traffic.sweep(109)).is_empty());
+    let effects = traffic.sweep(110);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Vanished { cause: Cause::Deposed, requests: 2, .. })));
+    let again = sendings(effects);
+    let told: Vec<_> = again.iter().map(|sent| (*sent.cargo, name(sent.csp), sent.is_recovery)).collect();
+    assert_eq!(told, [(1, "b", true), (2, "b", true)], "the message of an open transaction stays where that is");
+    // What it says later is about an attempt that counts no more.
+    assert!(traffic.completed(&note("a", &[], &[(kept.number.unwrap(), ErrorCode::NotPrimary)]), 120).is_empty());
+    assert!(sendings(traffic.sweep(200)).is_empty(), "the next one is no deposed primary");
+}
+
+#[test]
 fn without_a_reply_subject_nothing_is_followed() {
     let mut traffic = traffic(Replication::Primary);
     let sending = sent(traffic.take(Arrival { has_reply: false, ..arrival(1, Need::Update) }, 0));
@@ -523,9 +545,11 @@ impl Witness {
                 Effect::Send(sending) => self.see_sending(&sending, now_ms),
                 Effect::End { cargo, ending } => self.see_ending(*cargo, ending, now_ms),
                 Effect::Probe { csp, question } => self.questions.push((csp, question)),
-                Effect::Vanished { csp, requests, .. } => {
+                Effect::Vanished { csp, cause, requests } => {
                     let mut left = 0;
-                    for fate in self.fates.values_mut().filter(|fate| !fate.is_over && fate.at == Some(csp)) {
+                    let is_meant = |fate: &Fate| cause != Cause::Deposed || fate.need.is_update();
+                    let there = |fate: &Fate| !fate.is_over && fate.at == Some(csp) && is_meant(fate);
+                    for fate in self.fates.values_mut().filter(|fate| there(fate)) {
                         (fate.at, fate.may_have_run, left) = (None, true, left + 1);
                     }
                     assert_eq!(requests, left);
