@@ -50,8 +50,8 @@ pub enum ErrorCode {
     NotPrimary,
     /// Queues are full. Nothing was done. Send it again, more slowly.
     Overloaded,
-    /// The group takes updates in its update windows only, and none is open. Nothing was done now; what an earlier attempt under
-    /// the same id did, this does not say. Send it again when the next window opens: the message and `retry_after_ms` tell when.
+    /// The group takes updates in its update windows only, and none is open. Nothing was done, and an id of the sender's
+    /// own had no outcome yet. Send it again when the next window opens: the message and `retry_after_ms` tell when.
     OutsideUpdateWindow,
     /// The service is shutting down. Nothing was done. Send it again; another instance answers.
     ShuttingDown,

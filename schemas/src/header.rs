@@ -9,7 +9,7 @@ pub const ATTEMPT: &str = "Holdfast-Attempt";
 /// When the answer stops mattering, in milliseconds since 1970.
 pub const DEADLINE: &str = "Holdfast-Deadline";
 
-/// [`DISPOSITION_NORMAL`] or [`DISPOSITION_RECOVERY`].
+/// [`DISPOSITION_NORMAL`], [`DISPOSITION_RECOVERY`] or [`DISPOSITION_OUTCOME`].
 pub const DISPOSITION: &str = "Holdfast-Disposition";
 
 /// The request is sent for the first time.
@@ -17,6 +17,10 @@ pub const DISPOSITION_NORMAL: &str = "normal";
 
 /// The request was sent to another CSP before, which may have carried it out: look for its id first.
 pub const DISPOSITION_RECOVERY: &str = "recovery";
+
+/// Only the outcome that the id has already is asked for. Where it has none, nothing is done, and the request is given back as
+/// `not_found`.
+pub const DISPOSITION_OUTCOME: &str = "outcome";
 
 /// Where the CSP notes that it is done with the request: `<instance>:<number>` of the execution service that forwarded it.
 /// A CSP that cannot take such a request gives it back there, instead of refusing it.

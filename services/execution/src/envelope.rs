@@ -21,6 +21,8 @@ pub struct Envelope {
     pub id: String,
     /// Whether the CSP finds the id in the body.
     pub id_is_in_body: bool,
+    /// Whether it is the sender's own, so that the sender may have sent it before.
+    pub id_is_senders: bool,
     /// When its answer stops mattering, in milliseconds since 1970.
     pub deadline_at_ms: u64,
     /// What is asked for.
@@ -38,19 +40,24 @@ pub struct Stamp<'a> {
     pub attempt: u32,
     /// Whether a CSP before may have carried it out.
     pub is_recovery: bool,
+    /// Whether it is sent for the outcome that its id has already.
+    pub asks: bool,
 }
 
 impl Envelope {
     /// Puts a request into an envelope. Its id is the body's, else the header's, else a new one.
     pub fn new(kind: Kind, mut message: Message, request: &mut Request, now_ms: u64) -> Result<Self, Refusal> {
         let id_is_in_body = request.id.is_some();
-        let id = match request.id.take().or_else(|| header_id(&message)) {
+        let own = request.id.take().or_else(|| header_id(&message));
+        let id_is_senders = own.is_some();
+        let id = match own {
             Some(id) if request::id_fits(&id) => id,
             Some(_) => return Err(bad_header_id()),
             None => ulid::Ulid::generate().to_string(),
         };
         message.headers = message.headers.take().map(foreign);
-        Ok(Self { message, id, id_is_in_body, deadline_at_ms: now_ms.saturating_add(request.deadline_ms), kind })
+        let deadline_at_ms = now_ms.saturating_add(request.deadline_ms);
+        Ok(Self { message, id, id_is_in_body, id_is_senders, deadline_at_ms, kind })
     }
 
     /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.
@@ -68,6 +75,9 @@ impl Envelope {
         }
         if stamp.is_recovery {
             headers.insert(DISPOSITION, HeaderValue::from(header::DISPOSITION_RECOVERY));
+        }
+        if stamp.asks {
+            headers.insert(DISPOSITION, HeaderValue::from(header::DISPOSITION_OUTCOME));
         }
         headers
     }

@@ -41,8 +41,8 @@ impl Forwarder {
 
     /// Hands a request to the CSP that it is addressed to.
     pub async fn forward(&self, parcel: Parcel) {
-        let Parcel { destination, envelope, number, attempt, is_recovery } = parcel;
-        let headers = envelope.headers(Stamp { instance: &self.instance, number, attempt, is_recovery });
+        let Parcel { destination, envelope, number, attempt, is_recovery, asks } = parcel;
+        let headers = envelope.headers(Stamp { instance: &self.instance, number, attempt, is_recovery, asks });
         let payload = envelope.message.payload.clone();
         let sent = match envelope.message.reply.clone() {
             Some(reply) => self.client.publish_with_reply_and_headers(destination, reply, headers, payload).await,

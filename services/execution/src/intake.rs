@@ -69,6 +69,7 @@ impl Intake {
             affinity: request.affinity,
             pool: request.pool,
             begins: kind.begins_transaction(),
+            may_repeat: kind == Kind::Update && envelope.id_is_senders,
             utc_ms,
             holder: request.holder,
             bytes: envelope.message.payload.len(),

@@ -64,6 +64,8 @@ pub struct Parcel {
     pub attempt: u32,
     /// Whether a CSP before may have carried it out.
     pub is_recovery: bool,
+    /// Whether it is sent for the outcome that its id has already, and is not to be carried out.
+    pub asks: bool,
 }
 
 /// Is that CSP there?
@@ -307,6 +309,7 @@ impl Group {
                 number: sending.number,
                 attempt: sending.attempt,
                 is_recovery: sending.is_recovery,
+                asks: sending.asks,
             }),
             Effect::End { cargo, ending } => Task::Refuse {
                 envelope: cargo,

@@ -50,6 +50,8 @@ async fn are_kept_and_can_be_changed() -> anyhow::Result<()> {
     System::run(Options::primary(), async |system| {
         let client = system.client();
         client.commit(Request::new("DEFINE TABLE item"), PATIENCE).await?;
+        let early = Request::new("CREATE item:0 SET chance = rand::ulid()");
+        let first = client.update(&early).await.done()?;
         let token = send(&client, "begin", &json!({ "idle_ms": 60_000 })).await?["transaction"].clone();
 
         // 1. The next window opens two hours from now and closes an hour later: it stays shut for as long as this takes.
@@ -63,7 +65,16 @@ async fn are_kept_and_can_be_changed() -> anyhow::Result<()> {
         let names_it = [opens, near].iter().any(|time| refusal.message.contains(&format!("T{time}:00Z")));
         anyhow::ensure!(names_it && refusal.retryable, "{refusal:?}");
 
-        // 2. No transaction is begun either. One that was goes on, and queries are answered.
+        // 2. The outcome of what was done before is told, also to who never heard of it; what was not done is refused under every id.
+        let again = client.update(&early).await.done()?;
+        anyhow::ensure!(again.replayed && again.results == first.results, "first {first:?}, then {again:?}");
+        let late = Request::new("CREATE item:9");
+        for _ in 0..2 {
+            let refusal = client.update(&late).await.refused()?;
+            anyhow::ensure!(refusal.code == "outside_update_window" && !refusal.settled, "{refusal:?}");
+        }
+
+        // 3. No transaction is begun either. One that was goes on, and queries are answered.
         let begun = send(&client, "begin", &json!({})).await?;
         anyhow::ensure!(begun["error"]["code"] == "outside_update_window", "{begun}");
         let executed = send(&client, "execute", &json!({ "transaction": token, "sql": "CREATE item:1" })).await?;
@@ -72,13 +83,13 @@ async fn are_kept_and_can_be_changed() -> anyhow::Result<()> {
         anyhow::ensure!(committed["position"].is_u64(), "{committed}");
         let read = Request::new("SELECT VALUE id FROM item").strong();
         let seen = client.read(&read, PATIENCE).await.done()?;
-        anyhow::ensure!(seen.results[0] == json!(["item:1"]), "{seen:?}");
+        anyhow::ensure!(seen.results[0] == json!(["item:0", "item:1"]), "{seen:?}");
 
-        // 3. With a window that is open now, updates pass again.
+        // 4. With a window that is open now, updates pass again.
         system.define_group(&windows(&window(MINUTES_OF_A_DAY - 60, 120)?, "refuse")).await?;
         client.commit(Request::new("CREATE item:2"), PATIENCE).await?;
 
-        // 4. A queue takes only what can pass in time. Without windows everything does.
+        // 5. A queue takes only what can pass in time. Without windows everything does.
         system.define_group(&windows(&window(120, 180)?, "queue")).await?;
         until_refused(&client).await?;
         system.define_group(&json!({})).await?;

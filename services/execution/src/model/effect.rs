@@ -51,6 +51,8 @@ pub struct Sending<C> {
     pub attempt: u32,
     /// Whether a CSP before may have carried it out.
     pub is_recovery: bool,
+    /// Whether it is sent for the outcome that its id has already, and is not to be carried out.
+    pub asks: bool,
 }
 
 /// How it was noticed that a CSP is gone.

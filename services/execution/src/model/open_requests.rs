@@ -51,7 +51,7 @@ pub struct Open<C> {
     pub cargo: Arc<C>,
     /// What its CSP has to fulfil.
     pub demand: Demand,
-    /// Whether it begins a transaction, so that it has to pass the gate before it is first sent.
+    /// Whether it begins a transaction, so that it has to pass the gate before it is first sent to be carried out.
     pub begins: bool,
     /// Size of its body.
     pub bytes: usize,
@@ -59,12 +59,16 @@ pub struct Open<C> {
     pub has_reply: bool,
     /// When its answer stops mattering.
     pub deadline_ms: u64,
-    /// Until when it waits, as long as it was never sent.
+    /// Until when it waits, as long as it was never sent to be carried out.
     pub give_up_at_ms: u64,
     /// Where it is.
     pub place: Place,
     /// How often it was sent.
     pub attempt: u32,
+    /// Whether it goes for the outcome that its id has already, because it may be a repetition and no update window is open.
+    pub asks: bool,
+    /// Whether it was sent to be carried out.
+    pub begun: bool,
     /// How often it was given back.
     pub returns: u32,
     /// Until when the CSP that gave it back is avoided.

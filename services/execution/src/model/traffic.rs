@@ -24,6 +24,7 @@ use super::pools::PoolIndex;
 use super::probe::ProbeOutcome;
 use super::roster::{CspIndex, Heard, Roster};
 use super::route::{self, Demand, Need, NoRoute};
+use holdfast_schemas::ErrorCode;
 use holdfast_schemas::message::{Completions, CspState, Replication, Returned};
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub struct Arrival<C> {
     pub pool: Option<String>,
     /// Whether it begins a transaction, which the group may take in its update windows only.
     pub begins: bool,
+    /// Whether its sender may have sent it before: it bears an id of the sender's own, by which its outcome would be known.
+    pub may_repeat: bool,
     /// What the clock on the wall says, in milliseconds since 1970.
     pub utc_ms: u64,
     /// The CSP that holds the transaction which the message belongs to.
@@ -134,6 +137,8 @@ impl<C> Traffic<C> {
         };
         match self.passage(&arrival) {
             Passage::Open => {}
+            // Its outcome is asked for before it is told to wait or to come again.
+            Passage::Wait { .. } | Passage::Refuse(_) if arrival.may_repeat && arrival.has_reply => {}
             Passage::Wait { wait_ms } => {
                 let ticket = self.open.insert(self.opened(arrival, demand, NoRoute::OutsideWindow, now_ms));
                 self.postpone(ticket, wait_ms, now_ms);
@@ -174,6 +179,8 @@ impl<C> Traffic<C> {
             cargo: arrival.cargo,
             demand,
             begins: arrival.begins,
+            asks: arrival.may_repeat && arrival.begins && arrival.has_reply,
+            begun: false,
             bytes: arrival.bytes,
             has_reply: arrival.has_reply,
             deadline_ms: now_ms.saturating_add(arrival.deadline_ms),
@@ -240,7 +247,12 @@ impl<C> Traffic<C> {
         if number(ticket, open.attempt) != returned.number {
             return None;
         }
-        open.may_have_run |= returned.code.outcome_is_unknown();
+        if open.asks {
+            // There is no outcome: it is judged by the gate, like what comes now. Anything else leaves the question open.
+            open.asks = returned.code != ErrorCode::NotFound;
+        } else {
+            open.may_have_run |= returned.code.outcome_is_unknown();
+        }
         open.demand.avoided = Some(csp);
         open.avoided_until_ms = now_ms + BACK_OFF_MAX_MS.min(BACK_OFF_MS << open.returns.min(8));
         open.returns += 1;
@@ -327,7 +339,7 @@ impl<C> Traffic<C> {
         let grace_ms = self.policy.completion_grace_ms;
         let is_due = |open: &Open<C>| match open.place {
             Place::At { .. } => now_ms >= open.deadline_ms.saturating_add(grace_ms),
-            Place::Waiting(_) if open.attempt == 0 => now_ms >= open.give_up_at_ms,
+            Place::Waiting(_) if !open.begun => now_ms >= open.give_up_at_ms,
             Place::Waiting(_) => now_ms >= open.deadline_ms,
         };
         self.open.iter().filter(|(_, open)| is_due(open)).map(|(ticket, _)| ticket).collect()
@@ -425,7 +437,7 @@ impl<C> Traffic<C> {
     fn take_from(&mut self, csp: CspIndex, cause: Cause, tickets: &[Ticket], effects: &mut Vec<Effect<C>>) {
         for ticket in tickets {
             if let Some(open) = self.open.get_mut(*ticket) {
-                open.may_have_run = true;
+                open.may_have_run |= !open.asks;
             }
             self.wait(*ticket, NoRoute::NobodyAvailable);
         }
@@ -469,7 +481,10 @@ impl<C> Traffic<C> {
 
     fn send(&mut self, ticket: Ticket, csp: CspIndex, now_ms: u64) -> Option<Effect<C>> {
         self.open.put(ticket, Place::At { csp, since_ms: now_ms });
+        let is_in_window = self.gate.is_open();
         let open = self.open.get_mut(ticket)?;
+        open.asks &= !is_in_window;
+        open.begun |= !open.asks;
         open.attempt += 1;
         let need = open.demand.need;
         let sending = Sending {
@@ -479,6 +494,7 @@ impl<C> Traffic<C> {
             number: open.has_reply.then(|| number(ticket, open.attempt)),
             attempt: open.attempt,
             is_recovery: open.may_have_run,
+            asks: open.asks,
         };
         if open.has_reply {
             self.roster.sent(csp, need);
@@ -527,7 +543,7 @@ impl<C> Open<C> {
             _ if is_update && self.may_have_run => Ending::OutcomeUnknown,
             Place::At { .. } if is_update => Ending::OutcomeUnknown,
             Place::At { .. } => Ending::Unanswered,
-            Place::Waiting(_) if self.attempt > 0 && !is_update => Ending::Unanswered,
+            Place::Waiting(_) if self.begun && !is_update => Ending::Unanswered,
             Place::Waiting(reason) => Ending::NoRoute(reason),
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
         affinity: None,
         pool: None,
         begins: need.is_update(),
+        may_repeat: false,
         utc_ms: 0,
         holder: None,
         bytes: 10,

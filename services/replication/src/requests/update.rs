@@ -50,6 +50,13 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     if let Some(refusal) = refusal(&member, &id, deadline) {
         return asked.give_back(&member, refusal).await;
     }
+    if asked.header(header::DISPOSITION) == Some(header::DISPOSITION_OUTCOME) {
+        return match known_outcome(&member, &id, deadline).await {
+            // Execution decides whether it may be carried out now.
+            Err(error) if error.error.code == ErrorCode::NotFound => asked.give_back(&member, error).await,
+            outcome => conclude(&asked, &member, outcome, deadline).await,
+        };
+    }
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id).await;
     }
@@ -64,6 +71,33 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
             hand_on(&member, asked, &primary, &update.id).await;
         }
         _ => conclude(&asked, &member, outcome, deadline).await,
+    }
+}
+
+/// The outcome that the id has, as of everything that was acknowledged before this call.
+async fn known_outcome(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    if let Some(first) = first_outcome(member, id).await {
+        return tell(id, first);
+    }
+    let error = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
+    if !barrier(member, deadline).await {
+        return Err(error(ErrorCode::Unavailable, "the log did not answer in time: ask again"));
+    }
+    match first_outcome(member, id).await {
+        Some(first) => tell(id, first),
+        None => Err(error(ErrorCode::NotFound, "nothing is known under this id, and nothing was done")),
+    }
+}
+
+/// The answer that the outcome of an id is.
+fn tell(id: &str, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
+    let Settled { place, is_first, kept } = settled;
+    match kept {
+        Kept::Done(results) => {
+            let replayed = (!is_first).then_some(true);
+            Ok(update_reply_bytes(id, place.position, Some(place.index), replayed, &results))
+        }
+        Kept::Refused(error) => Err(ErrorReply { id: Some(id.to_owned()), error: *error }),
     }
 }
 
@@ -126,7 +160,7 @@ impl Update<'_> {
         if self.asked_before
             && let Some(first) = first_outcome(self.member, &self.id).await
         {
-            return self.tell(first);
+            return tell(&self.id, first);
         }
         let mut attempt = 0;
         let mut is_behind_barrier = false;
@@ -137,7 +171,7 @@ impl Update<'_> {
             let outcome = self.attempt(&request).await;
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) {
                 return match first_outcome(self.member, &self.id).await {
-                    Some(first) => self.tell(first),
+                    Some(first) => tell(&self.id, first),
                     None => Err(self.unknown()),
                 };
             }
@@ -179,21 +213,9 @@ impl Update<'_> {
             Err(error) => Kept::Refused(Box::new(error_reply(&self.id, request, &error).settled().error)),
         };
         match settle(self.member, &self.id, kept, epoch, self.deadline + ANSWER_MARGIN).await {
-            Ok(settled) => self.tell(settled),
+            Ok(settled) => tell(&self.id, settled),
             Err(Unsettled::NotPrimary) => Err(not_primary(&self.id, None)),
             Err(Unsettled::Unknown) => Err(self.unknown()),
-        }
-    }
-
-    /// The answer that the outcome of the id is.
-    fn tell(&self, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
-        let Settled { place, is_first, kept } = settled;
-        match kept {
-            Kept::Done(results) => {
-                let replayed = (!is_first).then_some(true);
-                Ok(update_reply_bytes(&self.id, place.position, Some(place.index), replayed, &results))
-            }
-            Kept::Refused(error) => Err(ErrorReply { id: Some(self.id.clone()), error: *error }),
         }
     }
 

@@ -1,4 +1,6 @@
-//! The part of traffic that goes by the clock on the wall: what begins a transaction passes the gate before it is first sent.
+//! The part of traffic that goes by the clock on the wall: what begins a transaction passes the gate before it is first sent to
+//! be carried out. An update that may be a repetition goes to a CSP at any hour, but only for the outcome that its id has; if
+//! that is none, it comes back and is judged like one that comes then.
 //!
 //! Those who wait are looked at again when the gate turns, when the group is defined anew, and whenever they are placed. One
 //! that waits for a primary while the last window closes has not been sent, so it is judged like one that comes then.
@@ -45,7 +47,7 @@ impl<C> Traffic<C> {
             return (admitted, effects);
         }
         admitted.retain(|ticket| {
-            let held = self.open.get(*ticket).filter(|open| open.begins && open.attempt == 0);
+            let held = self.open.get(*ticket).filter(|open| open.begins && !open.begun && !open.asks);
             match held.map(|open| self.gate.passage(open.deadline_ms.saturating_sub(now_ms))) {
                 None | Some(Passage::Open) => return true,
                 Some(Passage::Wait { wait_ms }) => self.postpone(*ticket, wait_ms, now_ms),

@@ -3,13 +3,14 @@
 use super::*;
 use crate::model::effect::Sending;
 use crate::model::member::Report;
+use crate::model::roster::CspIndex;
 use crate::model::route::Need;
 use crate::model::traffic::tests::{
     NAMES, QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
 };
 use crate::model::update_window::Schedule;
 use holdfast_schemas::ErrorCode;
-use holdfast_schemas::message::{CspState, OutsideWindow, Replication};
+use holdfast_schemas::message::{Completions, CspState, OutsideWindow, Replication, Returned};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -57,6 +58,51 @@ fn outside_of_all_windows_an_update_is_refused_and_told_when() {
     sent(traffic.take(update(4, MINUTE_MS), 0));
     let refusal = ending(traffic.take(update(5, 2 * MINUTE_MS), 0));
     assert!(refusal.to_string().contains("1970-01-02T00:01:00Z"), "{refusal}");
+}
+
+fn repetition(cargo: u64, utc_ms: u64) -> Arrival<u64> {
+    Arrival { may_repeat: true, ..update(cargo, utc_ms) }
+}
+
+fn without_outcome(csp: &str, number: Option<u64>) -> Completions {
+    let returned = vec![Returned { number: number.unwrap(), code: ErrorCode::NotFound }];
+    Completions { group: "g".to_owned(), csp: csp.to_owned(), done: Vec::new(), returned }
+}
+
+#[test]
+fn what_may_be_a_repetition_is_asked_for_its_outcome_at_any_hour() {
+    let mut traffic = gated(&second_minute("refuse"));
+    let asked = sent(traffic.take(repetition(1, 0), 0));
+    assert_eq!((name(asked.csp), asked.asks, asked.is_recovery), ("a", true, false));
+    // It has one, and is answered.
+    let done = Completions { done: vec![asked.number.unwrap()], returned: Vec::new(), ..without_outcome("a", Some(0)) };
+    assert!(traffic.completed(&done, 1).is_empty() && traffic.open().is_empty());
+    // It has none: it is refused like every other.
+    let asked = sent(traffic.take(repetition(2, 0), 2));
+    let ended = endings(traffic.completed(&without_outcome("a", asked.number), 3));
+    assert!(matches!(ended[..], [Ending::OutsideWindow { .. }]), "{ended:?}");
+    // The CSP is lost: the next one is asked, and nothing may have been carried out.
+    sent(traffic.take(repetition(3, 0), 4));
+    traffic.judged("a", CspState::Unavailable, None, 5);
+    let next = Report { epoch: 2, primary: Some("b".to_owned()), ..report() };
+    let again = only_sending(traffic.heard("b", &next, 6).1);
+    assert_eq!((name(again.csp), again.asks, again.is_recovery), ("b", true, false));
+    // Within a window it is sent as always.
+    assert!(!sent(traffic.take(repetition(4, MINUTE_MS), 7)).asks);
+}
+
+#[test]
+fn what_has_no_outcome_waits_for_the_window_if_it_may() {
+    let mut traffic = gated(&second_minute("queue"));
+    let soon = MINUTE_MS - 4_000;
+    traffic.look_at_clock(soon, 0);
+    let asked = sent(traffic.take(repetition(1, soon), 0));
+    assert!(asked.asks && traffic.completed(&without_outcome("a", asked.number), 10).is_empty());
+    assert!(traffic.sweep(100).is_empty(), "it waits");
+    assert!(traffic.look_at_clock(MINUTE_MS - 1, 3_999).is_empty());
+    assert!(keep_alive(&mut traffic, &NAMES, 3_999).is_empty());
+    let sending = only_sending(traffic.look_at_clock(MINUTE_MS, 4_000));
+    assert_eq!((sending.asks, sending.is_recovery, sending.attempt), (false, false, 2));
 }
 
 #[test]
@@ -155,7 +201,8 @@ fn a_query_of_a_pool_is_recovered_within_it() {
 /// What happens in a random history.
 #[derive(Debug, Clone)]
 enum Event {
-    Take { need: Need, deadline_ms: u64 },
+    Take { need: Need, deadline_ms: u64, may_repeat: bool },
+    Answer { has_outcome: bool },
     Lose { csp: usize },
     Define { windows: Option<UpdateWindows> },
     SetClock { back_ms: u64 },
@@ -170,7 +217,12 @@ fn event() -> impl Strategy<Value = Event> {
     let some = prop::sample::subsequence(every_other_minute, 1..=30);
     let definition = (some, outside).prop_map(|(some, outside)| windows(json!(some), outside));
     prop_oneof![
-        6 => (need, 1u64..60_000).prop_map(|(need, deadline_ms)| Event::Take { need, deadline_ms }),
+        6 => (need, 1u64..60_000, any::<bool>()).prop_map(|(need, deadline_ms, may_repeat)| Event::Take {
+            need,
+            deadline_ms,
+            may_repeat,
+        }),
+        2 => any::<bool>().prop_map(|has_outcome| Event::Answer { has_outcome }),
         2 => (0usize..3).prop_map(|csp| Event::Lose { csp }),
         1 => prop::option::weighted(0.8, definition).prop_map(|windows| Event::Define { windows }),
         1 => (0u64..90_000).prop_map(|back_ms| Event::SetClock { back_ms }),
@@ -182,7 +234,9 @@ fn event() -> impl Strategy<Value = Event> {
 struct Fate {
     is_update: bool,
     deadline_ms: u64,
-    attempts: u32,
+    begun: bool,
+    /// The CSP that was asked for its outcome, and the number of the question.
+    asked: Option<(CspIndex, u64)>,
 }
 
 /// The hour, and what the definition in force says to it.
@@ -201,15 +255,18 @@ impl Hour {
     fn see(&self, fates: &mut HashMap<u64, Fate>, effects: Vec<Effect<u64>>) {
         for effect in effects {
             match effect {
-                Effect::Send(Sending { cargo, attempt, .. }) => {
+                Effect::Send(Sending { cargo, csp, number, is_recovery, asks, .. }) => {
                     let fate = fates.get_mut(&cargo).unwrap();
-                    let may_go = attempt > 1 || !fate.is_update || self.opens_in_ms() == 0;
+                    let may_go = asks || fate.begun || !fate.is_update || self.opens_in_ms() == 0;
                     assert!(may_go, "an update was sent outside of all windows");
-                    fate.attempts = attempt;
+                    assert!(!asks || !fate.begun && self.opens_in_ms() > 0, "asked for nothing");
+                    assert!(!is_recovery || fate.begun, "a question was taken for an attempt");
+                    fate.begun |= !asks;
+                    fate.asked = number.map(|number| (csp, number)).filter(|_| asks);
                 }
                 Effect::End { cargo, ending: Ending::OutsideWindow { retry_after_ms, .. } } => {
                     let fate = &fates[&cargo];
-                    assert!(fate.is_update && fate.attempts == 0, "refused although it was sent before");
+                    assert!(fate.is_update && !fate.begun, "refused although it was sent before");
                     assert_eq!(retry_after_ms, self.opens_in_ms());
                     let left_ms = fate.deadline_ms.saturating_sub(self.now_ms);
                     let queues = self.windows.as_ref().is_some_and(|windows| windows.outside == OutsideWindow::Queue);
@@ -243,12 +300,24 @@ proptest! {
             let effects = keep_alive(&mut traffic, &NAMES, hour.now_ms);
             hour.see(&mut fates, effects);
             let effects = match event {
-                Event::Take { need, deadline_ms } => {
+                Event::Take { need, deadline_ms, may_repeat } => {
                     let cargo = fates.len() as u64;
-                    let fate = Fate { is_update: need.is_update(), deadline_ms: hour.now_ms + deadline_ms, attempts: 0 };
+                    let (is_update, deadline_at_ms) = (need.is_update(), hour.now_ms + deadline_ms);
+                    let fate = Fate { is_update, deadline_ms: deadline_at_ms, begun: false, asked: None };
                     fates.insert(cargo, fate);
-                    let arrival = Arrival { deadline_ms, utc_ms: hour.utc_ms, ..arrival(cargo, need) };
+                    let may_repeat = may_repeat && is_update;
+                    let arrival = Arrival { deadline_ms, utc_ms: hour.utc_ms, may_repeat, ..arrival(cargo, need) };
                     traffic.take(arrival, hour.now_ms).into_iter().collect()
+                }
+                Event::Answer { has_outcome } => {
+                    let asked = fates.values_mut().find_map(|fate| fate.asked.take());
+                    asked.map_or_else(Vec::new, |(csp, number)| {
+                        let mut note = without_outcome(name(csp), Some(number));
+                        if has_outcome {
+                            (note.done, note.returned) = (vec![number], Vec::new());
+                        }
+                        traffic.completed(&note, hour.now_ms)
+                    })
                 }
                 Event::Lose { csp } => traffic.judged(NAMES[csp], CspState::Unavailable, None, hour.now_ms),
                 Event::Define { windows } => {
