@@ -28,14 +28,16 @@ impl System {
 
     /// Defines the group as the options ask for it, with these fields on top, and returns the answer.
     pub async fn define_group(&self, fields: &Value) -> anyhow::Result<Value> {
+        until("the group to be defined", PATIENCE, async || self.try_define_group(fields).await).await
+    }
+
+    /// The same, asked once: for what is to be refused.
+    pub async fn try_define_group(&self, fields: &Value) -> anyhow::Result<Value> {
         let mut definition = self.definition();
         for (field, value) in fields.as_object().into_iter().flatten() {
             definition[field] = value.clone();
         }
         let body = json!({ "definition": definition });
-        until("the group to be defined", PATIENCE, async || {
-            self.client.ask(subject::admin("group", "define"), &body, Duration::from_secs(10)).await
-        })
-        .await
+        self.client.ask(subject::admin("group", "define"), &body, Duration::from_secs(10)).await
     }
 }

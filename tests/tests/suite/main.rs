@@ -18,6 +18,7 @@ mod idle;
 mod kills;
 mod large;
 mod locks;
+mod policies;
 mod pools;
 mod returning;
 mod sabotage;
