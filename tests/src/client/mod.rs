@@ -1,5 +1,6 @@
 //! A client as an application would write one: plain NATS requests with JSON in them.
 
+mod lock;
 mod outcome;
 mod request;
 

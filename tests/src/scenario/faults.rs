@@ -8,12 +8,15 @@ use futures::future::{pending, select_all};
 use tokio::time::{Instant, sleep};
 
 use super::plan::{Episode, Fault, Kind, Targets, draw};
-use super::progress;
+use super::{Turns, progress};
 use crate::history::{Recorder, Summary};
 use crate::system::System;
 
 /// A whole group must acknowledge something within this time.
 const PROGRESS_BOUND: Duration = Duration::from_secs(60);
+
+/// Clients that take turns under a lock, besides the others.
+const TURN_TAKERS: u64 = 3;
 
 /// A run of faults.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +55,7 @@ impl Faults {
         let began = Instant::now();
         let recorder = Recorder::begin(system.client(), self.keys).await?;
         let clients = recorder.clients(self.seed, self.clients);
+        let turns = Turns::start(system.new_client().await?, self.seed, TURN_TAKERS).await?;
         let outcome = async {
             for (at, episode) in plan.iter().enumerate() {
                 *done = at;
@@ -67,7 +71,9 @@ impl Faults {
         for client in clients {
             client.await??;
         }
+        let turns = turns.finish().await;
         outcome?;
+        turns?;
         let summary = recorder.finish().await?;
         let digest = system.equal_digests(&system.csps()).await?;
         system.all_alive()?;

@@ -10,6 +10,7 @@ mod plan;
 mod progress;
 mod trail;
 mod transfer;
+mod turns;
 
 pub use application::{Account, Application, Seen};
 pub use away::Away;
@@ -21,3 +22,4 @@ pub use plan::{Episode, Fault};
 pub use progress::progress;
 pub use trail::Trail;
 pub use transfer::Transfer;
+pub use turns::Turns;
