@@ -8,6 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Client, RETRY_PAUSE};
 
+/// How long after its deadline an answer is awaited.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
 impl Client {
     /// Waits for a lock for `deadline`, and gives its token; none if somebody else held it all the time. Asks again under the
     /// same id for as long as it is not told, `patience` at most.
@@ -23,7 +26,7 @@ impl Client {
         let body = json!({ "id": id, "name": name, "lease_ms": lease_ms, "deadline_ms": deadline_ms });
         let end = Instant::now() + patience;
         loop {
-            let told = self.ask_lock("acquire", &body, patience).await;
+            let told = self.ask_lock("acquire", &body, deadline + ANSWER_MARGIN).await;
             match &told {
                 Ok(reply) if reply["token"].is_u64() => return Ok(reply["token"].as_u64()),
                 Ok(reply) if reply["error"]["code"] == "lock_held" => return Ok(None),

@@ -14,6 +14,9 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// Short, because a request that was on its way when nats-server was killed waits for it in full.
 const DEADLINE: Duration = Duration::from_millis(1_200);
 
+/// How many queries there are for each that asks for the pool.
+const POOL_ONE_IN: u32 = 4;
+
 /// Longer than any fault in which a client stays with its CSP.
 const LOYAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Values that loyal clients append; others never come so far.
@@ -24,6 +27,8 @@ const LOYAL_VALUES: u64 = 1 << 40;
 pub struct Recorder {
     client: Client,
     keys: usize,
+    /// The pool that one in [`POOL_ONE_IN`] queries asks for, if the group has one.
+    pool: Option<&'static str>,
     /// Where the tables are defined: a copy that is not there yet may say so to those who read any copy.
     defined: u64,
     began: Instant,
@@ -37,10 +42,16 @@ pub struct Recorder {
 impl Recorder {
     /// A history over `keys` lists and counters, which are defined here.
     pub async fn begin(client: Client, keys: usize) -> anyhow::Result<Arc<Self>> {
+        Self::begin_with_pool(client, keys, None).await
+    }
+
+    /// The same, where some of the queries are for a pool of the group's copies.
+    pub async fn begin_with_pool(client: Client, keys: usize, pool: Option<&'static str>) -> anyhow::Result<Arc<Self>> {
         let defined = client.commit(Request::new(SCHEMA), SETTLE_PATIENCE).await?.position;
         Ok(Arc::new(Self {
             client,
             keys,
+            pool,
             defined,
             began: Instant::now(),
             records: Mutex::new(Vec::new()),
@@ -112,7 +123,8 @@ impl Recorder {
                     (false, true) => Consistency::Session(session),
                     (false, false) => Consistency::Strong,
                 };
-                self.query(workload.query(), consistency).await?
+                let pool = self.pool.filter(|_| workload.one_in(POOL_ONE_IN));
+                self.query_pool(workload.query(), consistency, pool).await?
             } else {
                 self.update(workload.update()).await?
             };
@@ -188,7 +200,17 @@ impl Recorder {
 
     /// Performs a query and writes it down if it was answered.
     pub async fn query(&self, operations: Vec<Operation>, consistency: Consistency) -> anyhow::Result<Option<u64>> {
+        self.query_pool(operations, consistency, None).await
+    }
+
+    async fn query_pool(
+        &self,
+        operations: Vec<Operation>,
+        consistency: Consistency,
+        pool: Option<&str>,
+    ) -> anyhow::Result<Option<u64>> {
         let request = Request::new(encode(&operations)).deadline(DEADLINE);
+        let request = pool.map_or(request.clone(), |pool| request.with("pool", pool));
         let request = match consistency {
             Consistency::Any => request,
             Consistency::Session(after) => request.after(after),

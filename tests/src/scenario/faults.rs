@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::future::{pending, select_all};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::plan::{Episode, Fault, Kind, Targets, draw};
@@ -15,6 +16,8 @@ use crate::system::System;
 /// A whole group must acknowledge something within this time.
 const PROGRESS_BOUND: Duration = Duration::from_secs(60);
 
+/// All copies but one, for some of the queries; the other one helps out.
+const POOL: &str = "readers";
 /// Clients that take turns under a lock, besides the others.
 const TURN_TAKERS: u64 = 3;
 
@@ -53,7 +56,9 @@ impl Faults {
 
     async fn carry_out(self, system: &System, plan: &[Episode], done: &mut usize) -> anyhow::Result<Summary> {
         let began = Instant::now();
-        let recorder = Recorder::begin(system.client(), self.keys).await?;
+        let pool = json!({ "name": POOL, "csps": system.csps().split_off(1), "overflow": true });
+        system.define_group(&json!({ "pools": [pool] })).await?;
+        let recorder = Recorder::begin_with_pool(system.client(), self.keys, Some(POOL)).await?;
         let clients = recorder.clients(self.seed, self.clients);
         let turns = Turns::start(system.new_client().await?, self.seed, TURN_TAKERS).await?;
         let outcome = async {
