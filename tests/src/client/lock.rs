@@ -26,7 +26,7 @@ impl Client {
         let body = json!({ "id": id, "name": name, "lease_ms": lease_ms, "deadline_ms": deadline_ms });
         let end = Instant::now() + patience;
         loop {
-            let told = self.ask_lock("acquire", &body, deadline + ANSWER_MARGIN).await;
+            let told = self.answer(subject::lock(&self.group, "acquire"), &body, deadline + ANSWER_MARGIN).await;
             match &told {
                 Ok(reply) if reply["token"].is_u64() => return Ok(reply["token"].as_u64()),
                 Ok(reply) if reply["error"]["code"] == "lock_held" => return Ok(None),
@@ -41,12 +41,7 @@ impl Client {
 
     /// Gives a lock back, once. If that does not arrive, its lease ends.
     pub async fn release(&self, name: &str, token: u64, patience: Duration) -> anyhow::Result<Value> {
-        self.ask_lock("release", &json!({ "name": name, "token": token }), patience).await
-    }
-
-    async fn ask_lock(&self, verb: &str, body: &Value, patience: Duration) -> anyhow::Result<Value> {
-        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(patience));
-        let answer = self.nats.send_request(subject::lock(&self.group, verb), request).await?;
-        Ok(serde_json::from_slice(&answer.payload)?)
+        let body = json!({ "name": name, "token": token });
+        self.answer(subject::lock(&self.group, "release"), &body, patience).await
     }
 }

@@ -77,13 +77,33 @@ impl Client {
         }
     }
 
-    /// Sends a request whose reply is any JSON.
-    pub async fn ask(&self, subject: String, body: &Value, patience: Duration) -> anyhow::Result<Value> {
+    /// Sends a request, and gives the answer, an error or not.
+    pub async fn answer(&self, subject: String, body: &Value, patience: Duration) -> anyhow::Result<Value> {
         let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(patience));
         let message = self.nats.send_request(subject, request).await?;
-        let reply: Value = serde_json::from_slice(&message.payload)?;
+        Ok(serde_json::from_slice(&message.payload)?)
+    }
+
+    /// Sends a request whose reply is any JSON, but no error.
+    pub async fn ask(&self, subject: String, body: &Value, patience: Duration) -> anyhow::Result<Value> {
+        let reply = self.answer(subject, body, patience).await?;
         anyhow::ensure!(reply.get("error").is_none(), "refused: {reply}");
         Ok(reply)
+    }
+
+    /// Sends bodies that no service can make sense of, each to the subject of its verb, and demands that they are refused as
+    /// such.
+    pub async fn refused_as_invalid(
+        &self,
+        subject: impl Fn(&str) -> String,
+        odd: &[(&str, Value)],
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        for (verb, body) in odd {
+            let refused = self.answer(subject(verb), body, patience).await?;
+            anyhow::ensure!(refused["error"]["code"] == "invalid_request", "{verb} {body}: {refused}");
+        }
+        Ok(())
     }
 
     /// Sends an update under one id until its outcome is certain, or `patience` is over.

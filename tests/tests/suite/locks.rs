@@ -19,9 +19,7 @@ const RELEASE_BOUND: Duration = Duration::from_secs(1);
 
 /// Sends one message about locks, and gives the answer, error or not.
 async fn send(client: &Client, verb: &str, body: Value) -> anyhow::Result<Value> {
-    let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(PATIENCE));
-    let answer = client.nats().send_request(subject::lock(GROUP, verb), request).await?;
-    Ok(serde_json::from_slice(&answer.payload)?)
+    client.answer(subject::lock(GROUP, verb), &body, PATIENCE).await
 }
 
 /// The token of an answer that must be an acquisition.
@@ -35,7 +33,7 @@ async fn acquire(client: &Client, name: &str) -> anyhow::Result<u64> {
 }
 
 async fn release(client: &Client, name: &str, token: u64) -> anyhow::Result<Value> {
-    send(client, "release", json!({ "name": name, "token": token })).await
+    client.release(name, token, PATIENCE).await
 }
 
 /// An update that takes effect only under that lock.
@@ -217,17 +215,15 @@ async fn who_does_not_wait_is_told_and_who_waits_gets_in() -> anyhow::Result<()>
 async fn odd_messages_are_refused() -> anyhow::Result<()> {
     System::run(Options::peer(), async |system| {
         let client = system.client();
-        for (verb, body) in [
+        let odd = [
             ("acquire", json!({})),
             ("acquire", json!({ "name": "a b" })),
             ("acquire", json!({ "name": "a", "lease_ms": 1 })),
             ("acquire", json!({ "name": "a", "unknown": 1 })),
             ("release", json!({ "name": "a" })),
             ("list", json!([])),
-        ] {
-            let refused = send(&client, verb, body.clone()).await?;
-            anyhow::ensure!(refused["error"]["code"] == "invalid_request", "{verb} {body}: {refused}");
-        }
+        ];
+        client.refused_as_invalid(|verb| subject::lock(GROUP, verb), &odd, PATIENCE).await?;
         let never = client.update(&under("never", 1, "RETURN 1")).await.refused()?;
         anyhow::ensure!(never.code == "lock_lost", "{never:?}");
         let twice = json!([{ "name": "a", "token": 1 }, { "name": "a", "token": 2 }]);

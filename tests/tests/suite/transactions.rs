@@ -12,9 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends one message of a transaction, and gives the answer, error or not.
 async fn send(client: &Client, verb: &str, body: &Value) -> anyhow::Result<Value> {
-    let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(PATIENCE));
-    let answer = client.nats().send_request(subject::transaction(GROUP, verb), request).await?;
-    Ok(serde_json::from_slice(&answer.payload)?)
+    client.answer(subject::transaction(GROUP, verb), body, PATIENCE).await
 }
 
 /// Opens a transaction and gives its token.
@@ -131,17 +129,15 @@ async fn dies_with_its_csp() -> anyhow::Result<()> {
 async fn odd_messages_are_refused() -> anyhow::Result<()> {
     System::run(Options::peer(), async |system| {
         let client = system.client();
-        for (verb, body) in [
+        let odd = [
             ("begin", json!({ "idle_ms": 1 })),
             ("begin", json!({ "unknown": 1 })),
             ("execute", json!({ "sql": "RETURN 1" })),
             ("execute", json!({ "transaction": "no token", "sql": "RETURN 1" })),
             ("commit", json!({ "transaction": "csp-1" })),
             ("abort", json!([])),
-        ] {
-            let refused = send(&client, verb, &body).await?;
-            anyhow::ensure!(refused["error"]["code"] == "invalid_request", "{verb} {body}: {refused}");
-        }
+        ];
+        client.refused_as_invalid(|verb| subject::transaction(GROUP, verb), &odd, PATIENCE).await?;
         let never = end(&client, "commit", "csp-1:1:1:never-begun").await?;
         anyhow::ensure!(never["error"]["code"] == "transaction_aborted", "{never}");
         let update = Request::new("RETURN 1").with("id", "never-begun");

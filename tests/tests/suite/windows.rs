@@ -31,9 +31,7 @@ fn windows(window: &Value, outside: &str) -> Value {
 }
 
 async fn send(client: &Client, verb: &str, body: &Value) -> anyhow::Result<Value> {
-    let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(PATIENCE));
-    let answer = client.nats().send_request(subject::transaction(GROUP, verb), request).await?;
-    Ok(serde_json::from_slice(&answer.payload)?)
+    client.answer(subject::transaction(GROUP, verb), body, PATIENCE).await
 }
 
 /// Sends updates until one is refused because of the hour.

@@ -34,31 +34,51 @@ fn transaction(snapshot: u64) -> Submission {
 /// What was seen as the primary of one epoch is not committed in another.
 #[tokio::test]
 async fn what_is_right_in_one_epoch_only_is_refused_in_another() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = server(folder.path());
-    let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
-    let client = connect.connect(&server.url).await.expect("a connection");
-    let mut log = client.subscribe("log").await.expect("a subscription");
-    client.flush().await.expect("subscribed");
-    let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
-    let gateway = Arc::new(gateway);
-    let view = Arc::new(AppliedView::new(&AppliedState { epoch: 4, ..state(7) }));
-    let publisher = Publisher::new(client.clone(), options(), Arc::clone(&gateway), view, queue);
-    let publishing = tokio::spawn(publisher.run());
+    let mut rig = Rig::at(&AppliedState { epoch: 4, ..state(7) }).await;
     for (epoch, is_sent) in [(3, false), (5, false), (4, true)] {
         let (answer, outcome) = oneshot::channel();
         let write_set = WriteSet { snapshot: 7, ..WriteSet::default() };
-        gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch: Some(epoch), answer })));
+        rig.gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch: Some(epoch), answer })));
         if is_sent {
-            let sent = tokio::time::timeout(PATIENCE, log.next()).await.expect("sent in time").expect("sent");
-            let Ok(Message::Entry(entry)) = Message::decode(sent.payload) else { panic!("not an entry") };
-            assert_eq!(entry.epoch(), epoch);
+            assert_eq!(rig.sent().await.epoch(), epoch);
         } else {
             let refused = tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time");
             assert!(matches!(refused, Ok(Err(CommitFailure::NotPrimary))), "{refused:?}");
         }
     }
-    publishing.abort();
+}
+
+/// A publisher at work, and what it sends.
+struct Rig {
+    gateway: Arc<Gateway>,
+    view: Arc<AppliedView>,
+    log: async_nats::Subscriber,
+    _publishing: tokio_util::task::AbortOnDropHandle<()>,
+    _server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn at(state: &AppliedState) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = server(folder.path());
+        let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        let client = connect.connect(&server.url).await.expect("a connection");
+        let log = client.subscribe("log").await.expect("a subscription");
+        client.flush().await.expect("subscribed");
+        let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
+        let (gateway, view) = (Arc::new(gateway), Arc::new(AppliedView::new(state)));
+        let publisher = Publisher::new(client, options(), Arc::clone(&gateway), Arc::clone(&view), queue);
+        let publishing = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(publisher.run()));
+        Self { gateway, view, log, _publishing: publishing, _server: server, _folder: folder }
+    }
+
+    /// The next entry.
+    async fn sent(&mut self) -> crate::entry::Entry {
+        let sent = tokio::time::timeout(PATIENCE, self.log.next()).await.expect("sent in time").expect("sent");
+        let Ok(Message::Entry(entry)) = Message::decode(sent.payload) else { panic!("not an entry") };
+        entry
+    }
 }
 
 fn options() -> PublisherOptions {
@@ -76,28 +96,15 @@ fn options() -> PublisherOptions {
 /// base below the snapshot inside it, and every copy would void it for being malformed.
 #[tokio::test]
 async fn an_entry_is_never_sealed_below_a_snapshot_in_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = server(folder.path());
-    let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
-    let client = connect.connect(&server.url).await.expect("a connection");
-    let mut log = client.subscribe("log").await.expect("a subscription");
-    client.flush().await.expect("subscribed");
-    let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
-    let gateway = Arc::new(gateway);
-    let view = Arc::new(AppliedView::new(&state(7)));
-    let publisher = Publisher::new(client.clone(), options(), Arc::clone(&gateway), Arc::clone(&view), queue);
-    let publishing = tokio::spawn(publisher.run());
+    let mut rig = Rig::at(&state(7)).await;
     for newest in [8, 9, 20] {
-        gateway.submit(transaction(newest));
+        rig.gateway.submit(transaction(newest));
         // Nothing may leave before the view is there; what must not happen can only be waited for.
-        let early = tokio::time::timeout(Duration::from_millis(100), log.next()).await;
-        assert!(early.is_err(), "sealed at {} with a snapshot at {newest}", view.position());
-        view.advance(&state(newest));
-        let sent = tokio::time::timeout(PATIENCE, log.next()).await.expect("sent in time").expect("sent");
-        let Ok(Message::Entry(entry)) = Message::decode(sent.payload) else { panic!("not an entry") };
-        assert_eq!(entry.base(), newest);
+        let early = tokio::time::timeout(Duration::from_millis(100), rig.log.next()).await;
+        assert!(early.is_err(), "sealed at {} with a snapshot at {newest}", rig.view.position());
+        rig.view.advance(&state(newest));
+        assert_eq!(rig.sent().await.base(), newest);
         // It came back out of the log, so that the next one has room.
-        gateway.abandon();
+        rig.gateway.abandon();
     }
-    publishing.abort();
 }
