@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct ScaleRow {
     /// Copies.
     pub copies: usize,
+    /// Clients at once.
+    pub clients: u64,
     /// Queries per second, of a machine that everything shares.
     pub queries_per_s: f64,
     /// Median latency.
@@ -58,6 +60,7 @@ pub async fn scale_row(copies: usize, clients: u64, duration: Duration) -> anyho
         let of = |prefixes: &[&str]| measured.per_operation(cpu_of(&used, prefixes).as_micros() as f64);
         row = Some(ScaleRow {
             copies,
+            clients,
             queries_per_s: measured.per_second(),
             p50_ms: measured.at_ms(0.5),
             p99_ms: measured.at_ms(0.99),
@@ -83,8 +86,9 @@ pub fn print_scale(rows: &[ScaleRow], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "{:>6}{:>11}{:>9}{:>9}{:>12}{:>12}{:>12}{:>18}{:>10}{:>10}{:>10}",
+        "{:>6}{:>9}{:>11}{:>9}{:>9}{:>12}{:>12}{:>12}{:>18}{:>10}{:>10}{:>10}",
         "copies",
+        "clients",
         "queries/s",
         "p50 ms",
         "p99 ms",
@@ -99,8 +103,9 @@ pub fn print_scale(rows: &[ScaleRow], json: bool) -> anyhow::Result<()> {
     let one = rows.first().map(|row| row.holdfast_us);
     for row in rows {
         println!(
-            "{:>6}{:>11.0}{:>9.2}{:>9.2}{:>12.0}{:>12.0}{:>12.0}{:>18.0}{:>10.2}{:>10.0}{:>10.0}",
+            "{:>6}{:>9}{:>11.0}{:>9.2}{:>9.2}{:>12.0}{:>12.0}{:>12.0}{:>18.0}{:>10.2}{:>10.0}{:>10.0}",
             row.copies,
+            row.clients,
             row.queries_per_s,
             row.p50_ms,
             row.p99_ms,

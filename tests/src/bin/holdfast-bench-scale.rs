@@ -11,9 +11,12 @@ struct Arguments {
     /// The most copies.
     #[arg(long, default_value_t = 5)]
     copies: usize,
-    /// Clients at once.
+    /// Clients at once for each copy: who adds copies has more to ask them.
     #[arg(long, default_value_t = 16)]
     clients: u64,
+    /// So many clients at once for any number of copies, instead.
+    #[arg(long, conflicts_with = "clients")]
+    total: Option<u64>,
     /// Seconds for each number of copies.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -28,7 +31,8 @@ async fn main() -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for copies in 1..=arguments.copies {
         eprintln!("{copies} of {} copies", arguments.copies);
-        rows.push(scale_row(copies, arguments.clients, Duration::from_secs(arguments.seconds)).await?);
+        let clients = arguments.total.unwrap_or(arguments.clients * u64::try_from(copies)?);
+        rows.push(scale_row(copies, clients, Duration::from_secs(arguments.seconds)).await?);
     }
     print_scale(&rows, arguments.json)
 }
