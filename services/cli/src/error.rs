@@ -63,7 +63,7 @@ pub enum CliError {
     },
 
     /// The answer was an error.
-    #[error("{} ({}); {}{}", body(.0), .0.error.code, next_step(.0), detail(.0))]
+    #[error("{} ({}); {}{}{}", body(.0), .0.error.code, next_step(.0), under_which_id(.0), detail(.0))]
     Refused(Box<ErrorReply>),
 
     /// A SurrealQL file cannot be cut into statements.
@@ -167,9 +167,6 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::StatementFailed => "nothing was changed: correct the statement and send all of it again".to_owned(),
         ErrorCode::ReadOnly => "nothing was changed: send it with `holdfast update`".to_owned(),
         ErrorCode::TransactionStatement => "leave BEGIN and COMMIT out: an update is one transaction".to_owned(),
-        ErrorCode::Conflict | ErrorCode::TransactionTooOld if reply.error.settled => {
-            "nothing was changed: send it again, under another id where you chose one".to_owned()
-        }
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
@@ -178,10 +175,6 @@ fn next_step(reply: &ErrorReply) -> String {
         }
         ErrorCode::LockLost => {
             "nothing was changed: acquire the lock anew, and look again at what it protects".to_owned()
-        }
-        ErrorCode::DeadlineExceeded if reply.error.settled => {
-            "nothing was changed: send it again with a longer --deadline, under another id where you chose one"
-                .to_owned()
         }
         ErrorCode::DeadlineExceeded => "send it again, with a longer --deadline if need be".to_owned(),
         ErrorCode::OutcomeUnknown => format!("send it again{id}: it is carried out at most once"),
@@ -200,6 +193,11 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::NotFound => "check the name, `holdfast status` shows what there is".to_owned(),
         ErrorCode::Internal => format!("send it again{id}, and report this message"),
     }
+}
+
+/// Under an id that has its outcome, nothing but that would be told.
+fn under_which_id(reply: &ErrorReply) -> &'static str {
+    if reply.error.settled { ", under another id where you chose one" } else { "" }
 }
 
 #[cfg(test)]
@@ -234,6 +232,13 @@ mod tests {
         assert_eq!(refused(ErrorCode::Conflict).exit(), Exit::Unavailable);
         assert_eq!(refused(ErrorCode::Unavailable).exit(), Exit::Unavailable);
         assert_eq!(refused(ErrorCode::OutcomeUnknown).exit(), Exit::Unknown);
+    }
+
+    #[test]
+    fn what_is_settled_is_sent_again_under_another_id() {
+        let reply = ErrorReply::new(Some("a1".into()), ErrorCode::StatementFailed, "No").settled();
+        let text = CliError::Refused(Box::new(reply)).to_string();
+        assert!(text.ends_with("send all of it again, under another id where you chose one"), "{text}");
     }
 
     #[test]
