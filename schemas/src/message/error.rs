@@ -26,8 +26,8 @@ pub struct ErrorBody {
     pub message: String,
     /// Whether the same request, sent again, may succeed: under the same id, or under another one where `settled` says so.
     pub retryable: bool,
-    /// Whether this is the outcome of the request's id for good: nothing that was or is sent under it takes effect any more, and
-    /// it gets this answer again. Where it is not set, the error is about this sending alone.
+    /// Whether this is the outcome of the request's id for as long as ids are kept: nothing that was or is sent under it takes
+    /// effect, and it gets this answer again. Where it is not set, the error is about this sending alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
     /// Which statement failed, counted from 0.
@@ -67,7 +67,7 @@ impl ErrorReply {
         self
     }
 
-    /// Says that the request's id has this outcome for good.
+    /// Says that this is the outcome of the request's id.
     #[must_use]
     pub fn settled(mut self) -> Self {
         self.error.settled = true;
