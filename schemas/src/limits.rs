@@ -78,6 +78,17 @@ pub const MAX_LOCKS: usize = 10_000;
 /// Largest write set of one transaction, encoded. It is split over several log messages.
 pub const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Most keys that one transaction may set or delete, those of indexes included. Part of the rules, as the bytes are: each takes
+/// 201 bytes of every copy's write buffer beside its key and value, and a transaction has to fit into it whole.
+pub const TRANSACTION_MAX_WRITES: usize = 200_000;
+
+/// Most bytes that one transaction may write into its own scratch before its commit, where what is written over counts again:
+/// key, value, and 128 bytes for each time.
+pub const TRANSACTION_SCRATCH_MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// Least memory of a copy, in MiB: its write buffer has to take the largest transaction whole.
+pub const COPY_MEMORY_MIN_MB: u64 = 128;
+
 /// Size that a log message aims at when waiting transactions are packed together.
 pub const LOG_MESSAGE_MAX_BYTES: usize = 512 * 1024;
 

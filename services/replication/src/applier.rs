@@ -65,8 +65,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// A copy that is known to be behind for so long while nothing is delivered has lost its subscription.
 const BEHIND_MAX_MS: u64 = 500;
 
-/// Most bytes of transactions in one inner commit: a whole one fits the engine's write buffer with room to spare.
-const COMMIT_MAX_BYTES: usize = 4 << 20;
 /// Digests are for those who ask now; marks found while catching up from this far back are passed over.
 const MARK_FRESH_MS: u64 = 60_000;
 
@@ -167,7 +165,7 @@ impl Applier {
             freshness: Arc::clone(&shared.freshness),
             locks: Arc::clone(&shared.locks),
             silence: SILENCE_MIN,
-            buffer: ApplyBuffer::default(),
+            buffer: ApplyBuffer::cleaning_up(restored.expired),
         };
         (applier, shared)
     }
@@ -220,7 +218,7 @@ impl Applier {
             answers.extend(self.gateway.settle(&applied));
             let mark = mark_of(&applied);
             self.buffer.add(applied, &mut self.refusals);
-            if mark.is_some() || self.buffer.bytes() >= COMMIT_MAX_BYTES {
+            if mark.is_some() || self.buffer.is_full() {
                 self.commit(&mut answers, &mut others_wrote).await?;
             }
             if let Some(mark) = mark {

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use holdfast_foundation::config::host_name;
+use holdfast_schemas::limits;
 use holdfast_schemas::message::Storage;
 use holdfast_schemas::name::{self, NameKind};
+use holdfast_storage::least_memory_bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::store::WRITE_BUFFER_MIN_BYTES;
 
 /// The settings of one CSP.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,7 +25,8 @@ pub struct ReplicationConfig {
     pub data_dir: PathBuf,
     /// Where the copy is kept.
     pub storage: Storage,
-    /// Memory for the copy's block cache and write buffer, in MiB. What SurrealDB needs for its work comes on top.
+    /// Memory for the copy's block cache and write buffer, in MiB; at least [`MEMORY_MIN_MB`]. What SurrealDB needs for its work
+    /// comes on top.
     pub memory_mb: u64,
     /// Entries that may be on their way to the log at a time.
     pub in_flight_max: usize,
@@ -44,12 +49,27 @@ impl Default for ReplicationConfig {
     }
 }
 
+/// The least memory of a copy, in MiB.
+pub const MEMORY_MIN_MB: u64 = limits::COPY_MEMORY_MIN_MB;
+const _: () = assert!(least_memory_bytes(WRITE_BUFFER_MIN_BYTES) <= MEMORY_MIN_MB << 20, "the least memory is enough");
+
 /// A setting is out of its range. Nothing was started; correct the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A name cannot be part of a subject.
     #[error(transparent)]
     Name(#[from] name::InvalidName),
+    /// A copy has to take the largest transaction that the rules allow, or it would end with it.
+    #[error(
+        "replication.memory_mb is {memory_mb}, and a copy needs at least {MEMORY_MIN_MB}: the largest transaction of the group \
+         (up to {} MiB that set or delete up to {} keys) has to fit into its write buffer",
+        limits::TRANSACTION_MAX_BYTES >> 20,
+        limits::TRANSACTION_MAX_WRITES
+    )]
+    Memory {
+        /// What is set.
+        memory_mb: u64,
+    },
     /// A number is out of range.
     #[error("replication.{field} is {value}: set {range}")]
     Range {

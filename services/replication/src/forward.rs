@@ -103,42 +103,8 @@ impl Forward {
         serde_json::to_vec(&outcome).unwrap_or_default()
     }
 
-    /// The write set as an entry of one message: the format of the log has all that is needed.
-    fn seal(&self, write_set: &WriteSet) -> Result<Bytes, CommitFailure> {
-        let refused = |error: crate::entry::EntryError| CommitFailure::Unavailable(error.to_string());
-        let mut encoder = BatchEncoder::new();
-        encode(&mut encoder, write_set, None).map_err(refused)?;
-        if encoder.length() > self.message_max_bytes {
-            return Err(CommitFailure::TooLarge { bytes: encoder.length(), limit: self.message_max_bytes });
-        }
-        let header = EntryHeader {
-            storage_version: 0,
-            epoch: 0,
-            csp: &self.gateway.origin().csp,
-            incarnation: 0,
-            number: 0,
-            base: write_set.snapshot,
-            base_chain: [0; 16],
-        };
-        let messages = encoder.finish(&header, self.message_max_bytes).map_err(refused)?;
-        messages.into_iter().next().ok_or_else(|| CommitFailure::Unavailable("nothing to send".to_owned()))
-    }
-
-    async fn open(&self, payload: Bytes) -> Result<WriteSet, String> {
-        let entry = Entry::decode(payload).map_err(|error| error.to_string())?;
-        let body = entry.body().map_err(|error| error.to_string())?;
-        let batch = Batch::decode(body, entry.base()).map_err(|error| error.to_string())?;
-        let transaction = batch.get(0).ok_or("no transaction was sent")?;
-        let write_set = WriteSet {
-            snapshot: transaction.snapshot(),
-            writes: transaction.writes().map(|write| (write.key.to_vec(), write.value.map(<[u8]>::to_vec))).collect(),
-            locked: transaction.locked().map(<[u8]>::to_vec).collect(),
-            reads: transaction.reads().map(<[u8]>::to_vec).collect(),
-            ranges: transaction.ranges().map(|(start, end)| (start.to_vec(), end.to_vec())).collect(),
-            certified_reads: transaction.serializable(),
-            stamped: transaction.stamped(),
-            request: None,
-        };
+    async fn open(&self, payload: Bytes) -> Result<Option<WriteSet>, String> {
+        let Some(write_set) = self.collector.take(payload)? else { return Ok(None) };
         // The subscriber may be ahead of its primary in applying. An entry's base must not be below its snapshots.
         if !self.view.reached(write_set.snapshot, Instant::now() + PRIMARY_MAX / 2).await {
             return Err("the primary is behind the subscriber's snapshot".to_owned());

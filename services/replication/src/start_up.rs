@@ -7,10 +7,10 @@ use async_nats::jetstream;
 use holdfast_datastore::{Database, OpenError, OpenOptions, STORAGE_VERSION};
 use holdfast_foundation::chain;
 use holdfast_schemas::message::{CspState, DEFAULT_DATABASE, GroupDefinition};
-use holdfast_schemas::{Message as _, subject};
-use holdfast_storage::{Copy, Engine};
+use holdfast_schemas::{Message as _, limits, subject};
+use holdfast_storage::{Copy, Engine, TransactionLimits};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::applier::RemoteWrites;
 use crate::committer::Committer;
@@ -19,6 +19,13 @@ use crate::log::{LogError, Subscription};
 use crate::member::Member;
 use crate::model::{Position, Replication};
 use crate::store::{RestoreError, Restored, restore};
+
+/// The largest transaction, as the rules have it.
+pub const TRANSACTION_LIMITS: TransactionLimits = TransactionLimits {
+    writes_max: limits::TRANSACTION_MAX_WRITES,
+    bytes_max: limits::TRANSACTION_MAX_BYTES,
+    scratch_bytes_max: limits::TRANSACTION_SCRATCH_MAX_BYTES,
+};
 
 /// Pause between attempts at something that needs others to be there.
 const RETRY: Duration = Duration::from_millis(200);
@@ -108,7 +115,7 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
 
 async fn try_open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
     let log = Committer::new(Arc::clone(&member.gateway), Arc::clone(&member.shared.view), Arc::clone(&member.forward));
-    let engine = Engine::new(member.copy.clone(), Arc::new(log));
+    let engine = Engine::new(member.copy.clone(), Arc::new(log), TRANSACTION_LIMITS);
     let name = format!("{}/{}", member.identity.group, member.identity.csp);
     let node_id = xxhash_rust::xxh3::xxh3_128(name.as_bytes()).to_be_bytes();
     let database = Database::open(OpenOptions { engine: Box::new(engine), node_id }).await?;

@@ -25,5 +25,6 @@ mod sabotage;
 mod tasks;
 mod transactions;
 mod up;
+mod wide_transaction;
 mod windows;
 mod write_skew;

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use holdfast_schemas::message as wire;
+use holdfast_schemas::{limits::COPY_MEMORY_MIN_MB, message as wire};
 
 use super::Target;
 
@@ -43,7 +43,7 @@ pub struct UpOptions {
     pub executions: u16,
 
     /// Memory for each copy, in MiB [default: a quarter of this machine's, shared by the copies]
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(COPY_MEMORY_MIN_MB..=1 << 20), value_name = "MIB")]
     pub memory_mb: Option<u64>,
 
     /// Use NATS that already runs (2.14 or newer, with JetStream) and start no server

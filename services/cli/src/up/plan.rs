@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use holdfast_schemas::limits::COPY_MEMORY_MIN_MB;
 use holdfast_schemas::message::GroupDefinition;
 
 use super::{directory::DataDirectory, leftover::MARK};
@@ -164,7 +165,7 @@ impl Planner<'_> {
 fn share_of_memory_mb(csps: u16) -> u64 {
     const UNKNOWN_MB: u64 = 4096;
     let total_mb = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_total_mb(&text));
-    (total_mb.unwrap_or(UNKNOWN_MB) / 4 / u64::from(csps.max(1))).clamp(64, 1024)
+    (total_mb.unwrap_or(UNKNOWN_MB) / 4 / u64::from(csps.max(1))).clamp(COPY_MEMORY_MIN_MB, 1024)
 }
 
 fn memory_total_mb(meminfo: &str) -> Option<u64> {
@@ -175,13 +176,13 @@ fn memory_total_mb(meminfo: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{memory_total_mb, share_of_memory_mb};
+    use super::{COPY_MEMORY_MIN_MB, memory_total_mb, share_of_memory_mb};
 
     #[test]
     fn memory_is_read_and_shared() {
         assert_eq!(memory_total_mb("MemTotal:       16384000 kB\nMemFree: 1 kB\n"), Some(16_000));
         assert_eq!(memory_total_mb("nothing"), None);
         assert!(share_of_memory_mb(1) >= share_of_memory_mb(3));
-        assert!(share_of_memory_mb(32) >= 64);
+        assert!(share_of_memory_mb(32) >= COPY_MEMORY_MIN_MB);
     }
 }

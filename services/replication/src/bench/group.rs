@@ -69,7 +69,8 @@ impl Group {
             limits::LOG_MESSAGE_MAX_BYTES,
         );
         let committer = Committer::new(Arc::clone(gateway), view, Arc::new(forward));
-        let engine = Box::new(Engine::new(first.copy.clone(), Arc::new(committer)));
+        let engine =
+            Box::new(Engine::new(first.copy.clone(), Arc::new(committer), crate::start_up::TRANSACTION_LIMITS));
         let database = Database::open(OpenOptions { engine, node_id: [1; 16] }).await?;
         Arc::clone(&database).join().await?;
         Ok(Self { members, database })
@@ -121,8 +122,12 @@ async fn define(context: &jetstream::Context) -> Result<(), BoxError> {
 
 async fn start_member(folder: &Path, name: &str, bus: &Bus) -> Result<(Member, Arc<Gateway>), BoxError> {
     let defaults = ReplicationConfig::default();
-    let options =
-        CopyOptions { kind: StorageKind::SurrealKv, path: folder.join(name), memory_bytes: defaults.memory_mb << 20 };
+    let options = CopyOptions {
+        kind: StorageKind::SurrealKv,
+        path: folder.join(name),
+        memory_bytes: defaults.memory_mb << 20,
+        write_buffer_min_bytes: crate::store::WRITE_BUFFER_MIN_BYTES,
+    };
     let copy = Copy::open(&options).await?;
     let (context, client) = (bus.jetstream(), bus.client());
     let stream = subject::log_stream(GROUP);

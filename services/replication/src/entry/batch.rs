@@ -49,6 +49,17 @@ impl Batch {
         self.outlines.is_empty()
     }
 
+    /// Whether its transactions set or delete more keys than `writes_max` together.
+    pub fn exceeds(&self, writes_max: usize) -> bool {
+        // Each takes a byte at least, so nearly always its length says enough.
+        self.body.len() > writes_max && self.writes() > writes_max
+    }
+
+    /// How many keys its transactions set or delete.
+    pub fn writes(&self) -> usize {
+        self.iter().map(|transaction| transaction.writes().count()).sum()
+    }
+
     /// The transaction at an index.
     pub fn get(&self, index: usize) -> Option<Transaction<'_>> {
         self.outlines.get(index).map(|outline| Transaction::new(&self.body, outline))

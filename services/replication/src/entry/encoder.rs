@@ -6,7 +6,8 @@ use super::error::EntryError;
 use super::transaction::{Write, flags, kind};
 use super::wire::{put_prefixed, put_varint};
 use super::{
-    BODY_MAX_BYTES, CSP_NAME_MAX_BYTES, ID_MAX_BYTES, PARTS_MAX, TRANSACTION_MAX_BYTES, TRANSACTIONS_MAX, frame,
+    BODY_MAX_BYTES, CSP_NAME_MAX_BYTES, ID_MAX_BYTES, PARTS_MAX, TRANSACTION_MAX_BYTES, TRANSACTIONS_MAX, WRITES_MAX,
+    frame,
 };
 
 /// The outside of an entry to be sealed. `base` and `base_chain` are read when sealing, after all of its transactions were
@@ -51,6 +52,7 @@ pub struct TransactionHead<'a> {
 pub struct BatchEncoder {
     body: Vec<u8>,
     transactions: usize,
+    writes: usize,
 }
 
 impl BatchEncoder {
@@ -84,7 +86,7 @@ impl BatchEncoder {
         reads: impl IntoIterator<Item = &'a [u8]>,
         ranges: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), EntryError> {
-        let start = self.body.len();
+        let (start, writes_before) = (self.body.len(), self.writes);
         let added = self.check_head(head).and_then(|()| {
             let flags_at = self.put_head(head);
             let stamped = self.put_writes(writes)?;
@@ -95,7 +97,10 @@ impl BatchEncoder {
         });
         match added {
             Ok(()) => self.transactions += 1,
-            Err(_) => self.body.truncate(start),
+            Err(_) => {
+                self.body.truncate(start);
+                self.writes = writes_before;
+            }
         }
         added
     }
@@ -129,6 +134,7 @@ impl BatchEncoder {
         // A huge transaction must not hold its memory for ever.
         self.body.shrink_to(BODY_MAX_BYTES);
         self.transactions = 0;
+        self.writes = 0;
     }
 
     fn check_head(&self, head: &TransactionHead<'_>) -> Result<(), EntryError> {
@@ -178,6 +184,10 @@ impl BatchEncoder {
             self.body.extend_from_slice(write.key);
             if let Some(value) = write.value {
                 put_prefixed(&mut self.body, value);
+            }
+            self.writes += 1;
+            if self.writes > WRITES_MAX {
+                return Err(too_large("writes", self.writes, WRITES_MAX));
             }
             self.check_size()?;
         }

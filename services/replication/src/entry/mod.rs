@@ -55,7 +55,9 @@ pub use frame::Entry;
 pub use transaction::{Keys, Ranges, Transaction, Write, Writes};
 
 /// Most bytes of transactions (uncompressed) that one entry, over all of its parts, may hold.
-pub const TRANSACTION_MAX_BYTES: usize = 64 << 20;
+pub const TRANSACTION_MAX_BYTES: usize = holdfast_schemas::limits::TRANSACTION_MAX_BYTES;
+/// Most keys that the transactions of one entry may set or delete together: a copy applies it whole.
+pub const WRITES_MAX: usize = holdfast_schemas::limits::TRANSACTION_MAX_WRITES;
 /// Most uncompressed bytes in the body of one message: bounds what a small compressed message can make a copy allocate.
 pub const BODY_MAX_BYTES: usize = 8 << 20;
 /// Most parts that one entry is split into.

@@ -8,6 +8,6 @@ mod subscription;
 
 pub use gateway::{Gateway, Origin};
 pub use ledger::Ledger;
-pub use publisher::{Publisher, PublisherOptions, encode};
+pub use publisher::{Publisher, PublisherOptions, encode, refusal};
 pub use submission::{Answer, Resolved, Submission, Waiting};
 pub use subscription::{LogError, Subscription};

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use holdfast_storage::{CommitFailure, WriteSet, is_changefeed_placeholder};
+use holdfast_storage::{Amount, CommitFailure, WriteSet, is_changefeed_placeholder};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::gateway::Gateway;
 use super::submission::{Submission, Waiting};
-use crate::entry::{BatchEncoder, EntryError, EntryHeader, TRANSACTION_MAX_BYTES, TransactionHead, Write};
+use crate::entry::{BatchEncoder, EntryError, EntryHeader, TransactionHead, Write};
 use crate::fault::{self, Step};
 use crate::view::AppliedView;
 
@@ -228,14 +228,19 @@ impl Publisher {
 
 /// Tells whoever waits that the log does not take the transaction.
 fn refuse(waiting: Waiting, refused: &EntryError) {
-    let failure = match refused {
-        EntryError::TooLarge { value, .. } => CommitFailure::TooLarge {
-            bytes: usize::try_from(*value).unwrap_or(usize::MAX),
-            limit: TRANSACTION_MAX_BYTES,
+    let _ = waiting.answer.send(Err(refusal(refused)));
+}
+
+/// What an encoder's refusal means to the transaction.
+pub fn refusal(refused: &EntryError) -> CommitFailure {
+    match *refused {
+        EntryError::TooLarge { what, value, limit } => CommitFailure::TooLarge {
+            amount: if what == "writes" { Amount::Writes } else { Amount::Bytes },
+            found: usize::try_from(value).unwrap_or(usize::MAX),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
         },
-        other => CommitFailure::Unavailable(other.to_string()),
-    };
-    let _ = waiting.answer.send(Err(failure));
+        ref other => CommitFailure::Unavailable(other.to_string()),
+    }
 }
 
 /// Encodes a write set. `snapshot` overrides what it read at.

@@ -90,7 +90,8 @@ pub fn after_void(reason: VoidReason) -> AfterVoid {
     match reason {
         VoidReason::Superseded | VoidReason::Incomplete | VoidReason::BaseTooOld => AfterVoid::SendAgain,
         VoidReason::NotPrimary => AfterVoid::Answer(CommitFailure::NotPrimary),
-        VoidReason::Foreign | VoidReason::Malformed | VoidReason::TooLarge | VoidReason::OtherLog => {
+        // Never of an own entry: what does not fit is refused before it is sealed.
+        VoidReason::TooLarge | VoidReason::Foreign | VoidReason::Malformed | VoidReason::OtherLog => {
             AfterVoid::Answer(CommitFailure::Unavailable(reason.to_string()))
         }
     }

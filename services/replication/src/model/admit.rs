@@ -59,6 +59,9 @@ impl Certifier {
             Assembled::Void(reason) => Judged::void(Some(entry), reason, true),
             Assembled::Complete { body, first_position } => match Batch::decode(body, entry.base()) {
                 Err(_) => Judged::void(Some(entry), VoidReason::Malformed, true),
+                Ok(batch) if batch.exceeds(self.limits.entry_writes_max) => {
+                    Judged::void(Some(entry), VoidReason::TooLarge, true)
+                }
                 Ok(batch) => {
                     self.window.complete(first_position);
                     self.judge_batch(entry, batch, message)

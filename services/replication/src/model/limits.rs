@@ -1,5 +1,7 @@
-//! How much the certifier remembers. These numbers are part of the rules: every copy must use the same ones, so they are
+//! How much the certifier remembers, and how much an entry may write. These numbers are part of the rules: every copy must use the same ones, so they are
 //! constants of a release and no configuration.
+
+use crate::entry::WRITES_MAX;
 
 /// Bounds of the window and of the table of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,9 @@ pub struct Limits {
     pub window_age_ms_max: u64,
     /// Most ids that are known at a time.
     pub ids_max: u64,
+    /// Most keys that the transactions of one entry may set or delete. Every copy demands room for as many at its start, so
+    /// that no sender's mistake can stop one.
+    pub entry_writes_max: usize,
 }
 
 /// What remembering a key costs besides the key itself.
@@ -28,6 +33,7 @@ impl Limits {
         window_positions_max: 1_000_000,
         window_age_ms_max: 300_000,
         ids_max: 4_000_000,
+        entry_writes_max: WRITES_MAX,
     };
 }
 

@@ -42,6 +42,8 @@ mod tests;
 mod verdict;
 mod window;
 
+pub(crate) use assemble::{Assembled, Assembler};
+
 pub use applied::{Applied, AppliedBatch, Decision, Outcome};
 pub use broken::Broken;
 pub use certifier::Certifier;

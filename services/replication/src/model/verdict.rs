@@ -68,7 +68,7 @@ pub enum VoidReason {
     /// Earlier parts of it are missing.
     #[error("parts of the entry are missing")]
     Incomplete,
-    /// All of its parts together are above the limit.
+    /// All of its parts together are above a limit: of bytes, or of keys that they write.
     #[error("the entry is too large")]
     TooLarge,
     /// Its sender has read another log than this one, as an audit of this copy confirmed.

@@ -132,6 +132,7 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
 pub fn failure_reply(id: &str, failure: &CommitFailure) -> ErrorReply {
     let message = match failure {
         CommitFailure::LockLost { .. } => format!("{failure}, and nothing was written: acquire it anew"),
+        CommitFailure::TooLarge { .. } => format!("{failure}: {IN_PORTIONS}"),
         _ => failure.to_string(),
     };
     ErrorReply::new(Some(id.to_owned()), failure_code(failure), message)

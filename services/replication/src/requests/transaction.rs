@@ -13,7 +13,7 @@ use bytes::Bytes;
 use holdfast_datastore::OpenTransaction;
 use holdfast_schemas::message::{
     ErrorReply, TransactionBeginReply, TransactionBeginRequest, TransactionExecuteRequest, TransactionRequest,
-    TransactionState, TransactionStatusReply, TransactionToken, transaction_execute_reply_bytes, update_reply_bytes,
+    TransactionState, TransactionStatusReply, TransactionToken,
 };
 use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::Request;
@@ -272,7 +272,7 @@ async fn commit(member: &Arc<Member>, token: TransactionToken<'_>, deadline: Ins
     member.transactions.remove(id);
     match committed {
         Ok(Ok(())) => match request.committed() {
-            Some(Committed { position, index }) => Ok(update_reply_bytes(id, position, Some(index), None, b"[]")),
+            Some(Committed { position, index }) => Ok(update_answer(member, id, position, Some(index), None, b"[]")),
             // It wrote nothing, so it has no place yet; with one, whoever asks for its status is told the same.
             None => settled_as(member, token, Kept::Done(b"[]".to_vec()), deadline).await,
         },

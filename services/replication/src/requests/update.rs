@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use holdfast_datastore::{Call, StatementError};
-use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest, update_reply_bytes};
-use holdfast_schemas::{ErrorCode, Message as _, header, subject};
+use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest};
+use holdfast_schemas::{ErrorCode, Message as _, header, limits, subject};
 use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request};
 use tokio::time::Instant;
@@ -77,20 +77,20 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
 /// The outcome that the id has, as of everything that was acknowledged before this call.
 async fn known_outcome(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
     if let Some(first) = first_outcome(member, id).await {
-        return tell(id, first);
+        return tell(member, id, first);
     }
     let error = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
     if !barrier(member, deadline).await {
         return Err(error(ErrorCode::Unavailable, "the log did not answer in time: ask again"));
     }
     match first_outcome(member, id).await {
-        Some(first) => tell(id, first),
+        Some(first) => tell(member, id, first),
         None => Err(error(ErrorCode::NotFound, "nothing is known under this id, and nothing was done")),
     }
 }
 
 /// The answer that the outcome of an id is.
-fn tell(id: &str, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
+fn tell(member: &Member, id: &str, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
     let Settled { place, is_first, kept } = settled;
     match kept {
         Kept::Done(results) => {
@@ -160,7 +160,7 @@ impl Update<'_> {
         if self.asked_before
             && let Some(first) = first_outcome(self.member, &self.id).await
         {
-            return tell(&self.id, first);
+            return tell(self.member, &self.id, first);
         }
         let mut attempt = 0;
         let mut is_behind_barrier = false;
@@ -171,7 +171,7 @@ impl Update<'_> {
             let outcome = self.attempt(&request).await;
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) {
                 return match first_outcome(self.member, &self.id).await {
-                    Some(first) => tell(&self.id, first),
+                    Some(first) => tell(self.member, &self.id, first),
                     None => Err(self.unknown()),
                 };
             }
@@ -213,7 +213,7 @@ impl Update<'_> {
             Err(error) => Kept::Refused(Box::new(error_reply(&self.id, request, &error).settled().error)),
         };
         match settle(self.member, &self.id, kept, epoch, self.deadline + ANSWER_MARGIN).await {
-            Ok(settled) => tell(&self.id, settled),
+            Ok(settled) => tell(self.member, &self.id, settled),
             Err(Unsettled::NotPrimary) => Err(not_primary(&self.id, None)),
             Err(Unsettled::Unknown) => Err(self.unknown()),
         }

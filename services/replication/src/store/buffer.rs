@@ -1,14 +1,33 @@
 //! Gathers what several messages of the log decided, to be written in one inner commit.
 //!
 //! Invariant: data, ids, refusals and the applied state of the last message are written together or not at all.
+//!
+//! Invariant: an inner commit fits into the write buffer of every copy, empty as it may be ([`WRITE_BUFFER_MIN_BYTES`]). What does
+//! not fit would end the copy at every start from then on. An entry is bounded by the rules. What is gathered before it is bounded
+//! by the applier, which writes as soon as there is [`GATHERED_MAX_BYTES`]. What a message leaves to clean up has no bound, as when
+//! the ids of a busy hour expire at once: that is done by and by, and nothing of it is looked at any more.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use holdfast_storage::{Copy, CopyError, KeyWrite, is_changefeed_placeholder, place_stamp, reserved};
+use holdfast_storage::{
+    Copy, CopyError, KeyWrite, WRITE_BYTES, arena_bytes, is_changefeed_placeholder, place_stamp, reserved,
+};
 
 use super::kept_ids::{KeptId, KeptIds};
+use crate::entry::{TRANSACTION_MAX_BYTES, WRITES_MAX};
 use crate::model::{Applied, AppliedBatch, AppliedState, Outcome, Position};
+
+/// The smallest write buffer of a copy: the largest entry, behind what is gathered before it, with what is ours.
+pub const WRITE_BUFFER_MIN_BYTES: u64 =
+    arena_bytes(WRITES_MAX as u64, TRANSACTION_MAX_BYTES as u64) + GATHERED_MAX_BYTES + OWN_MAX_BYTES;
+/// Room in the write buffer that may be filled before what is gathered is written.
+pub const GATHERED_MAX_BYTES: u64 = 4 << 20;
+/// Room for what we write ourselves for one entry: its ids and results are part of its bytes but for one byte each, its
+/// refusals take a bit each, the applied state is small, and what is cleaned up is bounded.
+const OWN_MAX_BYTES: u64 = 2 << 20;
+/// Most values of each kind that one commit cleans up.
+const CLEANED_MAX: usize = 4_096;
 
 /// What is to be written.
 #[derive(Debug, Default)]
@@ -16,34 +35,47 @@ pub struct ApplyBuffer {
     batches: Vec<AppliedBatch>,
     /// Keys of our own: `Some` sets, `None` deletes. In the order in which they came.
     own: Vec<([u8; 10], Option<Vec<u8>>)>,
-    bytes: usize,
+    /// Positions whose ids are known no more, and still in the copy.
+    expired: VecDeque<Position>,
+    gathered_bytes: u64,
     messages: usize,
 }
 
 impl ApplyBuffer {
+    /// An empty buffer, for a copy that still holds ids which are known no more.
+    #[must_use]
+    pub fn cleaning_up(expired: Vec<Position>) -> Self {
+        Self { expired: expired.into(), ..Self::default() }
+    }
+
     /// Adds what one message decided. `refusals` are the positions for which the copy keeps refusals.
     pub fn add(&mut self, applied: Applied, refusals: &mut BTreeSet<Position>) {
         let position = applied.position;
         if let Some(record) = &applied.record {
             refusals.insert(position);
-            self.own.push((reserved::at(reserved::VERDICTS, position), Some(record.encode())));
+            self.keep(reserved::VERDICTS, position, record.encode());
         }
-        self.own.extend(applied.expired_ids.iter().map(|expired| (reserved::at(reserved::IDS, *expired), None)));
+        self.expired.extend(applied.expired_ids);
         if let Outcome::Batch(batch) = applied.outcome {
             let kept = kept_ids(&batch, applied.log_time_ms);
             if !kept.is_empty() {
-                self.own.push((reserved::at(reserved::IDS, position), Some(kept.as_bytes().to_vec())));
+                self.keep(reserved::IDS, position, kept.as_bytes().to_vec());
             }
-            self.bytes += batch.batch().body().len();
+            self.gathered_bytes += batch.batch().writes() as u64 * WRITE_BYTES + batch.batch().body().len() as u64;
             self.batches.push(batch);
         }
         self.messages += 1;
     }
 
-    /// Bytes of transactions gathered.
+    fn keep(&mut self, prefix: [u8; 2], position: Position, value: Vec<u8>) {
+        self.gathered_bytes += WRITE_BYTES + value.len() as u64;
+        self.own.push((reserved::at(prefix, position), Some(value)));
+    }
+
+    /// Whether it should be written before more is added.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub fn is_full(&self) -> bool {
+        self.gathered_bytes >= GATHERED_MAX_BYTES
     }
 
     /// Messages gathered.
@@ -71,19 +103,34 @@ impl ApplyBuffer {
         state: &AppliedState,
         refusals: &mut BTreeSet<Position>,
     ) -> Result<(), CopyError> {
-        while let Some(first) = refusals.first().copied().filter(|first| *first <= state.horizon) {
-            refusals.remove(&first);
-            self.own.push((reserved::at(reserved::VERDICTS, first), None));
-        }
+        self.clean_up(state.horizon, refusals);
         let applied = encode_applied(state);
         let writes = self.writes(&applied);
+        debug_assert!(needed(&writes) <= WRITE_BUFFER_MIN_BYTES, "a commit has to fit into every copy");
         copy.apply(writes).await?;
         self.batches.clear();
         self.own.clear();
-        self.bytes = 0;
+        self.gathered_bytes = 0;
         self.messages = 0;
         Ok(())
     }
+
+    /// Deletes some of what is needed no more. It comes behind what was gathered, of which it may already be a part.
+    fn clean_up(&mut self, horizon: Position, refusals: &mut BTreeSet<Position>) {
+        for _ in 0..CLEANED_MAX {
+            let Some(first) = refusals.first().copied().filter(|first| *first <= horizon) else { break };
+            refusals.remove(&first);
+            self.own.push((reserved::at(reserved::VERDICTS, first), None));
+        }
+        let expired = self.expired.drain(..self.expired.len().min(CLEANED_MAX));
+        self.own.extend(expired.map(|position| (reserved::at(reserved::IDS, position), None)));
+    }
+}
+
+/// The write buffer that a commit needs.
+fn needed(writes: &[KeyWrite<'_>]) -> u64 {
+    let bytes = writes.iter().map(|(key, value)| (key.len() + value.map_or(0, <[u8]>::len)) as u64);
+    arena_bytes(writes.len() as u64, bytes.sum())
 }
 
 impl ApplyBuffer {
@@ -92,7 +139,9 @@ impl ApplyBuffer {
         let mut writes = Vec::with_capacity(256);
         for batch in &self.batches {
             for (_, transaction, stamp) in batch.accepted() {
-                writes.extend(transaction.writes().map(|write| (stamped(write.key, stamp), write.value)));
+                // The engine takes no empty key, and SurrealDB has none: a sender's mistake must not stop the copies.
+                let keys = transaction.writes().filter(|write| !write.key.is_empty());
+                writes.extend(keys.map(|write| (stamped(write.key, stamp), write.value)));
             }
         }
         writes.extend(self.own.iter().map(|(key, value)| (Cow::from(key.as_slice()), value.as_deref())));
@@ -135,3 +184,6 @@ fn kept_ids(batch: &AppliedBatch, log_time_ms: u64) -> KeptIds {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests;

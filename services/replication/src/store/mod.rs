@@ -4,6 +4,6 @@ mod buffer;
 mod kept_ids;
 mod restore;
 
-pub use buffer::ApplyBuffer;
+pub use buffer::{ApplyBuffer, WRITE_BUFFER_MIN_BYTES};
 pub use kept_ids::{KeptId, KeptIds};
 pub use restore::{RestoreError, Restored, restore};

@@ -51,6 +51,8 @@ pub struct Restored {
     pub certifier: Certifier,
     /// Positions for which the copy keeps refusals.
     pub refusals: BTreeSet<Position>,
+    /// Positions whose ids are known no more, and still in the copy.
+    pub expired: Vec<Position>,
 }
 
 /// Reads what `copy` stored and goes through the part of the log that the certifier remembers.
@@ -68,15 +70,16 @@ pub async fn restore(
     let (_, stored) = snapshot.applied().await?;
     let Some(stored) = stored else {
         snapshot.close().await;
-        return Ok(Restored { certifier: Certifier::new(storage_version), refusals: BTreeSet::new() });
+        let certifier = Certifier::new(storage_version);
+        return Ok(Restored { certifier, refusals: BTreeSet::new(), expired: Vec::new() });
     };
     let state = decode_applied(&stored)?;
     let records = read_records(&snapshot).await?;
     let mut rebuild = Rebuild::new(state.clone(), storage_version);
-    give_back_ids(&snapshot, &mut rebuild).await?;
+    let expired = give_back_ids(&snapshot, &mut rebuild).await?;
     snapshot.close().await;
     replay(&mut rebuild, &state, &records, context, client, stream).await?;
-    Ok(Restored { certifier: rebuild.finish()?, refusals: records.into_keys().collect() })
+    Ok(Restored { certifier: rebuild.finish()?, refusals: records.into_keys().collect(), expired })
 }
 
 async fn replay(
@@ -116,17 +119,23 @@ async fn read_records(snapshot: &Snapshot) -> Result<BTreeMap<Position, Record>,
     Ok(records)
 }
 
-async fn give_back_ids(snapshot: &Snapshot, rebuild: &mut Rebuild) -> Result<(), RestoreError> {
+/// Gives the positions whose ids have expired.
+async fn give_back_ids(snapshot: &Snapshot, rebuild: &mut Rebuild) -> Result<Vec<Position>, RestoreError> {
+    let mut expired = Vec::new();
     let mut pages = Pages::of(reserved::IDS);
     while let Some(page) = pages.next(snapshot).await? {
         for (position, value) in page {
             let (log_time_ms, ids) = KeptIds::decode(&value).ok_or(RestoreError::Ids)?;
+            let mut is_known = false;
             for kept in ids {
-                rebuild.remember_id(Place { position, index: kept.index }, kept.id, log_time_ms);
+                is_known |= rebuild.remember_id(Place { position, index: kept.index }, kept.id, log_time_ms);
+            }
+            if !is_known {
+                expired.push(position);
             }
         }
     }
-    Ok(())
+    Ok(expired)
 }
 
 /// Walks over the values that are kept by position under one prefix.

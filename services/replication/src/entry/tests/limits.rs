@@ -4,7 +4,7 @@ use super::round_trip::blank;
 use super::{HEADER, Owned, open, seal};
 use crate::entry::wire::put_varint;
 use crate::entry::{Batch, Entry, EntryHeader};
-use crate::entry::{BatchEncoder, EntryError, TRANSACTION_MAX_BYTES, TRANSACTIONS_MAX};
+use crate::entry::{BatchEncoder, EntryError, TRANSACTION_MAX_BYTES, TRANSACTIONS_MAX, WRITES_MAX};
 
 #[test]
 fn a_refused_transaction_leaves_the_batch_as_it_was() {
@@ -29,6 +29,20 @@ fn the_number_of_transactions_is_bounded() {
     assert_eq!(Batch::decode(body.clone(), u64::MAX).unwrap().len(), TRANSACTIONS_MAX);
     let one_more = [&body[..], &body[..body.len() / TRANSACTIONS_MAX]].concat();
     assert!(matches!(Batch::decode(one_more.into(), u64::MAX), Err(EntryError::TooLarge { what: "transactions", .. })));
+}
+
+#[test]
+fn the_number_of_writes_in_an_entry_is_bounded() {
+    let mut encoder = BatchEncoder::new();
+    let many = |count: usize| Owned { writes: vec![(b"k".to_vec(), None, false); count], ..blank() };
+    many(WRITES_MAX - 1).push_to(&mut encoder).unwrap();
+    let before = encoder.length();
+    assert!(matches!(many(2).push_to(&mut encoder), Err(EntryError::TooLarge { what: "writes", .. })));
+    assert_eq!(encoder.length(), before, "the next entry takes it");
+    many(1).push_to(&mut encoder).unwrap();
+    let batch = open(&encoder.finish(&HEADER, 8 << 20).unwrap()).unwrap();
+    assert!(!batch.exceeds(WRITES_MAX) && batch.exceeds(WRITES_MAX - 1));
+    many(WRITES_MAX).push_to(&mut encoder).unwrap();
 }
 
 #[test]

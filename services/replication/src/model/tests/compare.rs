@@ -80,6 +80,7 @@ fn histories_hold_everything_that_can_happen() {
         "Void(Malformed)",
         "Void(NotPrimary)",
         "Void(Superseded)",
+        "Void(TooLarge)",
     ];
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }

@@ -14,8 +14,13 @@ use super::{Applied, Certifier, Limits, Outcome, Verdict, VoidReason};
 pub(super) const STORAGE_VERSION: u16 = 3;
 
 /// Small enough that every limit is met within a short history.
-pub(super) const SMALL: Limits =
-    Limits { window_bytes_max: 1_800, window_positions_max: 12, window_age_ms_max: 4_000, ids_max: 3 };
+pub(super) const SMALL: Limits = Limits {
+    window_bytes_max: 1_800,
+    window_positions_max: 12,
+    window_age_ms_max: 4_000,
+    ids_max: 3,
+    entry_writes_max: 6,
+};
 
 /// What became of a message, in a form that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]

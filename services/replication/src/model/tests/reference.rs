@@ -34,6 +34,7 @@ pub(in crate::model) enum Sabotage {
     LogTime,
     Stamps,
     PartOrder,
+    EntryWrites,
 }
 
 /// A key, or the begin and end of a range.
@@ -161,6 +162,10 @@ impl Reference {
         }
         if transactions.iter().any(|meant| meant.snapshot > outside.base) {
             return Seen::Void(VoidReason::Malformed);
+        }
+        let writes: usize = transactions.iter().map(|meant| meant.writes.len()).sum();
+        if writes > SMALL.entry_writes_max && !self.is(Sabotage::EntryWrites) {
+            return Seen::Void(VoidReason::TooLarge);
         }
         self.now().first_part = first_part;
         Seen::Batch(

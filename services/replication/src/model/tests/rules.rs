@@ -258,6 +258,17 @@ fn parts_make_one_transaction_at_the_place_of_the_last() {
 }
 
 #[test]
+fn an_entry_that_writes_more_than_a_copy_can_take_is_void() {
+    let mut bench = Bench::new(Replication::Peer);
+    bench.certifier.limits.entry_writes_max = 3;
+    let three = vec![writes(1, &["a", "b"]), writes(1, &["c"])];
+    assert!(matches!(bench.entry(0, three), Seen::Batch(_)));
+    let four = vec![writes(1, &["d", "e"]), writes(1, &["f", "g"])];
+    assert_eq!(bench.entry(0, four), Seen::Void(VoidReason::TooLarge), "the sum of its transactions counts");
+    assert!(matches!(bench.entry(0, vec![writes(1, &["d", "e"])]), Seen::Batch(_)), "nothing of it happened");
+}
+
+#[test]
 fn the_state_comes_back_as_it_was() {
     let mut bench = Bench::new(Replication::Primary);
     bench.append(control(Control::Epoch { epoch: 9, primary: "a".to_owned() }));

@@ -8,7 +8,13 @@ use proptest::prelude::*;
 use crate::model::window::{Horizon, Window, hash_key};
 use crate::model::{Chain, Limits};
 
-const LIMITS: Limits = Limits { window_bytes_max: 4_000, window_positions_max: 30, window_age_ms_max: 50, ids_max: 0 };
+const LIMITS: Limits = Limits {
+    window_bytes_max: 4_000,
+    window_positions_max: 30,
+    window_age_ms_max: 50,
+    ids_max: 0,
+    entry_writes_max: 9,
+};
 
 fn empty() -> Window {
     Window::new(LIMITS, Horizon { position: 0, chain: Chain::default(), log_time_ms: 0 })

@@ -8,6 +8,7 @@ use surrealdb_kvs::{Key, Metrics, TransactionBuilder, TransactionType};
 
 use crate::copy::{Copy, applied_position, applied_stamp};
 use crate::keyspace::reserved;
+use crate::limits::TransactionLimits;
 use crate::log::{CommitFailure, CommitLog};
 use crate::reader::Reader;
 use crate::request::{self, HeldLock, Request};
@@ -17,14 +18,15 @@ use crate::writer::Writer;
 pub struct Engine {
     copy: Copy,
     log: Arc<dyn CommitLog>,
+    limits: TransactionLimits,
 }
 
 impl Engine {
     /// An engine over `copy` that commits through `log`. The copy must have caught up already: SurrealDB reads and
-    /// writes as soon as it has the engine.
+    /// writes as soon as it has the engine. No transaction may be larger than `limits`.
     #[must_use]
-    pub fn new(copy: Copy, log: Arc<dyn CommitLog>) -> Self {
-        Self { copy, log }
+    pub fn new(copy: Copy, log: Arc<dyn CommitLog>, limits: TransactionLimits) -> Self {
+        Self { copy, log, limits }
     }
 
     async fn transaction(&self, kind: TransactionType) -> Result<Box<dyn Transactable>> {
@@ -46,7 +48,9 @@ impl Engine {
         }
         Ok(match kind {
             TransactionType::Read => Box::new(Reader { inner, stamp }),
-            TransactionType::Write => Box::new(Writer::new(inner, Arc::clone(&self.log), position, stamp, request)),
+            TransactionType::Write => {
+                Box::new(Writer::new(inner, Arc::clone(&self.log), self.limits, position, stamp, request))
+            }
         })
     }
 }

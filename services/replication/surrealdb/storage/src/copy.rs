@@ -31,8 +31,16 @@ pub struct CopyOptions {
     /// Folder of the copy; unused in memory.
     pub path: std::path::PathBuf,
     /// Memory that this copy may use for its block cache and write buffer, in bytes. SurrealKV's own default takes half
-    /// of the machine, which three copies on one host cannot all do.
+    /// of the machine, which three copies on one host cannot all do. At least [`least_memory_bytes`].
     pub memory_bytes: u64,
+    /// The smallest write buffer: the largest commit has to fit into it whole, as [`crate::arena_bytes`] reckons.
+    pub write_buffer_min_bytes: u64,
+}
+
+/// The memory that a copy needs at least, for a write buffer of this size.
+#[must_use]
+pub const fn least_memory_bytes(write_buffer_min_bytes: u64) -> u64 {
+    write_buffer_min_bytes + CACHE_MIN_BYTES
 }
 
 /// The copy could not be read or written. Stop the CSP: what is on disk is whole, and the log has the rest.
@@ -50,8 +58,8 @@ impl CopyError {
     }
 }
 
-/// The smallest write buffer: one transaction has to fit into it whole, and the largest one allowed has 64 MiB.
-const WRITE_BUFFER_MIN_BYTES: u64 = 160 << 20;
+/// The smallest block cache that SurrealKV does its work with.
+const CACHE_MIN_BYTES: u64 = 16 << 20;
 
 /// Keys read at once by a scan of the whole copy.
 const SCAN_PAGE: u32 = 1000;
@@ -81,9 +89,7 @@ impl Copy {
                     &path_text(&options.path),
                     surrealkv_config(options.memory_bytes),
                 )
-                .await
-                .map_err(opening)?,
-            ),
+            }
         };
         Ok(Self { engine })
     }
@@ -191,11 +197,11 @@ fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn surrealkv_config(memory_bytes: u64) -> surrealdb_kvs_surrealkv::SurrealKvConfig {
-    let write_buffer = (memory_bytes / 2).max(WRITE_BUFFER_MIN_BYTES);
+fn surrealkv_config(options: &CopyOptions) -> surrealdb_kvs_surrealkv::SurrealKvConfig {
+    let write_buffer = (options.memory_bytes / 2).max(options.write_buffer_min_bytes);
     surrealdb_kvs_surrealkv::SurrealKvConfig {
         sync_mode: SyncMode::Never,
-        block_cache_capacity: (memory_bytes / 2).max(16 << 20),
+        block_cache_capacity: options.memory_bytes.saturating_sub(write_buffer).max(CACHE_MIN_BYTES),
         max_memtable_size: usize::try_from(write_buffer).unwrap_or(usize::MAX),
         ..Default::default()
     }

@@ -7,10 +7,12 @@
 //!
 //! This folder is the only place that names a `surrealdb-*` crate, because their SPI may change in a patch release.
 
+mod arena;
 mod builder;
 mod copy;
 mod cursor;
 mod keyspace;
+mod limits;
 mod log;
 mod reader;
 mod recorder;
@@ -18,8 +20,10 @@ pub mod request;
 mod stamp;
 mod writer;
 
+pub use arena::{WRITE_BYTES, arena_bytes};
 pub use builder::Engine;
-pub use copy::{Copy, CopyError, CopyOptions, KeyWrite, Snapshot, StorageKind};
+pub use copy::{Copy, CopyError, CopyOptions, KeyWrite, Snapshot, StorageKind, least_memory_bytes};
 pub use keyspace::{is_changefeed_placeholder, place_stamp, reserved};
+pub use limits::{Amount, TransactionLimits};
 pub use log::{BoxFuture, CommitFailure, CommitLog, Committed};
 pub use recorder::{Recorder, WriteSet};

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::limits::Amount;
 use crate::recorder::WriteSet;
 
 /// A boxed future, as a trait object needs it.
@@ -43,11 +44,13 @@ pub enum CommitFailure {
         /// Where the first one is.
         first: Committed,
     },
-    /// The write set is larger than a transaction may be. Split the work.
-    #[error("the transaction's write set has {bytes} bytes, more than the {limit} allowed")]
+    /// It is larger than a transaction may be. Split the work.
+    #[error("the transaction is too large: it has {found} {amount}, and {limit} are the most")]
     TooLarge {
-        /// Its encoded size.
-        bytes: usize,
+        /// What there is too much of.
+        amount: Amount,
+        /// How much there is; at least, when it was stopped on its way.
+        found: usize,
         /// The limit.
         limit: usize,
     },

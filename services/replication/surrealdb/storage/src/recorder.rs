@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::keyspace::{is_changefeed_placeholder, is_observable, records_under_index};
+use crate::limits::Size;
 use crate::request::Request;
 
 type Value = Option<Vec<u8>>;
@@ -72,7 +73,19 @@ pub struct Recorder {
     locked: Vec<Vec<u8>>,
     reads: Vec<Vec<u8>>,
     ranges: Vec<(Vec<u8>, Vec<u8>)>,
+    written_bytes: usize,
+    scratch_bytes: usize,
+    /// Bytes of what was read, as noted since it was last compacted, and what is left of it.
+    noted_bytes: usize,
+    read_bytes: usize,
 }
+
+/// What writing a key once costs the scratch beside its key and value.
+const SCRATCH_WRITE_BYTES: usize = 128;
+/// What was read is not compacted below this: most transactions never come to it.
+const COMPACTED_MIN_BYTES: usize = 4 << 20;
+/// What a key that was read takes in an entry beside itself.
+const READ_BYTES: usize = 2;
 
 impl Recorder {
     /// An empty record; reads are kept only when the group certifies them.
@@ -83,7 +96,11 @@ impl Recorder {
 
     /// A key was set (`Some`) or deleted (`None`).
     pub fn wrote(&mut self, key: &[u8], value: Value) {
+        let bytes = size_of(key, &value);
+        self.written_bytes += bytes;
+        self.scratch_bytes += bytes + SCRATCH_WRITE_BYTES;
         let before = self.writes.insert(key.to_vec(), value);
+        self.written_bytes -= before.as_ref().map_or(0, |before| size_of(key, before));
         if let Some(scope) = self.scopes.last_mut()
             && !scope.before.contains_key(key)
         {
@@ -94,12 +111,14 @@ impl Recorder {
     /// A key was read under lock. Stays armed over a rollback, as SurrealDB's own engines leave it.
     pub fn locked(&mut self, key: &[u8]) {
         self.locked.push(key.to_vec());
+        self.note(key.len() + READ_BYTES);
     }
 
     /// A key was read.
     pub fn read(&mut self, key: &[u8]) {
         if self.certifies_reads && is_observable(key) && !self.writes.contains_key(key) {
             self.reads.push(key.to_vec());
+            self.note(key.len() + READ_BYTES);
         }
     }
 
@@ -107,6 +126,40 @@ impl Recorder {
     pub fn read_range(&mut self, start: &[u8], end: &[u8]) {
         if self.certifies_reads && start < end && is_observable(start) {
             self.ranges.push((start.to_vec(), end.to_vec()));
+            self.note(start.len() + end.len() + 2 * READ_BYTES);
+        }
+    }
+
+    /// Counts what was read. When it has doubled, what says nothing new is dropped: a scan reads page after page, and a loop the
+    /// same keys again.
+    fn note(&mut self, bytes: usize) {
+        self.noted_bytes += bytes;
+        if self.noted_bytes > COMPACTED_MIN_BYTES.max(2 * self.read_bytes) {
+            self.compact_reads();
+        }
+    }
+
+    fn compact_reads(&mut self) {
+        self.locked.sort_unstable();
+        self.locked.dedup();
+        self.reads.sort_unstable();
+        self.reads.dedup();
+        self.ranges = merge(std::mem::take(&mut self.ranges));
+        // A point inside a range that is certified anyway says nothing more.
+        self.reads.retain(|key| !covers(&self.ranges, key));
+        let keys = self.locked.iter().chain(&self.reads).map(|key| key.len() + READ_BYTES);
+        let ranges = self.ranges.iter().map(|(start, end)| start.len() + end.len() + 2 * READ_BYTES);
+        self.read_bytes = keys.chain(ranges).sum();
+        self.noted_bytes = self.read_bytes;
+    }
+
+    /// How large the transaction is so far.
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            writes: self.writes.len(),
+            written_bytes: self.written_bytes,
+            read_bytes: self.read_bytes,
+            scratch_bytes: self.scratch_bytes,
         }
     }
 
@@ -131,10 +184,13 @@ impl Recorder {
     pub fn roll_back_scope(&mut self) {
         let Some(scope) = self.scopes.pop() else { return };
         for (key, before) in scope.before {
-            match before {
+            let length = key.len();
+            self.written_bytes += before.as_ref().map_or(0, |before| size_of(&key, before));
+            let undone = match before {
                 Some(value) => self.writes.insert(key, value),
                 None => self.writes.remove(&key),
             };
+            self.written_bytes -= undone.map_or(0, |undone| length + undone.map_or(0, |value| value.len()));
         }
     }
 
@@ -151,27 +207,25 @@ impl Recorder {
             let defined = self.writes.iter().filter(|(_, value)| value.is_some());
             self.ranges.extend(defined.filter_map(|(key, _)| records_under_index(key)));
         }
-        self.locked.sort_unstable();
-        self.locked.dedup();
+        self.compact_reads();
         self.locked.retain(|key| !self.writes.contains_key(key));
-        self.reads.sort_unstable();
-        self.reads.dedup();
         self.reads.retain(|key| !self.writes.contains_key(key) && self.locked.binary_search(key).is_err());
-        let ranges = merge(self.ranges);
-        // A point inside a range that is certified anyway says nothing more.
-        self.reads.retain(|key| !covers(&ranges, key));
         let stamped = self.writes.keys().any(|key| is_changefeed_placeholder(key));
         WriteSet {
             snapshot,
             writes: self.writes.into_iter().collect(),
             locked: self.locked,
             reads: self.reads,
-            ranges,
+            ranges: self.ranges,
             certified_reads: self.certifies_reads,
             stamped,
             request,
         }
     }
+}
+
+fn size_of(key: &[u8], value: &Value) -> usize {
+    key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
 /// Sorts ranges and joins those that touch: a scan reads page after page, and one range certifies faster than many.

@@ -1,7 +1,7 @@
 //! A write transaction: works on a scratch of the inner engine, records what it does, commits through the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use surrealdb_kvs::api::{
@@ -12,6 +12,7 @@ use surrealdb_kvs::timestamp::{BoxTimeStamp, BoxTimeStampImpl};
 use surrealdb_kvs::{Direction, Key, KeyRange, Val};
 
 use crate::cursor::{Extent, RecordingKeys, RecordingVals};
+use crate::limits::TransactionLimits;
 use crate::log::{CommitFailure, CommitLog};
 use crate::recorder::Recorder;
 use crate::request::Request;
@@ -23,6 +24,9 @@ pub(crate) struct Writer {
     inner: Box<dyn Transactable>,
     log: Arc<dyn CommitLog>,
     recorder: Mutex<Recorder>,
+    limits: TransactionLimits,
+    /// Why it may not be committed any more, once it has become too large.
+    excess: OnceLock<CommitFailure>,
     records_reads: bool,
     done: AtomicBool,
     snapshot: u64,
@@ -34,6 +38,7 @@ impl Writer {
     pub(crate) fn new(
         inner: Box<dyn Transactable>,
         log: Arc<dyn CommitLog>,
+        limits: TransactionLimits,
         snapshot: u64,
         stamp: u64,
         request: Option<Arc<Request>>,
@@ -44,32 +49,74 @@ impl Writer {
             recorder.locked(&lock.key());
         }
         let recorder = Mutex::new(recorder);
-        Self { inner, log, recorder, records_reads, done: AtomicBool::new(false), snapshot, stamp, request }
+        let (excess, done) = (OnceLock::new(), AtomicBool::new(false));
+        Self { inner, log, recorder, limits, excess, records_reads, done, snapshot, stamp, request }
     }
 
     fn open(&self) -> Result<()> {
-        if self.done.load(Ordering::Acquire) { Err(Error::TransactionFinished) } else { Ok(()) }
-    }
-
-    fn read(&self, key: &[u8]) {
-        if self.records_reads {
-            self.recorder.lock().read(key);
+        match self.excess.get() {
+            Some(_) => Err(Error::TransactionTooLarge),
+            None if self.done.load(Ordering::Acquire) => Err(Error::TransactionFinished),
+            None => Ok(()),
         }
     }
 
-    fn read_page(&self, range: &KeyRange<'_>, direction: Direction, limit: u32, found: usize, last: Option<&[u8]>) {
-        if self.records_reads {
-            Extent::new(&self.recorder, range, direction).read_up_to(last, found < limit as usize);
+    /// Stops a transaction that has become too large, for good: as early as that is known, so that it fails for this reason and
+    /// takes no more memory.
+    fn check(&self, recorder: &Recorder) -> Result<()> {
+        let Some(failure) = self.limits.excess(recorder.size()) else { return Ok(()) };
+        if let Some(request) = &self.request {
+            request.set_failure(failure.clone());
         }
+        let _ = self.excess.set(failure);
+        Err(Error::TransactionTooLarge)
+    }
+
+    fn wrote(&self, key: &[u8], value: Option<Val>) -> Result<()> {
+        let mut recorder = self.recorder.lock();
+        recorder.wrote(key, value);
+        self.check(&recorder)
+    }
+
+    fn read(&self, key: &[u8]) -> Result<()> {
+        if !self.records_reads {
+            return self.open();
+        }
+        let mut recorder = self.recorder.lock();
+        recorder.read(key);
+        self.check(&recorder)
+    }
+
+    fn read_page(
+        &self,
+        range: &KeyRange<'_>,
+        direction: Direction,
+        limit: u32,
+        found: usize,
+        last: Option<&[u8]>,
+    ) -> Result<()> {
+        if !self.records_reads {
+            return Ok(());
+        }
+        Extent::new(&self.recorder, range, direction).read_up_to(last, found < limit as usize);
+        self.check(&self.recorder.lock())
     }
 
     async fn commit_through_log(&self) -> Result<()> {
         if self.done.swap(true, Ordering::AcqRel) {
             return Err(Error::TransactionFinished);
         }
-        let recorder = std::mem::take(&mut *self.recorder.lock());
+        let recorder = {
+            let mut recorder = self.recorder.lock();
+            // A cursor notes what it read, and cannot refuse it.
+            let _ = self.check(&recorder);
+            std::mem::take(&mut *recorder)
+        };
         // The scratch has served. Dropped before the wait, it pins no old version while the log does its work.
         self.inner.cancel().await?;
+        if let Some(failure) = self.excess.get() {
+            return Err(engine_error(failure.clone()));
+        }
         let write_set = recorder.into_write_set(self.snapshot, self.request.clone());
         if write_set.is_empty() {
             return Ok(());
@@ -132,19 +179,30 @@ impl Transactable for Writer {
     }
 
     fn exists<'a>(&'a self, key: Key<'a>, version: Option<u64>) -> BoxFut<'a, Result<bool>> {
-        self.read(&key);
+        if let Err(refused) = self.read(&key) {
+            return Box::pin(async { Err(refused) });
+        }
         self.inner.exists(key, version)
     }
 
     fn get<'a>(&'a self, key: Key<'a>, version: Option<u64>) -> BoxFut<'a, Result<Option<Val>>> {
-        self.read(&key);
+        if let Err(refused) = self.read(&key) {
+            return Box::pin(async { Err(refused) });
+        }
         self.inner.get(key, version)
     }
 
     // The inner engine's own locked read would only arm a check that never runs; the certifier's is what counts.
     fn getu<'a>(&'a self, key: Key<'a>) -> BoxFut<'a, Result<Option<Val>>> {
-        self.recorder.lock().locked(&key);
-        self.inner.get(key, None)
+        let checked = {
+            let mut recorder = self.recorder.lock();
+            recorder.locked(&key);
+            self.check(&recorder)
+        };
+        match checked {
+            Ok(()) => self.inner.get(key, None),
+            Err(refused) => Box::pin(async { Err(refused) }),
+        }
     }
 
     fn shared_locked_reads(&self) -> bool {
@@ -155,8 +213,7 @@ impl Transactable for Writer {
         Box::pin(async move {
             self.open()?;
             self.inner.set(key.as_borrowed(), val.clone()).await?;
-            self.recorder.lock().wrote(&key, Some(val));
-            Ok(())
+            self.wrote(&key, Some(val))
         })
     }
 
@@ -164,20 +221,18 @@ impl Transactable for Writer {
         Box::pin(async move {
             self.open()?;
             // Refused or not, the caller learns whether the key was there.
-            self.read(&key);
+            self.read(&key)?;
             self.inner.put(key.as_borrowed(), val.clone()).await?;
-            self.recorder.lock().wrote(&key, Some(val));
-            Ok(())
+            self.wrote(&key, Some(val))
         })
     }
 
     fn putc<'a>(&'a self, key: Key<'a>, val: Val, chk: Option<Val>) -> BoxFut<'a, Result<()>> {
         Box::pin(async move {
             self.open()?;
-            self.read(&key);
+            self.read(&key)?;
             self.inner.putc(key.as_borrowed(), val.clone(), chk).await?;
-            self.recorder.lock().wrote(&key, Some(val));
-            Ok(())
+            self.wrote(&key, Some(val))
         })
     }
 
@@ -185,18 +240,16 @@ impl Transactable for Writer {
         Box::pin(async move {
             self.open()?;
             self.inner.del(key.as_borrowed()).await?;
-            self.recorder.lock().wrote(&key, None);
-            Ok(())
+            self.wrote(&key, None)
         })
     }
 
     fn delc<'a>(&'a self, key: Key<'a>, chk: Option<&'a [u8]>) -> BoxFut<'a, Result<()>> {
         Box::pin(async move {
             self.open()?;
-            self.read(&key);
+            self.read(&key)?;
             self.inner.delc(key.as_borrowed(), chk).await?;
-            self.recorder.lock().wrote(&key, None);
-            Ok(())
+            self.wrote(&key, None)
         })
     }
 
@@ -209,7 +262,7 @@ impl Transactable for Writer {
     ) -> BoxFut<'a, Result<KeysResult>> {
         Box::pin(async move {
             let found = self.inner.keys(rng.as_borrowed(), limit, skip, version).await?;
-            self.read_page(&rng, Direction::Forward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
+            self.read_page(&rng, Direction::Forward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice))?;
             Ok(found)
         })
     }
@@ -223,7 +276,7 @@ impl Transactable for Writer {
     ) -> BoxFut<'a, Result<KeysResult>> {
         Box::pin(async move {
             let found = self.inner.keysr(rng.as_borrowed(), limit, skip, version).await?;
-            self.read_page(&rng, Direction::Backward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice));
+            self.read_page(&rng, Direction::Backward, limit, found.keys.len(), found.keys.last().map(Vec::as_slice))?;
             Ok(found)
         })
     }
@@ -238,7 +291,7 @@ impl Transactable for Writer {
         Box::pin(async move {
             let found = self.inner.scan(rng.as_borrowed(), limit, skip, version).await?;
             let last = found.values.last().map(|(key, _)| key.as_slice());
-            self.read_page(&rng, Direction::Forward, limit, found.values.len(), last);
+            self.read_page(&rng, Direction::Forward, limit, found.values.len(), last)?;
             Ok(found)
         })
     }
@@ -253,7 +306,7 @@ impl Transactable for Writer {
         Box::pin(async move {
             let found = self.inner.scanr(rng.as_borrowed(), limit, skip, version).await?;
             let last = found.values.last().map(|(key, _)| key.as_slice());
-            self.read_page(&rng, Direction::Backward, limit, found.values.len(), last);
+            self.read_page(&rng, Direction::Backward, limit, found.values.len(), last)?;
             Ok(found)
         })
     }
@@ -296,13 +349,20 @@ impl Transactable for Writer {
         if self.records_reads {
             let mut recorder = self.recorder.lock();
             keys.iter().for_each(|key| recorder.read(key));
+            if let Err(refused) = self.check(&recorder) {
+                return Box::pin(async { Err(refused) });
+            }
         }
         self.inner.getm(keys, version)
     }
 
     fn count<'a>(&'a self, rng: KeyRange<'a>, version: Option<u64>) -> BoxFut<'a, Result<usize>> {
         if self.records_reads {
-            self.recorder.lock().read_range(&rng.start, &rng.end);
+            let mut recorder = self.recorder.lock();
+            recorder.read_range(&rng.start, &rng.end);
+            if let Err(refused) = self.check(&recorder) {
+                return Box::pin(async { Err(refused) });
+            }
         }
         self.inner.count(rng, version)
     }
