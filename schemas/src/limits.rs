@@ -3,6 +3,12 @@
 /// Largest JSON body of a request. NATS takes 1 MiB by default; the difference is room for headers.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024 - 64 * 1024;
 
+/// Largest results of a request, as JSON: an answer is one message. Of an update, those that are kept with its id as well.
+pub const MAX_RESULTS_BYTES: usize = MAX_REQUEST_BYTES;
+
+/// Longest message of an error. It may quote values of the request, or of the database.
+pub const MAX_ERROR_MESSAGE_BYTES: usize = 16 * 1024;
+
 /// Deepest nesting of arrays and objects in a request.
 pub const MAX_JSON_DEPTH: usize = 64;
 
@@ -75,7 +81,8 @@ pub const MAX_LOCKS_LISTED: usize = 1_500;
 /// Most locks that a group keeps.
 pub const MAX_LOCKS: usize = 10_000;
 
-/// Largest write set of one transaction, encoded. It is split over several log messages.
+/// Largest transaction, encoded: what it writes, what it read, and its results. It is split over several log messages. Part of
+/// the rules: every copy voids an entry above it.
 pub const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Most keys that one transaction may set or delete, those of indexes included. Part of the rules, as the bytes are: each takes

@@ -41,7 +41,7 @@ pub use lock::{
 pub use log_control::LogControl;
 pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};
-pub use reply::{QueryReply, UpdateReply, query_reply_bytes, update_reply_bytes};
+pub use reply::{QueryReply, Results, ResultsDropped, UpdateReply, query_reply_bytes, update_reply_bytes};
 pub use status::{CatchUp, Counters, StatusReply, StatusRequest};
 pub use supervision::{Accusation, CspStateChange, Doubt, Hint, NodeAlive, NodeStateChange, Opinion};
 pub use supervision_policy::{PolicyError, SupervisionPolicy};

@@ -4,8 +4,8 @@ use holdfast_schemas::codec::peek_type;
 use holdfast_schemas::limits::{MAX_JSON_DEPTH, MAX_REQUEST_BYTES};
 use holdfast_schemas::message::{
     Assignment, Consistency, CspStateChange, ErrorReply, GroupDefineRequest, GroupDefinition, Heartbeat, LogControl,
-    QueryReply, QueryRequest, StatusRequest, SupervisionPolicy, UpdateReply, UpdateRequest, decode_reply,
-    query_reply_bytes, update_reply_bytes,
+    QueryReply, QueryRequest, Results, ResultsDropped, StatusRequest, SupervisionPolicy, UpdateReply, UpdateRequest,
+    decode_reply, query_reply_bytes, update_reply_bytes,
 };
 use holdfast_schemas::{DecodeError, ErrorCode, Message};
 use proptest::prelude::*;
@@ -194,8 +194,13 @@ proptest! {
         results in prop::collection::vec(any_json(), 0..4),
     ) {
         let raw = serde_json::to_vec(&results).unwrap();
-        let update = UpdateReply { id: id.clone(), position, index, replayed, results: results.clone() };
-        prop_assert_eq!(update_reply_bytes(&id, position, index, replayed, &raw), update.encode());
+        let update =
+            UpdateReply { id: id.clone(), position, index, replayed, results_dropped: None, results: results.clone() };
+        prop_assert_eq!(update_reply_bytes(&id, position, index, replayed, Results::Json(&raw)), update.encode());
+        let dropped = ResultsDropped::new(position, 7);
+        let bytes = update_reply_bytes(&id, position, index, replayed, Results::Dropped(&dropped));
+        let update = UpdateReply { results_dropped: Some(dropped), results: Vec::new(), ..update };
+        prop_assert_eq!(bytes, update.encode());
         let query = QueryReply { id: id.clone(), position, results };
         prop_assert_eq!(query_reply_bytes(&id, position, &raw), query.encode());
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::codec::{DecodeError, Kind, Message, peek_type};
 use crate::error_code::ErrorCode;
+use crate::limits::MAX_ERROR_MESSAGE_BYTES;
 
 /// A request was not carried out, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +50,7 @@ impl ErrorReply {
     pub fn new(id: Option<String>, code: ErrorCode, message: impl Into<String>) -> Self {
         let error = ErrorBody {
             code,
-            message: message.into(),
+            message: shortened(message.into()),
             retryable: code.retryable(),
             settled: false,
             statement: None,
@@ -94,6 +95,16 @@ impl ErrorReply {
         self.error.details = Some(details);
         self
     }
+}
+
+/// A message that quotes a whole value is cut: an error always fits into an answer, and into what is kept with an id.
+fn shortened(mut message: String) -> String {
+    let length = message.len();
+    if length > MAX_ERROR_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_ERROR_MESSAGE_BYTES));
+        message.push_str(&format!(" ... (cut, it has {length} bytes)"));
+    }
+    message
 }
 
 impl From<&DecodeError> for ErrorReply {

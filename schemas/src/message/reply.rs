@@ -22,8 +22,58 @@ pub struct UpdateReply {
     /// Whether this is the first outcome of a request that came again; the request was not carried out a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<bool>,
-    /// One result for each statement.
+    /// Says that the results did not fit into one message. The transaction took effect all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_dropped: Option<ResultsDropped>,
+    /// One result for each statement; none where `results_dropped` says so.
     pub results: Vec<Value>,
+}
+
+/// Results that did not fit into one message, and were left out. What was asked for was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultsDropped {
+    /// How many bytes they had as JSON, at least.
+    pub bytes: u64,
+    /// How many an answer may have.
+    pub limit: u64,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+impl ResultsDropped {
+    /// Results of so many bytes, where so many are allowed.
+    pub fn new(bytes: u64, limit: u64) -> Self {
+        let message = format!(
+            "the statements were carried out, and their results are left out: they have {bytes} bytes or more, and an answer \
+             holds {limit}. Let statements return less (RETURN NONE, RETURN VALUE id), and read the rest with queries"
+        );
+        Self { bytes, limit, message }
+    }
+}
+
+/// Results on their way into an answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Results<'a> {
+    /// A JSON array, one element for each statement.
+    Json(&'a [u8]),
+    /// They are left out.
+    Dropped(&'a ResultsDropped),
+}
+
+impl<'a> Results<'a> {
+    pub(super) fn json(self) -> &'a [u8] {
+        match self {
+            Self::Json(json) => json,
+            Self::Dropped(_) => b"[]",
+        }
+    }
+
+    pub(super) fn dropped(self) -> Option<&'a ResultsDropped> {
+        match self {
+            Self::Json(_) => None,
+            Self::Dropped(dropped) => Some(dropped),
+        }
+    }
 }
 
 impl Message for UpdateReply {
@@ -47,13 +97,13 @@ impl Message for QueryReply {
     const KIND: Kind = Kind::Reply;
 }
 
-/// An encoded [`UpdateReply`] around results that are JSON already (an array, one element for each statement).
+/// An encoded [`UpdateReply`] around results that are JSON already.
 pub fn update_reply_bytes(
     id: &str,
     position: u64,
     index: Option<u32>,
     replayed: Option<bool>,
-    results_json: &[u8],
+    results: Results<'_>,
 ) -> Vec<u8> {
     #[derive(Serialize)]
     struct Head<'a> {
@@ -63,8 +113,11 @@ pub fn update_reply_bytes(
         index: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         replayed: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        results_dropped: Option<&'a ResultsDropped>,
     }
-    splice(encode_as(UpdateReply::TYPE, &Head { id, position, index, replayed }), results_json)
+    let head = Head { id, position, index, replayed, results_dropped: results.dropped() };
+    splice(encode_as(UpdateReply::TYPE, &head), results.json())
 }
 
 /// An encoded [`QueryReply`] around results that are JSON already (an array, one element for each statement).

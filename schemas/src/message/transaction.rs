@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::reply::{Results, ResultsDropped};
 use super::{LockToken, default_database, rules};
 use crate::codec::{DecodeError, Kind, Message, encode_as};
 use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
@@ -151,7 +152,10 @@ impl Message for TransactionExecuteRequest {
 pub struct TransactionExecuteReply {
     /// The transaction's id.
     pub id: String,
-    /// One result for each statement.
+    /// Says that the results did not fit into one message. The statements were carried out all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_dropped: Option<ResultsDropped>,
+    /// One result for each statement; none where `results_dropped` says so.
     pub results: Vec<Value>,
 }
 
@@ -161,12 +165,15 @@ impl Message for TransactionExecuteReply {
 }
 
 /// An encoded [`TransactionExecuteReply`] around results that are JSON already.
-pub fn transaction_execute_reply_bytes(id: &str, results_json: &[u8]) -> Vec<u8> {
+pub fn transaction_execute_reply_bytes(id: &str, results: Results<'_>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Head<'a> {
         id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        results_dropped: Option<&'a ResultsDropped>,
     }
-    super::reply::splice(encode_as(TransactionExecuteReply::TYPE, &Head { id }), results_json)
+    let head = Head { id, results_dropped: results.dropped() };
+    super::reply::splice(encode_as(TransactionExecuteReply::TYPE, &head), results.json())
 }
 
 /// Ends a transaction: sent to `transaction.commit` it takes effect and is answered like an update, sent to

@@ -1,10 +1,11 @@
 //! One CSP as the rest of the system sees it: its state, its load, what it counts.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use holdfast_datastore::Database;
+use holdfast_schemas::limits;
 use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
 use holdfast_storage::Copy;
 use parking_lot::Mutex;
@@ -17,6 +18,14 @@ use crate::requests::{Notes, Transactions};
 
 /// Version of the embedded SurrealDB.
 const SURREALDB_VERSION: &str = "3.3.5";
+
+/// What an answer holds beside its results: type, id, position.
+const ANSWER_HEAD_BYTES: usize = 1024;
+
+/// What the server takes in one message.
+fn answer_bytes_max(client: &async_nats::Client) -> usize {
+    client.server_info().max_payload
+}
 
 /// Who this CSP is.
 #[derive(Debug, Clone)]
@@ -101,6 +110,7 @@ pub struct Member {
     /// Transactions over several messages that began here.
     pub transactions: Transactions,
     outstanding: AtomicU32,
+    answer_bytes_max: AtomicUsize,
     state: Mutex<(CspState, Option<String>)>,
     catch_up: Mutex<Option<(u64, u64)>>,
     storage_error: Mutex<Option<String>>,
@@ -117,6 +127,7 @@ impl Member {
         copy: Copy,
         forward: Arc<Forward>,
     ) -> Self {
+        let answer_bytes_max = AtomicUsize::new(answer_bytes_max(&client));
         Self {
             identity,
             client,
@@ -129,10 +140,23 @@ impl Member {
             notes: Arc::default(),
             transactions: Transactions::default(),
             outstanding: AtomicU32::new(0),
+            answer_bytes_max,
             state: Mutex::new((CspState::Joining, None)),
             catch_up: Mutex::new(None),
             storage_error: Mutex::new(None),
         }
+    }
+
+    /// Most bytes of an answer. It may change with the server that this CSP is connected to.
+    #[must_use]
+    pub fn answer_bytes_max(&self) -> usize {
+        self.answer_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes of the results in an answer.
+    #[must_use]
+    pub fn results_bytes_max(&self) -> usize {
+        limits::MAX_RESULTS_BYTES.min(self.answer_bytes_max().saturating_sub(ANSWER_HEAD_BYTES))
     }
 
     /// How it sees itself.
@@ -200,6 +224,7 @@ impl Member {
     #[must_use]
     pub fn heartbeat(&self, now_ms: u64) -> Heartbeat {
         let view = self.shared.view.get();
+        self.answer_bytes_max.store(answer_bytes_max(&self.client), Ordering::Relaxed);
         Heartbeat {
             group: self.identity.group.clone(),
             csp: self.identity.csp.clone(),

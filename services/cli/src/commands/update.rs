@@ -49,7 +49,10 @@ fn print(reply: &UpdateReply, took: Duration, reader: Reader) -> Result<(), CliE
     if reader == Reader::Program {
         return output::message(reply);
     }
-    output::line(&results::human(&reply.results))?;
+    match &reply.results_dropped {
+        None => output::line(&results::human(&reply.results))?,
+        Some(dropped) => output::notice(&dropped.message),
+    }
     let again = if reply.replayed == Some(true) { ", the first outcome of this id" } else { "" };
     output::notice(&format!(
         "position {}, {}, {:.1} ms{again}",

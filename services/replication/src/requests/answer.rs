@@ -11,7 +11,7 @@ use holdfast_schemas::{ErrorCode, Message as _, header, limits};
 use holdfast_storage::CommitFailure;
 use holdfast_storage::request::Request;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::route::Route;
 use crate::member::Member;
@@ -59,7 +59,12 @@ impl Asked {
     }
 
     /// Sends the answer, and notes behind it that the request is done with.
-    pub async fn answer(&self, member: &Member, body: Vec<u8>) {
+    pub async fn answer(&self, member: &Member, mut body: Vec<u8>) {
+        let (bytes, limit) = (body.len(), member.answer_bytes_max());
+        if bytes > limit {
+            // Whoever asks gets an answer, whatever it is that grew so large.
+            body = answer_too_large(None, bytes, limit).encode();
+        }
         if let Some(reply) = self.reply.clone()
             && let Err(cause) = member.client.publish(reply, body.into()).await
         {

@@ -7,6 +7,7 @@ mod digest;
 mod intake;
 mod lock;
 mod query;
+mod results;
 mod route;
 mod settle;
 mod transaction;

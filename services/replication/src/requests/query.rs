@@ -52,6 +52,7 @@ async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Inst
         vars: query.vars.unwrap_or_default(),
         request: Arc::clone(&request),
         deadline,
+        results_bytes_max: member.results_bytes_max(),
     };
     match database.query(call).await {
         Ok(results) => Ok(query_reply_bytes(id, request.snapshot_position(), &results)),

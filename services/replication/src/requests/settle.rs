@@ -21,7 +21,7 @@ use crate::store::KeptIds;
 /// What is kept with an id: a list of results, or an error, as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kept {
-    /// It took effect, with these results.
+    /// It took effect, with these results; an object in their place says that they were left out (`results`).
     Done(Vec<u8>),
     /// Nothing of it took effect, or ever will.
     Refused(Box<ErrorBody>),
@@ -38,7 +38,7 @@ impl Kept {
 
     fn decode(kept: Vec<u8>) -> Self {
         match serde_json::from_slice(&kept) {
-            // Results are a list, never an object.
+            // Results are a list, and what says that they were left out has no code.
             Ok(error) if kept.starts_with(b"{") => Self::Refused(Box::new(error)),
             _ if kept.is_empty() => Self::Done(b"[]".to_vec()),
             _ => Self::Done(kept),
@@ -145,8 +145,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again() {
         let refused = ErrorReply::new(None, ErrorCode::StatementFailed, "no").at_statement(3).settled();
-        for kept in [Kept::Done(b"[1,{}]".to_vec()), Kept::Done(b"[]".to_vec()), Kept::Refused(Box::new(refused.error))]
-        {
+        let dropped = b"{\"results_dropped\":17}".to_vec();
+        assert_eq!(holdfast_datastore::dropped_bytes(&dropped), Some(17));
+        let done = [b"[1,{}]".to_vec(), b"[]".to_vec(), dropped].map(Kept::Done);
+        for kept in done.into_iter().chain([Kept::Refused(Box::new(refused.error))]) {
             assert_eq!(Kept::decode(kept.encode().to_vec()), kept);
         }
         assert_eq!(Kept::decode(Vec::new()), Kept::Done(b"[]".to_vec()), "nothing was kept");

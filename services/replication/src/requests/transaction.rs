@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, refusal};
 use super::lock::first_lost;
+use super::results::{answer_at, execute_answer, update_answer};
 use super::settle::{self, Kept, Settled, Unsettled, first_outcome};
 use super::update::{held_locks, is_lock_lost, not_primary, primary_elsewhere};
 use crate::member::Member;
@@ -216,11 +217,14 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
     let outcome = match taken {
         Err(missing) => Err(not_here(member, token, missing, deadline).await),
         Ok(transaction) => {
-            let ran = transaction.execute(request.sql, request.vars.unwrap_or_default(), deadline).await;
+            let ran = {
+                let vars = request.vars.unwrap_or_default();
+                transaction.execute(request.sql, vars, deadline, limits::MAX_RESULTS_BYTES).await
+            };
             match ran {
                 Ok(results) => {
                     member.transactions.put_back(id, transaction);
-                    Ok(transaction_execute_reply_bytes(id, &results))
+                    Ok(execute_answer(member, id, &results))
                 }
                 Err(error) => {
                     let mut reply = error_reply(id, transaction.request(), &error);
@@ -340,9 +344,7 @@ async fn settled_as(
     let id = token.id;
     let Settled { place, is_first, kept } = settle(member, token, kept, deadline).await?;
     match kept {
-        Kept::Done(results) => {
-            Ok(update_reply_bytes(id, place.position, Some(place.index), (!is_first).then_some(true), &results))
-        }
+        Kept::Done(results) => Ok(answer_at(member, id, place, is_first, &results)),
         Kept::Refused(error) => Err(ErrorReply { id: Some(id.to_owned()), error: *error }),
     }
 }

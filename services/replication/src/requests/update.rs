@@ -93,10 +93,7 @@ async fn known_outcome(member: &Arc<Member>, id: &str, deadline: Instant) -> Res
 fn tell(member: &Member, id: &str, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
     let Settled { place, is_first, kept } = settled;
     match kept {
-        Kept::Done(results) => {
-            let replayed = (!is_first).then_some(true);
-            Ok(update_reply_bytes(id, place.position, Some(place.index), replayed, &results))
-        }
+        Kept::Done(results) => Ok(answer_at(member, id, place, is_first, &results)),
         Kept::Refused(error) => Err(ErrorReply { id: Some(id.to_owned()), error: *error }),
     }
 }
@@ -237,6 +234,7 @@ impl Update<'_> {
             vars: self.request.vars.clone().unwrap_or_default(),
             request: Arc::clone(request),
             deadline: self.work_until,
+            results_bytes_max: limits::MAX_RESULTS_BYTES,
         };
         // Longer than the statements may take: once the commit is under way, only the log can say what became of it.
         let bound = self.deadline + ANSWER_MARGIN;
@@ -248,7 +246,7 @@ impl Update<'_> {
             Some(committed) => (committed.position, Some(committed.index)),
             None => (request.snapshot_position(), None),
         };
-        Ok(update_reply_bytes(&self.id, position, index, None, &results))
+        Ok(update_answer(self.member, &self.id, position, index, None, &results))
     }
 }
 
@@ -290,7 +288,8 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
             StatementError::Parse(_)
             | StatementError::TransactionStatement(_)
             | StatementError::Unsupported(_)
-            | StatementError::ReadOnly,
+            | StatementError::ReadOnly
+            | StatementError::ResultsTooLarge { .. },
         ) => Before::Nothing,
         // Says of itself that it is not known what happened.
         Err(StatementError::Failed(_) | StatementError::OutcomeUnknown(_)) => Before::Nothing,

@@ -16,6 +16,7 @@ mod first_failure;
 mod live;
 mod memory;
 mod open_transaction;
+mod results;
 mod statements;
 
 pub use database::{Database, OpenOptions};
@@ -23,4 +24,5 @@ pub use error::{OpenError, StatementError};
 pub use export::Export;
 pub use live::{LiveAction, LiveEvent, LiveRouter, LiveStream};
 pub use open_transaction::OpenTransaction;
+pub use results::dropped_bytes;
 pub use statements::{Call, STORAGE_VERSION};

@@ -43,7 +43,7 @@ impl OpenTransaction {
     }
 
     /// Carries out statements. After a failure the transaction has to be aborted: what the statements before the failed one
-    /// did cannot be told from what was meant.
+    /// did cannot be told from what was meant. Results of more bytes than these are left out, see [`crate::dropped_bytes`].
     ///
     /// # Errors
     /// See [`StatementError`].
@@ -52,6 +52,7 @@ impl OpenTransaction {
         sql: String,
         vars: Map<String, serde_json::Value>,
         deadline: Instant,
+        results_bytes_max: usize,
     ) -> BoxFuture<'_, Result<Bytes, StatementError>> {
         Box::pin(async move {
             let ast = parse(&self.datastore, &sql)?;

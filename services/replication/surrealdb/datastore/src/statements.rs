@@ -41,6 +41,9 @@ pub struct Call {
     pub request: Arc<Request>,
     /// When to give up.
     pub deadline: Instant,
+    /// Most bytes of the results, as JSON. An update whose results have more takes effect, and they are left out: see
+    /// [`crate::dropped_bytes`].
+    pub results_bytes_max: usize,
 }
 
 /// Carries out an update in a task of its own: whoever waits for it may give up, but SurrealDB has to clean up after a
@@ -61,18 +64,15 @@ async fn carry_out(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, State
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
     let transaction = begin_write(&datastore, Some(&call.request)).await?;
     let vars = convert::variables(call.vars);
-    let ran = run(&datastore, &session, ast, vars, &transaction, call.deadline).await;
-    let results = match ran.and_then(json_of) {
-        Ok(results) => results,
+    let ran = run(datastore, &session, ast, vars, &transaction, call.deadline, cancel).await;
+    match ran.and_then(|values| json_of(values, call.results_bytes_max)).map(Results::kept) {
+        Ok(results) => Ok((transaction, results)),
         Err(error) => {
             // Nothing has left the scratch; that it cannot be cancelled twice is no harm.
             let _ = transaction.cancel().await;
             return Err(error);
         }
-    };
-    call.request.set_results(results.clone());
-    commit_now(&transaction).await?;
-    Ok(results)
+    }
 }
 
 pub(crate) async fn query(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
@@ -84,7 +84,11 @@ pub(crate) async fn query(datastore: Arc<Datastore>, call: Call) -> Result<Bytes
     let vars = convert::variables(call.vars);
     let ran = run(&datastore, &session, ast, vars, &transaction, call.deadline).await;
     let _ = transaction.cancel().await;
-    ran.and_then(json_of).map_err(as_query_error)
+    let results = ran.and_then(|values| json_of(values, call.results_bytes_max));
+    match results.map_err(as_query_error)? {
+        Results::Json(json) => Ok(json),
+        Results::TooLarge { bytes } => Err(StatementError::ResultsTooLarge { bytes, limit: call.results_bytes_max }),
+    }
 }
 
 /// Opens a write transaction, for `request` when there is one.
@@ -159,11 +163,11 @@ pub(crate) async fn execute_plain(
     sql: &str,
 ) -> Result<Bytes, StatementError> {
     let results = datastore.execute(sql, session, None).await.map_err(|cause| types_failure(0, &cause))?;
-    json_of(values(results)?)
+    json_of(values(results)?, usize::MAX).map(Results::kept)
 }
 
-pub(crate) fn json_of(values: Vec<Value>) -> Result<Bytes, StatementError> {
-    convert::results(values).map_err(|cause| StatementError::Failed(cause.to_string()))
+pub(crate) fn json_of(values: Vec<Value>, bytes_max: usize) -> Result<Results, StatementError> {
+    convert::results(values, bytes_max).map_err(|cause| StatementError::Failed(cause.to_string()))
 }
 
 type Ran = Vec<surrealdb_rpc::QueryResult>;

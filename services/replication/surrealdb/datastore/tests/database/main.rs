@@ -7,5 +7,6 @@ mod json;
 mod live;
 mod open_transaction;
 mod refusals;
+mod results;
 mod statements;
 mod support;

@@ -17,7 +17,7 @@ async fn begin(database: &Arc<Database>) -> OpenTransaction {
 
 async fn execute(transaction: &OpenTransaction, sql: &str) -> Result<Value, StatementError> {
     let deadline = Instant::now() + Duration::from_secs(30);
-    let results = transaction.execute(sql.to_owned(), Map::new(), deadline).await?;
+    let results = transaction.execute(sql.to_owned(), Map::new(), deadline, usize::MAX).await?;
     Ok(serde_json::from_slice(&results).expect("results are JSON"))
 }
 

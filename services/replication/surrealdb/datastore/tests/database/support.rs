@@ -85,6 +85,7 @@ pub fn call(sql: &str) -> Call {
         vars: Map::new(),
         request: Request::new(None),
         deadline: Instant::now() + Duration::from_secs(30),
+        results_bytes_max: usize::MAX,
     }
 }
 
