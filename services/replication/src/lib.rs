@@ -22,6 +22,7 @@ pub mod model;
 pub mod policy;
 pub mod requests;
 pub mod service;
+mod set_aside;
 pub mod start_up;
 pub mod store;
 pub mod view;

@@ -168,7 +168,8 @@ impl Member {
     /// Why it is in this state, when that needs saying.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        self.state.lock().1.clone()
+        let reason = self.state.lock().1.clone();
+        reason.or_else(|| self.storage_error.lock().as_ref().map(|error| format!("its storage fails: {error}")))
     }
 
     /// Changes the state. A quarantined CSP stays so until it is rebuilt.
@@ -197,9 +198,12 @@ impl Member {
         })
     }
 
-    /// Notes why the copy cannot be written.
-    pub fn set_storage_error(&self, error: String) {
-        *self.storage_error.lock() = Some(error);
+    /// Notes why the copy cannot be read or written; says whether that is news.
+    pub fn set_storage_error(&self, error: String) -> bool {
+        let mut current = self.storage_error.lock();
+        let is_news = current.as_ref() != Some(&error);
+        *current = Some(error);
+        is_news
     }
 
     /// Notes that it has to catch up to `target`; none when it has.

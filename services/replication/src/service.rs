@@ -20,8 +20,8 @@ use crate::log::{Gateway, LogError, Origin, Publisher, PublisherOptions, Subscri
 use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up;
-use crate::store::Restored;
-use crate::{fault, heartbeat, policy};
+use crate::store::{Restored, WRITE_BUFFER_MIN_BYTES};
+use crate::{fault, heartbeat, policy, set_aside};
 
 /// The replication service.
 pub struct Replication;
@@ -49,26 +49,41 @@ impl Service for Replication {
     }
 }
 
-fn copy_options(config: &ReplicationConfig) -> std::io::Result<CopyOptions> {
+/// Opens the copy and restores its state.
+pub(crate) async fn take_up(
+    config: &ReplicationConfig,
+    options: &CopyOptions,
+    ctx: &Context,
+) -> Result<(Copy, Restored), BoxError> {
+    let copy = Copy::open(options).await?;
+    match start_up::restore_when_possible(&copy, ctx.bus.jetstream(), ctx.bus.client(), &config.group).await {
+        Ok(restored) => Ok((copy, restored)),
+        Err(cause) => {
+            // Its lock has to be free for the next attempt. What went wrong is said already.
+            let _ = copy.close().await;
+            Err(cause.into())
+        }
+    }
+}
+
+fn copy_options(config: &ReplicationConfig) -> CopyOptions {
     let kind = match config.storage {
         Storage::Surrealkv => StorageKind::SurrealKv,
         Storage::Mem => StorageKind::Memory,
     };
-    if kind == StorageKind::SurrealKv {
-        std::fs::create_dir_all(&config.data_dir)?;
-    }
-    Ok(CopyOptions { kind, path: config.data_dir.clone(), memory_bytes: config.memory_mb << 20 })
+    let (path, memory_bytes) = (config.data_dir.clone(), config.memory_mb << 20);
+    CopyOptions { kind, path, memory_bytes, write_buffer_min_bytes: WRITE_BUFFER_MIN_BYTES }
 }
 
 /// A CSP whose copy is restored.
-struct Started {
-    member: Arc<Member>,
+pub(crate) struct Started {
+    pub(crate) member: Arc<Member>,
     applier: Applier,
     publisher: Publisher,
 }
 
 impl Started {
-    fn new(
+    pub(crate) fn new(
         config: &ReplicationConfig,
         started_at_ms: u64,
         copy: Copy,
@@ -161,7 +176,7 @@ impl Started {
             }
             Some(Ok(cause)) => {
                 if let ApplyError::Copy(cause) = &cause {
-                    member.set_storage_error(chain(cause));
+                    let _ = member.set_storage_error(chain(cause));
                 }
                 Some(BoxError::from(cause))
             }

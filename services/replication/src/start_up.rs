@@ -107,7 +107,13 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
     loop {
         match try_open(member).await {
             Ok(database) => return database,
-            Err(error) => warn!(csp = member.identity.csp, error = %chain(&error), "surrealdb cannot be opened yet"),
+            Err(error) => {
+                let csp = &member.identity.csp;
+                if error.is_of_storage() && member.set_storage_error(chain(&error)) {
+                    error!(csp, error = %chain(&error), "the storage of this copy fails");
+                }
+                warn!(csp, error = %chain(&error), "surrealdb cannot be opened yet");
+            }
         }
         tokio::time::sleep(RETRY).await;
     }

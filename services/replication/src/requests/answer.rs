@@ -125,11 +125,42 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
         StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
         StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, error.to_string()),
         StatementError::Deadline => reply(ErrorCode::DeadlineExceeded, format!("{error}: nothing was written")),
+        StatementError::Storage(_) => {
+            let message = format!("{error}: nothing was done, and another CSP can: send it again in a moment");
+            reply(ErrorCode::Unavailable, message)
+        }
         StatementError::ShuttingDown => reply(ErrorCode::ShuttingDown, error.to_string()),
         StatementError::OutcomeUnknown(_) => {
             reply(ErrorCode::OutcomeUnknown, format!("{error}: ask again with the same id"))
         }
         StatementError::Failed(message) => reply(ErrorCode::Internal, message.clone()),
+    }
+}
+
+/// What to do with a transaction that is too large.
+const IN_PORTIONS: &str = "nothing was written. Do it in portions, each an update of its own that returns nothing, until nothing \
+                           is left: for example DELETE (SELECT VALUE id FROM person LIMIT 20000) RETURN NONE before REMOVE TABLE \
+                           person, or UPDATE person:1..=20000 SET ... RETURN NONE";
+
+/// The error of a query whose results do not fit into one message.
+fn answer_too_large(id: Option<&str>, bytes: usize, limit: usize) -> ErrorReply {
+    let message = format!(
+        "the results have {bytes} bytes or more, and an answer holds {limit}: ask for less at a time, with LIMIT and START or \
+         with a range of ids, or for fewer fields"
+    );
+    let details = serde_json::json!({ "bytes": bytes, "limit": limit });
+    ErrorReply::new(id.map(str::to_owned), ErrorCode::AnswerTooLarge, message).with_details(details)
+}
+
+/// Takes note of an error that is the copy's: the others are told, and take over what it does. `request` has the log's own word,
+/// which would be the truth.
+pub async fn note_storage(member: &Member, request: &Request, error: &StatementError) {
+    if let StatementError::Storage(cause) = error
+        && request.failure().is_none()
+        && member.set_storage_error(cause.clone())
+    {
+        error!(group = member.identity.group, csp = member.identity.csp, cause, "the storage of this copy fails");
+        crate::heartbeat::send_now(member).await;
     }
 }
 

@@ -10,7 +10,7 @@ use holdfast_schemas::{ErrorCode, Message as _};
 use holdfast_storage::request::Request;
 use tokio::time::Instant;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
 use crate::member::Member;
 
 /// Carries out a query and answers it.
@@ -56,7 +56,10 @@ async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Inst
     };
     match database.query(call).await {
         Ok(results) => Ok(query_reply_bytes(id, request.snapshot_position(), &results)),
-        Err(error) => Err(error_reply(id, &request, &error)),
+        Err(error) => {
+            note_storage(member, &request, &error).await;
+            Err(error_reply(id, &request, &error))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, failure_reply, note_storage, refusal};
 use super::lock::first_lost;
 use super::results::{answer_at, execute_answer, update_answer};
 use super::settle::{self, Kept, Settled, Unsettled, first_outcome};
@@ -227,6 +227,7 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
                     Ok(execute_answer(member, id, &results))
                 }
                 Err(error) => {
+                    note_storage(member, transaction.request(), &error).await;
                     let mut reply = error_reply(id, transaction.request(), &error);
                     member.transactions.remove(id);
                     reply.error.message.push_str("; the transaction was aborted");

@@ -21,7 +21,8 @@ use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request};
 use tokio::time::Instant;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
+use super::results::{answer_at, update_answer};
 use super::settle::{Kept, Settled, Unsettled, first_outcome, settle};
 use crate::member::Member;
 use crate::model::Replication;
@@ -166,6 +167,9 @@ impl Update<'_> {
             let request = Request::under_locks(Some(self.id.clone()), held_locks(&self.request.locks));
             let epoch = self.epoch_as_primary();
             let outcome = self.attempt(&request).await;
+            if let Err(error) = &outcome {
+                note_storage(self.member, &request, error).await;
+            }
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) {
                 return match first_outcome(self.member, &self.id).await {
                     Some(first) => tell(self.member, &self.id, first),
@@ -293,6 +297,8 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
         ) => Before::Nothing,
         // Says of itself that it is not known what happened.
         Err(StatementError::Failed(_) | StatementError::OutcomeUnknown(_)) => Before::Nothing,
+        // Another CSP carries it out.
+        Err(StatementError::Storage(_)) => Before::Nothing,
         Err(StatementError::ShuttingDown) => Before::Nothing,
     }
 }

@@ -1,7 +1,7 @@
 //! Gray failures: a CSP that reports, answers, and does not do its work.
 //!
 //! A colleague who says "all well" at every call and has not moved for minutes. What gives it away stands in its own
-//! heartbeats: its copy cannot be written, a message of the log waits unapplied, it has not reached where the furthest of its
+//! heartbeats: its copy cannot be read or written, a message of the log waits unapplied, it has not reached where the furthest of its
 //! group was some time ago, or its queries take many times as long as those of the others.
 //!
 //! Lag is measured in time and not in entries: under load everybody is always some entries behind, and reaches them soon.
@@ -89,7 +89,7 @@ impl Health {
     fn symptom(&mut self, beat: &Heartbeat, now_ms: u64) -> Option<String> {
         let slow = self.slow(beat, now_ms);
         if let Some(error) = &beat.storage_error {
-            return Some(format!("its copy cannot be written: {error}"));
+            return Some(format!("its copy cannot be read or written: {error}"));
         }
         if let Some(stuck_ms) = beat.stuck_ms.filter(|stuck_ms| *stuck_ms > self.limits.stuck_ms_max) {
             return Some(format!("a message of the log has waited for {stuck_ms} ms"));

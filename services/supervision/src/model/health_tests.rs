@@ -31,7 +31,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
 fn a_copy_that_cannot_be_written_is_suspect_until_it_is_well_for_a_while() {
     let mut health = Health::new(LIMITS);
     let failing = Heartbeat { storage_error: Some("disk full".to_owned()), ..beat("a", 1) };
-    assert_eq!(health.examine(&failing, 0), Some("its copy cannot be written: disk full"));
+    assert_eq!(health.examine(&failing, 0), Some("its copy cannot be read or written: disk full"));
     assert!(health.examine(&beat("a", 1), 2_999).is_some());
     assert_eq!(health.examine(&beat("a", 1), 3_000), None);
 }

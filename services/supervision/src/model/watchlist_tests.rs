@@ -261,7 +261,10 @@ fn a_gray_csp_is_suspect_with_the_reason_and_back_when_it_is_well() {
     world.decisions.clear();
     world.change("a", |beat| beat.storage_error = Some("disk full".to_owned()));
     world.pass(500);
-    assert_eq!(world.decided("a"), [(CspState::Suspect, "gray: its copy cannot be written: disk full".to_owned())]);
+    assert_eq!(
+        world.decided("a"),
+        [(CspState::Suspect, "gray: its copy cannot be read or written: disk full".to_owned())]
+    );
     world.change("a", |beat| beat.storage_error = None);
     world.pass(2_800);
     assert_eq!(world.decided("a"), []);

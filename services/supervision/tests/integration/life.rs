@@ -98,7 +98,7 @@ async fn a_gray_csp_is_suspect_with_the_reason() {
         event = scene.until_state("suspect").await;
     }
     assert_eq!(event["csp"], "a");
-    assert_eq!(event["cause"], "gray: its copy cannot be written: no space left on device");
+    assert_eq!(event["cause"], "gray: its copy cannot be read or written: no space left on device");
     assert_eq!(event["doubt"], "gray");
 }
 

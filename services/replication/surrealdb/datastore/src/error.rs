@@ -15,6 +15,14 @@ impl OpenError {
     }
 }
 
+impl OpenError {
+    /// Whether the copy's storage failed: it could not be read or written.
+    #[must_use]
+    pub fn is_of_storage(&self) -> bool {
+        crate::failures::is_of_storage(&self.source.to_string())
+    }
+}
+
 /// Statements were not carried out. Every variant but [`StatementError::OutcomeUnknown`] says that nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatementError {
@@ -47,6 +55,10 @@ pub enum StatementError {
     /// It was not done by the deadline, and was given up before its commit.
     #[error("the deadline passed before the statements were done")]
     Deadline,
+    /// The copy's storage failed: a block cannot be read, the disk is full. It says nothing of the statements: another copy can
+    /// carry them out.
+    #[error("this copy's storage failed: {0}")]
+    Storage(String),
     /// The copy is being stopped.
     #[error("the copy is shutting down")]
     ShuttingDown,

@@ -25,8 +25,22 @@ pub(crate) fn types_failure(index: usize, cause: &TypesError) -> StatementError 
         }
         // Only the deadline cancels statements, or a failure before them, which is then the first that is seen.
         ErrorDetails::Query(Some(QueryError::Cancelled)) => StatementError::Deadline,
+        ErrorDetails::Internal if is_of_storage(cause.message()) => StatementError::Storage(cause.message().to_owned()),
         _ => StatementError::Statement { index, message: cause.message().to_owned() },
     }
+}
+
+/// What SurrealDB says in front of the engine's own words, where it has no error of its own for them.
+const OF_STORAGE: [&str; 2] = ["There was a problem with a transaction: ", "There was a problem with the datastore: "];
+/// The engine's words where nothing is wrong with the copy: what was asked of it was.
+const OF_USE: [&str; 4] =
+    ["Transaction retry required", "Transaction has no savepoint", "Empty key", "Interleaved iteration not supported"];
+
+/// Whether an internal failure is the storage engine's: it could not read or write. Its errors reach us as text only. A statement
+/// cannot say this by itself, because what it throws is not internal.
+pub(crate) fn is_of_storage(message: &str) -> bool {
+    let engine = OF_STORAGE.iter().find_map(|prefix| message.split_once(prefix)).map(|(_, words)| words);
+    engine.is_some_and(|words| !OF_USE.iter().any(|of_use| words.starts_with(of_use)))
 }
 
 /// What a failed commit or opening means.
@@ -39,6 +53,7 @@ pub(crate) fn failure(cause: &anyhow::Error) -> StatementError {
         Some(Storage::TransactionTooLarge) => StatementError::TooLarge,
         Some(Storage::Shutdown) => StatementError::ShuttingDown,
         Some(Storage::TransactionReadonly) => StatementError::ReadOnly,
+        Some(other) if is_of_storage(&other.to_string()) => StatementError::Storage(other.to_string()),
         Some(other) => StatementError::Failed(other.to_string()),
         None => StatementError::Failed(format!("{cause:#}")),
     }

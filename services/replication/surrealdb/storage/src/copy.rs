@@ -53,6 +53,10 @@ pub struct CopyError {
 }
 
 impl CopyError {
+    fn folder(cause: std::io::Error) -> Self {
+        Self { action: "opening", source: surrealdb_kvs::Error::Datastore(format!("its folder: {cause}")) }
+    }
+
     fn during(action: &'static str) -> impl FnOnce(surrealdb_kvs::Error) -> Self {
         move |source| Self { action, source }
     }
@@ -84,10 +88,12 @@ impl Copy {
             StorageKind::Memory => Arc::new(
                 surrealdb_kvs_mem::Datastore::new(surrealdb_kvs_mem::MemoryConfig::default()).await.map_err(opening)?,
             ),
-            StorageKind::SurrealKv => Arc::new(
-                surrealdb_kvs_surrealkv::Datastore::new(
-                    &path_text(&options.path),
-                    surrealkv_config(options.memory_bytes),
+            StorageKind::SurrealKv => {
+                std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
+                Arc::new(
+                    surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options))
+                        .await
+                        .map_err(opening)?,
                 )
             }
         };

@@ -1,0 +1,118 @@
+//! A CSP whose copy cannot be taken up: a file is damaged or missing, another process has it, the disk is full.
+//!
+//! It does not end, which would look like a process that dies and is started over and over. It is there without its copy,
+//! quarantined: it says why in its heartbeats and its status, takes no requests, does what it is told, and tries again now and
+//! then, because a lock is released and a disk gets room. Nothing of the copy is changed: whether it is to be thrown away is for
+//! people to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_datastore::STORAGE_VERSION;
+use holdfast_foundation::{BoxError, Context, chain};
+use holdfast_schemas::message::{CspState, SupervisionPolicy};
+use holdfast_storage::{Copy, CopyOptions, StorageKind};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use crate::config::ReplicationConfig;
+use crate::member::Member;
+use crate::model::Certifier;
+use crate::requests::{self, Intake};
+use crate::service::{Started, take_up};
+use crate::store::Restored;
+use crate::{heartbeat, policy};
+
+/// When it is tried again for the first time.
+const RETRY_MIN: Duration = Duration::from_secs(5);
+/// The pause doubles up to this: what was read in vain may be large.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Takes up the copy, however long that takes. `None` when the process is to end first.
+///
+/// # Errors
+/// When requests cannot be subscribed to.
+pub async fn until_taken_up(
+    config: &ReplicationConfig,
+    options: &CopyOptions,
+    started_at_ms: u64,
+    ctx: &Context,
+) -> Result<Option<(Copy, Restored)>, BoxError> {
+    let mut aside: Option<SetAside> = None;
+    let mut pause = RETRY_MIN;
+    loop {
+        let attempted = tokio::select! {
+            attempted = take_up(config, options, ctx) => attempted,
+            () = told_to_end(aside.as_ref(), ctx) => return Ok(None),
+        };
+        let cause = match attempted {
+            Ok(taken_up) => {
+                if aside.is_some() {
+                    info!(csp = config.csp, "the copy can be taken up, this CSP goes on");
+                }
+                return Ok(Some(taken_up));
+            }
+            Err(cause) => chain(cause.as_ref()),
+        };
+        match &aside {
+            Some(there) => drop(there.member.set_storage_error(cause)),
+            None => {
+                error!(csp = config.csp, cause, "the copy cannot be taken up: this CSP is set aside, and tries again");
+                aside = Some(SetAside::begin(config, started_at_ms, ctx, cause).await?);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = RETRY_MAX.min(pause * 2),
+            () = told_to_end(aside.as_ref(), ctx) => return Ok(None),
+        }
+    }
+}
+
+async fn told_to_end(aside: Option<&SetAside>, ctx: &Context) {
+    match aside {
+        None => ctx.shutdown.requested().await,
+        Some(there) => tokio::select! {
+            () = ctx.shutdown.requested() => {}
+            () = there.intake.told_to_stop.notified() => {}
+        },
+    }
+}
+
+/// What is there in place of a CSP; it ends when it is dropped.
+struct SetAside {
+    member: Arc<Member>,
+    intake: Intake,
+    _tasks: JoinSet<()>,
+}
+
+impl SetAside {
+    async fn begin(
+        config: &ReplicationConfig,
+        started_at_ms: u64,
+        ctx: &Context,
+        cause: String,
+    ) -> Result<Self, BoxError> {
+        // Stands where the copy would: nothing is ever applied to it, and nobody is answered from it.
+        let none = CopyOptions {
+            kind: StorageKind::Memory,
+            path: std::path::PathBuf::new(),
+            memory_bytes: 0,
+            write_buffer_min_bytes: 0,
+        };
+        let certifier = Certifier::new(STORAGE_VERSION);
+        let restored = Restored { certifier, refusals: std::collections::BTreeSet::new(), expired: Vec::new() };
+        let Started { member, .. } = Started::new(config, started_at_ms, Copy::open(&none).await?, restored, ctx)?;
+        member.set_state(CspState::Quarantined, Some(format!("its copy cannot be taken up: {cause}")));
+        let _ = member.set_storage_error(cause);
+        let mut tasks = JoinSet::new();
+        let (told, policies) = watch::channel(SupervisionPolicy::default());
+        tasks.spawn(policy::follow(ctx.bus.jetstream().clone(), config.group.clone(), told));
+        tasks.spawn(heartbeat::send(Arc::clone(&member), policies));
+        let (notes, client) = (Arc::clone(&member.notes), member.client.clone());
+        tasks.spawn(notes.send(client, config.group.clone(), config.csp.clone()));
+        let intake = requests::serve(&member).await?;
+        ctx.ready("the copy cannot be taken up: requests are refused, and its status says why");
+        Ok(Self { member, intake, _tasks: tasks })
+    }
+}

@@ -1,0 +1,133 @@
+//! A copy that is damaged on its disk does not stop the others, is not called available, and is never emptied.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_schemas::subject;
+use holdfast_tests::client::{Outcome, Request};
+use holdfast_tests::system::{GROUP, Options, System};
+use holdfast_tests::wait::until;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const DAMAGED: &str = "csp-2";
+
+/// The largest table of a copy.
+fn largest_table(copy: &Path) -> anyhow::Result<PathBuf> {
+    let tables = std::fs::read_dir(copy.join("sstables"))?.filter_map(Result::ok).map(|entry| entry.path());
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |table| table.len());
+    tables.max_by_key(size).ok_or_else(|| anyhow::anyhow!("no tables in {}", copy.display()))
+}
+
+async fn filled(system: &System) -> anyhow::Result<()> {
+    let create = "FOR $i IN 0..5000 { CREATE type::record('d', $i) SET text = string::repeat('x', 100) RETURN NONE }";
+    system.client().commit(Request::new(create).deadline(PATIENCE), PATIENCE).await?;
+    system.equal_digests(&system.csps()).await?;
+    Ok(())
+}
+
+async fn status_of(system: &System, csp: &str) -> Result<Value, String> {
+    let asked = system.client().ask(subject::csp_status(GROUP, csp), &json!({}), Duration::from_secs(1)).await;
+    asked.map_err(|error| format!("{error:#}"))
+}
+
+async fn goes_on(system: &System, number: u64) -> anyhow::Result<()> {
+    let update = Request::new(format!("UPSERT one:1 SET number = {number}"));
+    system.client().commit(update, PATIENCE).await?;
+    let read = Request::new("RETURN one:1.number").strong();
+    let seen = system.client().read(&read, PATIENCE).await.done()?;
+    anyhow::ensure!(seen.results[0] == number, "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_cannot_be_opened_stays_up_and_says_why() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        filled(&system).await?;
+        let copy = system.folder().join(DAMAGED).join("copy");
+        system.stop(DAMAGED).await?;
+        let table = largest_table(&copy)?;
+        let whole = std::fs::read(&table)?;
+        std::fs::write(&table, [])?;
+        system.start_process(DAMAGED)?;
+
+        // 1. It is there, quarantined, with the reason; the others go on.
+        let status = until("the damaged copy to be set aside", PATIENCE, async || {
+            let status = status_of(&system, DAMAGED).await?;
+            if status["state"] == "quarantined" { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await?;
+        let reason = status["reason"].as_str().unwrap_or_default();
+        anyhow::ensure!(reason.contains("cannot be taken up"), "{status}");
+        anyhow::ensure!(status["storage_error"].is_string(), "heartbeats carry it, too: {status}");
+        goes_on(&system, 1).await?;
+        let refused = system.client().query_at(DAMAGED, &Request::new("RETURN 1")).await.refused()?;
+        anyhow::ensure!(refused.code == "quarantined", "{refused:?}");
+        until("supervision to know", PATIENCE, async || {
+            let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
+            if judged.get(DAMAGED).is_some_and(|state| state == "quarantined") {
+                Ok(())
+            } else {
+                Err(format!("{judged:?}"))
+            }
+        })
+        .await?;
+
+        // 2. Nothing was emptied: with the file as it was it opens by itself, and catches up.
+        std::fs::write(&table, whole)?;
+        system.until_whole().await?;
+        goes_on(&system, 2).await?;
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
+
+/// Blocks of the tables are overwritten while the copy is closed: it opens, and cannot read what was in them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_bad_block_loses_its_tasks_and_no_request_fails() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        filled(&system).await?;
+        let primary = system.primary().await?;
+        system.stop(&primary).await?;
+        let copy = system.folder().join(&primary).join("copy");
+        let table = largest_table(&copy)?;
+        let mut bytes = std::fs::read(&table)?;
+        // In the middle there are records only: definitions sort in front of them, and what the copy keeps for itself behind.
+        let (quarter, half) = (bytes.len() / 4, bytes.len() / 2);
+        bytes[quarter..half].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(&table, bytes)?;
+        system.start_process(&primary)?;
+        let all = Request::new("RETURN count((SELECT VALUE text FROM d WHERE text != 'y'))")
+            .deadline(Duration::from_secs(20));
+        // 1. Asked directly, it does not blame the statement, and says what is wrong with it.
+        until("the bad block to be read", PATIENCE, async || {
+            let asked = system.client().query_at(&primary, &all.clone().renewed()).await;
+            if let Outcome::Refused(refused) = &asked
+                && !matches!(refused.code.as_str(), "unavailable" | "no_responders" | "quarantined")
+            {
+                return Ok(Err(format!("it blames the statement: {asked}")));
+            }
+            let status = status_of(&system, &primary).await?;
+            let told = status["storage_error"].is_string() && status["reason"].is_string();
+            if told { Ok(Ok(())) } else { Err(status.to_string()) }
+        })
+        .await?
+        .map_err(anyhow::Error::msg)?;
+        // 2. Asked of the group, others answer, every time; and supervision says why it is not trusted.
+        for _ in 0..20 {
+            let counted = system.client().query(&all.clone().renewed()).await.done()?;
+            anyhow::ensure!(counted.results[0] == 5_000, "{counted:?}");
+        }
+        until("supervision to doubt it", PATIENCE, async || {
+            let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
+            match judged.get(&primary) {
+                Some(state) if state != "available" => Ok(()),
+                state => Err(format!("{state:?}")),
+            }
+        })
+        .await?;
+        goes_on(&system, 1).await
+    })
+    .await
+}
