@@ -30,6 +30,10 @@ pub enum ErrorCode {
     TransactionTooOld,
     /// The transaction writes more than one transaction may. Nothing was written. Split it.
     TransactionTooLarge,
+    /// The statements hold more in memory than a CSP allows. Nothing was written. Let them build less at a time.
+    StatementTooLarge,
+    /// The results are larger than one message. Nothing was changed. Ask for less: with LIMIT and START, or for fewer fields.
+    AnswerTooLarge,
     /// The transaction over several messages is not open any more: it was aborted, and nothing of it happened. Begin anew.
     TransactionAborted,
     /// Somebody else held the lock until the deadline. Nothing was done. Ask for it again, or wait for its lease to end.
@@ -84,6 +88,8 @@ impl ErrorCode {
         Self::Conflict,
         Self::TransactionTooOld,
         Self::TransactionTooLarge,
+        Self::StatementTooLarge,
+        Self::AnswerTooLarge,
         Self::TransactionAborted,
         Self::LockHeld,
         Self::LockLost,
@@ -141,6 +147,8 @@ impl ErrorCode {
             Self::Conflict => "conflict",
             Self::TransactionTooOld => "transaction_too_old",
             Self::TransactionTooLarge => "transaction_too_large",
+            Self::StatementTooLarge => "statement_too_large",
+            Self::AnswerTooLarge => "answer_too_large",
             Self::TransactionAborted => "transaction_aborted",
             Self::LockHeld => "lock_held",
             Self::LockLost => "lock_lost",

@@ -169,6 +169,8 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::TransactionStatement => "leave BEGIN and COMMIT out: an update is one transaction".to_owned(),
         ErrorCode::Conflict | ErrorCode::TransactionTooOld => "nothing was changed: send it again".to_owned(),
         ErrorCode::TransactionTooLarge => "nothing was changed: split it into smaller updates".to_owned(),
+        ErrorCode::StatementTooLarge => "nothing was changed: let it build less at a time".to_owned(),
+        ErrorCode::AnswerTooLarge => "ask for less at a time, with LIMIT and START".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
         ErrorCode::LockHeld => {
             "ask for it again, or wait with a longer --deadline; `holdfast lock list` shows its holder".to_owned()

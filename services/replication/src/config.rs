@@ -28,6 +28,9 @@ pub struct ReplicationConfig {
     /// Memory for the copy's block cache and write buffer, in MiB; at least [`MEMORY_MIN_MB`]. What SurrealDB needs for its work
     /// comes on top.
     pub memory_mb: u64,
+    /// What the statements of all requests may hold in memory together, in MiB. Above it they are stopped; for a moment they may
+    /// hold twice as much.
+    pub statement_memory_mb: u64,
     /// Entries that may be on their way to the log at a time.
     pub in_flight_max: usize,
     /// After this long without news of an entry, an empty one is sent behind it to learn its fate.
@@ -43,6 +46,7 @@ impl Default for ReplicationConfig {
             data_dir: PathBuf::from("data/copy"),
             storage: Storage::Surrealkv,
             memory_mb: 512,
+            statement_memory_mb: 512,
             in_flight_max: 2,
             stall_ms: 400,
         }
@@ -100,7 +104,12 @@ impl ReplicationConfig {
         let range = |field, value, within: bool, range| {
             if within { Ok(()) } else { Err(ConfigError::Range { field, value, range }) }
         };
-        range("memory_mb", self.memory_mb, (64..=1 << 20).contains(&self.memory_mb), "64 to 1048576")?;
+        if self.memory_mb < MEMORY_MIN_MB {
+            return Err(ConfigError::Memory { memory_mb: self.memory_mb });
+        }
+        range("memory_mb", self.memory_mb, self.memory_mb <= 1 << 20, "1048576 at most")?;
+        let statements = (256..=1 << 20).contains(&self.statement_memory_mb);
+        range("statement_memory_mb", self.statement_memory_mb, statements, "256 to 1048576")?;
         range("in_flight_max", self.in_flight_max as u64, (1..=64).contains(&self.in_flight_max), "1 to 64")?;
         range("stall_ms", self.stall_ms, (50..=60_000).contains(&self.stall_ms), "50 to 60000")?;
         Ok(self)

@@ -3,9 +3,11 @@
 
 use std::process::ExitCode;
 
-// The system's allocator costs SurrealDB, which allocates for every value, a fifth of its speed.
+use holdfast_memory::Metered;
+
+// What statements hold in memory is metered. The system's allocator costs SurrealDB, which allocates for every value, a fifth of its speed.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Metered<mimalloc::MiMalloc> = Metered(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     holdfast_foundation::run::<holdfast_replication::service::Replication>()

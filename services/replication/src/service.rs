@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_datastore::STORAGE_VERSION;
 use holdfast_foundation::{BoxError, Context, Service, chain};
+use holdfast_memory::Bounds;
 use holdfast_schemas::message::{CspState, Storage, SupervisionPolicy};
 use holdfast_schemas::{limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
@@ -37,13 +38,11 @@ impl Service for Replication {
         let config = config.complete()?;
         fault::load()?;
         let started_at_ms = now_ms();
-        let copy = Copy::open(&copy_options(&config)?).await?;
-        let context = ctx.bus.jetstream().clone();
-        let client = ctx.bus.client().clone();
-        let restored = tokio::select! {
-            restored = start_up::restore_when_possible(&copy, &context, &client, &config.group) => restored?,
-            () = ctx.shutdown.requested() => return Ok(copy.close().await?),
-        };
+        let stop = config.statement_memory_mb << 20;
+        Bounds { stop, sleep: 2 * stop }.set();
+        let options = copy_options(&config);
+        let taken_up = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await?;
+        let Some((copy, restored)) = taken_up else { return Ok(()) };
         let started = Started::new(&config, started_at_ms, copy, restored, &ctx)?;
         started.run(&config, &ctx).await
     }
@@ -160,10 +159,18 @@ impl Started {
             member.set_state(CspState::Available, None);
             heartbeat::send_now(&member).await;
             ctx.ready("requests are taken");
-            std::future::pending::<()>().await;
+            match member.database.get() {
+                Some(database) => database.spent().await,
+                None => std::future::pending().await,
+            }
         };
+        let mut replaced = None;
         let ended = tokio::select! {
-            () = opening => None,
+            () = opening => {
+                error!(csp = member.identity.csp, "statements hold memory that they do not give back: this process ends in order");
+                replaced = Some(BoxError::from("statements could not be stopped, and what they hold is lost to this process"));
+                None
+            }
             () = ctx.shutdown.requested() => None,
             () = told_to_stop.notified() => None,
             ended = &mut applying => Some(ended),
@@ -181,7 +188,7 @@ impl Started {
                 Some(BoxError::from(cause))
             }
             Some(Err(cause)) => Some(BoxError::from(cause)),
-            None => None,
+            None => replaced,
         };
         stop(&member, &mut intake, &policies).await;
         applying.abort();

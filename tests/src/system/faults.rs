@@ -96,6 +96,19 @@ impl System {
         Ok(std::fs::write(hold_file(&self.folder, csp), "")?)
     }
 
+    /// Lets a CSP end by itself: whoever runs it starts it again.
+    pub fn may_end(&self, name: &str) {
+        if let Some(process) = self.processes().get_mut(name) {
+            process.may_end();
+        }
+    }
+
+    /// The number of a running process.
+    pub fn process_id(&self, name: &str) -> anyhow::Result<u32> {
+        let id = self.processes().get(name).and_then(super::process::Process::id);
+        id.ok_or_else(|| anyhow::anyhow!("{name} does not run"))
+    }
+
     /// Fails if a process ended by itself, also if it was started again since: one that is not killed has to live.
     pub fn all_alive(&self) -> anyhow::Result<()> {
         for (name, process) in self.processes().iter_mut() {
@@ -142,7 +155,8 @@ impl System {
         self.until_serving().await
     }
 
-    fn process_state(&self, name: &str) -> Option<char> {
+    /// The state of a process as the kernel calls it (`R`, `S`, `T`, `Z`); none when it does not run.
+    pub fn process_state(&self, name: &str) -> Option<char> {
         process::state(self.processes().get(name)?.id()?)
     }
 

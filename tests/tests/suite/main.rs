@@ -24,6 +24,7 @@ mod policies;
 mod pools;
 mod returning;
 mod sabotage;
+mod statements_too_large;
 mod tasks;
 mod transactions;
 mod up;

@@ -123,7 +123,15 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
             failed.at_position(request.snapshot_position())
         }
         StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
-        StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, error.to_string()),
+        StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, format!("{error}: {IN_PORTIONS}")),
+        StatementError::ResultsTooLarge { bytes, limit } => answer_too_large(Some(id), *bytes, *limit),
+        StatementError::TooMuchMemory => {
+            let message = format!(
+                "{error}, and nothing was written: let them build less at a time, with LIMIT and START, with fewer fields, or in \
+                 several requests"
+            );
+            reply(ErrorCode::StatementTooLarge, message)
+        }
         StatementError::Deadline => reply(ErrorCode::DeadlineExceeded, format!("{error}: nothing was written")),
         StatementError::Storage(_) => {
             let message = format!("{error}: nothing was done, and another CSP can: send it again in a moment");

@@ -287,7 +287,7 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
     match outcome {
         Ok(_) if request.committed().is_some() => Before::Nothing,
         Ok(_) | Err(StatementError::Statement { .. } | StatementError::TooLarge) => Before::BeingCurrent,
-        Err(StatementError::Conflict(_) | StatementError::Deadline) => Before::Settling,
+        Err(StatementError::Conflict(_) | StatementError::Deadline | StatementError::TooMuchMemory) => Before::Settling,
         Err(
             StatementError::Parse(_)
             | StatementError::TransactionStatement(_)

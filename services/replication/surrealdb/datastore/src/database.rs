@@ -11,6 +11,7 @@ use surrealdb_core::kvs::{Builder, Datastore};
 use surrealdb_kvs::{TransactionBuilder, TransactionType};
 use surrealdb_types::Uuid;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine_options::quiet;
 use crate::error::{OpenError, StatementError};
@@ -33,6 +34,7 @@ pub struct OpenOptions {
 pub struct Database {
     datastore: Arc<Datastore>,
     live: Arc<Broker>,
+    spent: CancellationToken,
 }
 
 /// How long SurrealDB may take to end its tasks.
@@ -59,7 +61,7 @@ impl Database {
                 .map_err(OpenError::at("opening surrealdb"))?;
             datastore.check_version().await.map_err(OpenError::at("settling surrealdb's storage version"))?;
             tokio::spawn(remove_orphans(Arc::downgrade(&datastore), orphans));
-            Ok(Arc::new(Self { datastore, live }))
+            Ok(Arc::new(Self { datastore, live, spent: CancellationToken::new() }))
         })
     }
 
@@ -74,7 +76,7 @@ impl Database {
             datastore.check_version().await.map_err(OpenError::at("settling surrealdb's storage version"))?;
             datastore.bootstrap().await.map_err(OpenError::at("joining surrealdb's nodes"))?;
             let (live, _) = broker(*datastore.id().as_bytes());
-            Ok(Arc::new(Self { datastore, live }))
+            Ok(Arc::new(Self { datastore, live, spent: CancellationToken::new() }))
         })
     }
 
@@ -131,7 +133,7 @@ impl Database {
     /// # Errors
     /// See [`StatementError`]. Dropping the future does not stop the update: it goes on in a task of its own.
     pub fn update(&self, call: Call) -> BoxFuture<'static, Result<Bytes, StatementError>> {
-        Box::pin(statements::update(Arc::clone(&self.datastore), call))
+        Box::pin(statements::update(Arc::clone(&self.datastore), call, self.spent.clone()))
     }
 
     /// Opens a transaction for statements that come one message after the other.
@@ -144,8 +146,8 @@ impl Database {
         db: String,
         request: Arc<Request>,
     ) -> BoxFuture<'static, Result<OpenTransaction, StatementError>> {
-        let datastore = Arc::clone(&self.datastore);
-        Box::pin(async move { open_transaction::begin(datastore, &ns, &db, request).await })
+        let (datastore, spent) = (Arc::clone(&self.datastore), self.spent.clone());
+        Box::pin(async move { open_transaction::begin(datastore, &ns, &db, request, spent).await })
     }
 
     /// Carries out all statements in one read transaction. Gives their results as a JSON array.
@@ -153,7 +155,7 @@ impl Database {
     /// # Errors
     /// See [`StatementError`].
     pub fn query(&self, call: Call) -> BoxFuture<'static, Result<Bytes, StatementError>> {
-        Box::pin(statements::query(Arc::clone(&self.datastore), call))
+        Box::pin(statements::query(Arc::clone(&self.datastore), call, self.spent.clone()))
     }
 
     /// Carries out statements the way SurrealDB does for its own clients, each in a transaction of its own, without any of
@@ -200,6 +202,12 @@ impl Database {
     /// Tells SurrealDB about keys that other copies wrote, after they were applied here.
     pub fn applied_remote(&self, keys: &[&[u8]]) {
         crate::memory::applied_remote(&self.datastore, keys);
+    }
+
+    /// Resolves when a statement that took too much memory could not be stopped: it was left behind with what it holds, so this
+    /// process should be replaced.
+    pub fn spent(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.spent.cancelled())
     }
 
     /// Whether a transaction can be opened.

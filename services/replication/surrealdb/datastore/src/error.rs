@@ -52,6 +52,17 @@ pub enum StatementError {
     /// It writes more than one transaction may.
     #[error("the transaction is too large: split it")]
     TooLarge,
+    /// The results are larger than they may be.
+    #[error("the results have {bytes} bytes or more, and {limit} are the most")]
+    ResultsTooLarge {
+        /// How many bytes they have, at least.
+        bytes: usize,
+        /// How many they may have.
+        limit: usize,
+    },
+    /// It built more in memory than statements may.
+    #[error("the statements hold more in memory than this CSP allows them")]
+    TooMuchMemory,
     /// It was not done by the deadline, and was given up before its commit.
     #[error("the deadline passed before the statements were done")]
     Deadline,

@@ -7,6 +7,7 @@
 mod checks;
 mod convert;
 mod database;
+mod effort;
 mod engine_options;
 mod error;
 mod export;

@@ -10,9 +10,11 @@ use surrealdb_core::dbs::Session;
 use surrealdb_core::kvs::Datastore;
 use surrealdb_datastore::Transaction;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::checks::{builds_an_index, check_update, parse};
-use crate::convert;
+use crate::convert::{self, Results};
+use crate::effort::Effort;
 use crate::error::StatementError;
 use crate::statements::{self, begin_write, json_of};
 
@@ -22,6 +24,7 @@ pub struct OpenTransaction {
     session: Session,
     request: Arc<Request>,
     transaction: Option<Arc<Transaction>>,
+    spent: CancellationToken,
 }
 
 pub(crate) async fn begin(
@@ -29,10 +32,11 @@ pub(crate) async fn begin(
     ns: &str,
     db: &str,
     request: Arc<Request>,
+    spent: CancellationToken,
 ) -> Result<OpenTransaction, StatementError> {
     let session = Session::owner().with_ns(ns).with_db(db);
     let transaction = begin_write(&datastore, Some(&request)).await?;
-    Ok(OpenTransaction { datastore, session, request, transaction: Some(transaction) })
+    Ok(OpenTransaction { datastore, session, request, transaction: Some(transaction), spent })
 }
 
 impl OpenTransaction {
@@ -64,9 +68,24 @@ impl OpenTransaction {
                     "an index cannot be defined in a transaction over several messages: define it in an update of its own",
                 ));
             }
-            let transaction = self.transaction.as_ref().ok_or_else(ended)?;
-            let vars = convert::variables(vars);
-            statements::run(&self.datastore, &self.session, ast, vars, transaction, deadline).await.and_then(json_of)
+            let transaction = Arc::clone(self.transaction.as_ref().ok_or_else(ended)?);
+            let (datastore, session) = (Arc::clone(&self.datastore), self.session.clone());
+            let effort = Effort::new();
+            let own = effort.clone();
+            let work = async move {
+                let statements = async {
+                    let vars = convert::variables(vars);
+                    let cancel = own.cancel();
+                    let ran = statements::run(&datastore, &session, ast, vars, &transaction, deadline, cancel).await?;
+                    json_of(ran, results_bytes_max).map(Results::kept)
+                };
+                own.metered(statements).await
+            };
+            match effort.finished(work, &self.spent).await {
+                // Nothing has left the scratch.
+                Err(StatementError::OutcomeUnknown(cause)) => Err(StatementError::Failed(cause)),
+                outcome => outcome,
+            }
         })
     }
 

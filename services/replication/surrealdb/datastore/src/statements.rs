@@ -14,9 +14,11 @@ use surrealdb_kvs::TransactionType;
 use surrealdb_sql::Ast;
 use surrealdb_types::{Value, Variables};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::checks::{builds_an_index, check_query, check_update, parse};
-use crate::convert;
+use crate::convert::{self, Results};
+use crate::effort::Effort;
 use crate::error::StatementError;
 use crate::failures::{as_query_error, failure, types_failure};
 use crate::first_failure;
@@ -48,21 +50,37 @@ pub struct Call {
 
 /// Carries out an update in a task of its own: whoever waits for it may give up, but SurrealDB has to clean up after a
 /// transaction that is abandoned, and what is in the log cannot be taken back halfway.
-pub(crate) async fn update(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
-    match tokio::spawn(carry_out(datastore, call)).await {
-        Ok(outcome) => outcome,
-        Err(cause) => Err(StatementError::OutcomeUnknown(cause.to_string())),
-    }
+pub(crate) async fn update(
+    datastore: Arc<Datastore>,
+    call: Call,
+    spent: CancellationToken,
+) -> Result<Bytes, StatementError> {
+    let effort = Effort::new();
+    effort.finished(carry_out(datastore, call, effort.clone()), &spent).await
 }
 
-async fn carry_out(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
-    let ast = parse(&datastore, &call.sql)?;
+async fn carry_out(datastore: Arc<Datastore>, call: Call, effort: Effort) -> Result<Bytes, StatementError> {
+    let request = Arc::clone(&call.request);
+    // What is committed may be in the log: from there on nothing is stopped.
+    let (transaction, results) = effort.metered(prepare(&datastore, call, effort.cancel())).await?;
+    request.set_results(results.clone());
+    commit_now(&transaction).await?;
+    Ok(results)
+}
+
+/// Runs the statements. Gives their results, and the transaction that is to be committed.
+async fn prepare(
+    datastore: &Datastore,
+    call: Call,
+    cancel: &CancelHandle,
+) -> Result<(Arc<Transaction>, Bytes), StatementError> {
+    let ast = parse(datastore, &call.sql)?;
     check_update(&ast, &call.sql)?;
     if builds_an_index(&ast, &call.sql) {
         call.request.set_builds_indexes();
     }
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
-    let transaction = begin_write(&datastore, Some(&call.request)).await?;
+    let transaction = begin_write(datastore, Some(&call.request)).await?;
     let vars = convert::variables(call.vars);
     let ran = run(datastore, &session, ast, vars, &transaction, call.deadline, cancel).await;
     match ran.and_then(|values| json_of(values, call.results_bytes_max)).map(Results::kept) {
@@ -70,19 +88,35 @@ async fn carry_out(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, State
         Err(error) => {
             // Nothing has left the scratch; that it cannot be cancelled twice is no harm.
             let _ = transaction.cancel().await;
-            return Err(error);
+            Err(error)
         }
     }
 }
 
-pub(crate) async fn query(datastore: Arc<Datastore>, call: Call) -> Result<Bytes, StatementError> {
-    let ast = parse(&datastore, &call.sql)?;
+/// Carries out a query in a task of its own, which may have to be left behind.
+pub(crate) async fn query(
+    datastore: Arc<Datastore>,
+    call: Call,
+    spent: CancellationToken,
+) -> Result<Bytes, StatementError> {
+    let effort = Effort::new();
+    let own = effort.clone();
+    let reading = async move { own.metered(read(&datastore, call, own.cancel())).await };
+    match effort.finished(reading, &spent).await {
+        // A task that broke has written nothing.
+        Err(StatementError::OutcomeUnknown(cause)) => Err(StatementError::Failed(cause)),
+        outcome => outcome,
+    }
+}
+
+async fn read(datastore: &Datastore, call: Call, cancel: &CancelHandle) -> Result<Bytes, StatementError> {
+    let ast = parse(datastore, &call.sql)?;
     check_query(&ast)?;
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
     let opened = request::scope(call.request, datastore.transaction(TransactionType::Read)).await;
     let transaction = Arc::new(opened.map_err(|cause| failure(&cause))?);
     let vars = convert::variables(call.vars);
-    let ran = run(&datastore, &session, ast, vars, &transaction, call.deadline).await;
+    let ran = run(datastore, &session, ast, vars, &transaction, call.deadline, cancel).await;
     let _ = transaction.cancel().await;
     let results = ran.and_then(|values| json_of(values, call.results_bytes_max));
     match results.map_err(as_query_error)? {
@@ -125,11 +159,11 @@ pub(crate) async fn run_one(
     transaction: &Arc<Transaction>,
     deadline: Instant,
 ) -> Result<Value, StatementError> {
-    let values = run(datastore, session, ast, vars, transaction, deadline).await?;
+    let values = run(datastore, session, ast, vars, transaction, deadline, &CancelHandle::new()).await?;
     values.into_iter().next().ok_or_else(|| StatementError::Failed("the statement gave no result".to_owned()))
 }
 
-/// Runs statements in `transaction`, which stays open, until the first one that fails or the deadline.
+/// Runs statements in `transaction`, which stays open, until the first one that fails, the deadline, or `cancel`.
 pub(crate) async fn run(
     datastore: &Datastore,
     session: &Session,
@@ -137,8 +171,8 @@ pub(crate) async fn run(
     vars: Option<Variables>,
     transaction: &Arc<Transaction>,
     deadline: Instant,
+    cancel: &CancelHandle,
 ) -> Result<Vec<Value>, StatementError> {
-    let cancel = CancelHandle::new();
     let statements = datastore.run(
         QueryRequest::new(ast, session)
             .with_variables(vars)

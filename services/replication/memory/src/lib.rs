@@ -1,0 +1,20 @@
+//! Meters what a piece of work holds in memory, and stops it before the process dies of it.
+//!
+//! SurrealDB bounds what a function may build by the number of its parts, not by their size, so a short statement can ask for more
+//! memory than any machine has. Nothing below it can refuse an allocation: a process whose allocation fails is ended. So the
+//! allocator counts. While a future is polled under an [`Account`], the thread that polls it notes what it takes and gives back; every
+//! few MiB it is compared with the bound:
+//! - above the bound, the work is told to stop. It does at its next safe point, nearly always at once;
+//! - far above it, the work is inside something that has no safe points. Its thread is put to sleep for good where it stands, with
+//!   what it holds, and the runtime gets another one. Whoever waits for it is told, and the process should be replaced in order.
+//!
+//! What it costs: an addition and a comparison for each allocation. Memory that a helper thread takes on behalf of the work is not
+//! counted, and neither is what the work leaves behind in caches, once it has ended.
+
+mod account;
+mod allocator;
+mod meter;
+mod watcher;
+
+pub use account::{Account, Bounds, Excess, metered};
+pub use allocator::Metered;

@@ -1,0 +1,126 @@
+//! What the thread counts, and what happens when it is too much.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::watcher;
+
+/// How much is taken between two looks at the bounds.
+const STEP: i64 = 4 << 20;
+
+/// What all accounts hold together, as of their last look.
+static TOTAL: AtomicI64 = AtomicI64::new(0);
+/// The bounds, see [`crate::Bounds`]; without bounds until they are set.
+static STOP: AtomicI64 = AtomicI64::new(i64::MAX);
+static SLEEP: AtomicI64 = AtomicI64::new(i64::MAX);
+
+/// The work that a thread is at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// The number of its account.
+    pub slot: usize,
+    /// What it holds.
+    pub held: i64,
+    /// How much of that is in the total.
+    pub added: i64,
+}
+
+struct Meter {
+    /// The next look is due when this much is held; never, outside of any work.
+    look_at: Cell<i64>,
+    held: Cell<i64>,
+    added: Cell<i64>,
+    slot: Cell<usize>,
+}
+
+thread_local! {
+    // Constant and without a destructor: reading it never allocates, which it must not, here.
+    static METER: Meter = const {
+        Meter { look_at: Cell::new(i64::MAX), held: Cell::new(0), added: Cell::new(0), slot: Cell::new(usize::MAX) }
+    };
+}
+
+pub(crate) fn set_bounds(stop: i64, sleep: i64) {
+    STOP.store(stop, Ordering::Relaxed);
+    SLEEP.store(sleep, Ordering::Relaxed);
+}
+
+pub(crate) fn grew(bytes: usize) {
+    METER.with(|meter| {
+        let held = meter.held.get().saturating_add_unsigned(bytes as u64);
+        meter.held.set(held);
+        if held > meter.look_at.get() {
+            look(meter);
+        }
+    });
+}
+
+pub(crate) fn shrank(bytes: usize) {
+    METER.with(|meter| meter.held.set(meter.held.get().saturating_sub_unsigned(bytes as u64)));
+}
+
+/// The thread begins to work for an account. Gives what it was at before, to be put back.
+pub(crate) fn begin(reading: Reading) -> Option<Reading> {
+    METER.with(|meter| {
+        let before = read(meter);
+        write(meter, Some(reading));
+        before
+    })
+}
+
+/// The thread ends its work for an account, and goes on with what it was at before.
+pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
+    METER.with(|meter| {
+        let mut reading = read(meter);
+        if let Some(reading) = &mut reading {
+            add(reading.held - reading.added);
+            reading.added = reading.held;
+        }
+        write(meter, before);
+        reading
+    })
+}
+
+/// Takes what an account had added out of the total.
+pub(crate) fn forget(added: i64) {
+    add(-added);
+}
+
+fn add(bytes: i64) {
+    if bytes != 0 {
+        TOTAL.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+fn read(meter: &Meter) -> Option<Reading> {
+    let slot = meter.slot.get();
+    (slot != usize::MAX).then(|| Reading { slot, held: meter.held.get(), added: meter.added.get() })
+}
+
+fn write(meter: &Meter, reading: Option<Reading>) {
+    let (slot, held, added) = reading.map_or((usize::MAX, 0, 0), |reading| (reading.slot, reading.held, reading.added));
+    meter.slot.set(slot);
+    meter.held.set(held);
+    meter.added.set(added);
+    meter.look_at.set(if slot == usize::MAX { i64::MAX } else { held + STEP });
+}
+
+#[cold]
+#[inline(never)]
+fn look(meter: &Meter) {
+    // What happens here may allocate, too.
+    meter.look_at.set(i64::MAX);
+    let (held, slot) = (meter.held.get(), meter.slot.get());
+    let more = held - meter.added.get();
+    meter.added.set(held);
+    let total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
+    let (stop, sleep) = (STOP.load(Ordering::Relaxed), SLEEP.load(Ordering::Relaxed));
+    // Of those that are too much together, only a large one is put to sleep: the others stop soon.
+    if held > sleep || (total > sleep && held > stop / 2) {
+        watcher::sleep_for_good(slot);
+    }
+    if held > stop || total > stop {
+        watcher::stop(slot);
+    }
+    meter.look_at.set(meter.held.get() + STEP);
+}

@@ -1,0 +1,131 @@
+//! Calls the owners of accounts. An allocation may happen anywhere, also inside of what a call would need, so the allocator only
+//! leaves a mark and wakes a thread that does nothing else.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::Thread;
+
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::account::Excess;
+
+/// Accounts that can be told apart at a time. Requests that a CSP carries out at a time are far fewer.
+const SLOTS: usize = 8_192;
+
+const NOTHING: u8 = 0;
+const STOP: u8 = 1;
+const ASLEEP: u8 = 2;
+
+static MARKS: [AtomicU8; SLOTS] = [const { AtomicU8::new(NOTHING) }; SLOTS];
+static WATCHER: OnceLock<Thread> = OnceLock::new();
+static OWNERS: OnceLock<Mutex<Owners>> = OnceLock::new();
+
+type Owner = Box<dyn Fn(Excess) + Send>;
+
+/// Whom to tell, and what he was told already.
+struct Entry {
+    owner: Owner,
+    told: u8,
+}
+
+#[derive(Default)]
+struct Owners {
+    by_slot: HashMap<usize, Entry>,
+    free: Vec<usize>,
+    used: usize,
+}
+
+fn owners() -> &'static Mutex<Owners> {
+    OWNERS.get_or_init(Mutex::default)
+}
+
+/// The number of an account, free again once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot(Option<usize>);
+
+impl Slot {
+    /// `usize::MAX` without a number, which is never looked at.
+    pub(crate) fn number(&self) -> usize {
+        self.0.unwrap_or(usize::MAX)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(slot) = self.0 else { return };
+        let mut owners = owners().lock();
+        let owner = owners.by_slot.remove(&slot);
+        owners.free.push(slot);
+        drop(owners);
+        drop(owner);
+    }
+}
+
+pub(crate) fn register(owner: Owner) -> Slot {
+    WATCHER.get_or_init(start);
+    let mut owners = owners().lock();
+    let slot = match owners.free.pop() {
+        Some(slot) => slot,
+        None if owners.used < SLOTS => {
+            owners.used += 1;
+            owners.used - 1
+        }
+        None => return Slot(None),
+    };
+    if let Some(mark) = MARKS.get(slot) {
+        mark.store(NOTHING, Ordering::Relaxed);
+    }
+    owners.by_slot.insert(slot, Entry { owner, told: NOTHING });
+    Slot(Some(slot))
+}
+
+/// Has the owner told that the work must stop. Called by the allocator.
+pub(crate) fn stop(slot: usize) {
+    mark(slot, STOP);
+}
+
+/// Has the owner told that the work sleeps, and never returns. Called by the allocator. Where the thread is not one that the
+/// runtime can do without, nothing happens.
+pub(crate) fn sleep_for_good(slot: usize) {
+    let can_be_replaced =
+        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if !can_be_replaced {
+        return stop(slot);
+    }
+    mark(slot, ASLEEP);
+    tokio::task::block_in_place(|| {
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+fn mark(slot: usize, what: u8) {
+    let Some(mark) = MARKS.get(slot) else { return };
+    if mark.fetch_max(what, Ordering::AcqRel) < what
+        && let Some(watcher) = WATCHER.get()
+    {
+        watcher.unpark();
+    }
+}
+
+fn start() -> Thread {
+    let watch = std::thread::Builder::new().name("memory-watch".to_owned()).spawn(watch);
+    // Without the thread nothing is bounded, as it was before there was one.
+    watch.map_or_else(|_| std::thread::current(), |watch| watch.thread().clone())
+}
+
+fn watch() {
+    loop {
+        std::thread::park();
+        for (slot, entry) in &mut owners().lock().by_slot {
+            let mark = MARKS.get(*slot).map_or(NOTHING, |mark| mark.load(Ordering::Acquire));
+            if mark > entry.told {
+                entry.told = mark;
+                (entry.owner)(if mark == ASLEEP { Excess::Asleep } else { Excess::Stop });
+            }
+        }
+    }
+}

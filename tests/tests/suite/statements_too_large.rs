@@ -1,0 +1,129 @@
+//! A statement that builds more in memory than there is ends in an error, and its CSP lives on.
+
+use std::time::Duration;
+
+use holdfast_tests::client::{Client, Outcome, Request};
+use holdfast_tests::system::{Options, System};
+use holdfast_tests::wait::until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What all statements of a CSP may hold in memory, in MiB.
+const STATEMENTS_MB: u64 = 256;
+/// What a CSP may be resident with: what statements hold up to the moment when they are stopped (twice that), its copy, and
+/// what it always has.
+const RESIDENT_MAX_MB: u64 = 2 * STATEMENTS_MB + 700;
+
+fn options() -> Options {
+    let bound = ("HOLDFAST_REPLICATION__STATEMENT_MEMORY_MB".to_owned(), STATEMENTS_MB.to_string());
+    Options { csp_environment: [bound].into(), ..Options::primary() }
+}
+
+fn large(sql: &str) -> Request {
+    Request::new(sql).var("s", "x".repeat(900_000)).deadline(Duration::from_secs(20))
+}
+
+async fn goes_on(client: &Client) -> anyhow::Result<()> {
+    let update = Request::new("UPSERT one:1 SET number = 1").deadline(Duration::from_secs(10));
+    client.commit(update, PATIENCE).await?;
+    Ok(())
+}
+
+fn resident_mb(process: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: u64 = peak.and_then(|peak| peak.trim().strip_suffix("kB")).unwrap_or_default().trim().parse()?;
+    Ok(kib / 1024)
+}
+
+/// What is made step by step is stopped between two steps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn step_by_step_are_stopped() -> anyhow::Result<()> {
+    System::run(options(), async |system| {
+        let client = system.client();
+        goes_on(&client).await?;
+        let many = "FOR $i IN 0..2000 { CREATE type::record('wide', $i) SET t = $s RETURN NONE }";
+        for part in 0..8 {
+            let rows = many.replace("0..2000", &format!("{}..{}", part * 50, part * 50 + 50));
+            client.commit(large(&rows), PATIENCE).await?;
+        }
+        let statements = [
+            "SELECT * FROM wide",
+            "SELECT VALUE [t, t, t, t] FROM wide ORDER BY t",
+            "RETURN { LET $a = (SELECT * FROM wide); LET $b = (SELECT * FROM wide); RETURN [$a, $b] }",
+        ];
+        for sql in statements {
+            for _ in 0..3 {
+                let refused = client.query(&large(sql)).await.refused()?;
+                anyhow::ensure!(refused.code == "statement_too_large" && !refused.retryable, "{sql}: {refused:?}");
+                goes_on(&client).await?;
+            }
+        }
+        let update = large("UPDATE wide SET a = t, b = t, c = t");
+        let refused = client.settle(&update, PATIENCE).await.refused()?;
+        anyhow::ensure!(
+            matches!(refused.code.as_str(), "statement_too_large" | "transaction_too_large"),
+            "{refused:?}"
+        );
+        for csp in system.csps() {
+            let process = system.process_id(&csp)?;
+            let resident = resident_mb(process)?;
+            anyhow::ensure!(resident < RESIDENT_MAX_MB, "{csp} had {resident} MiB");
+        }
+        system.all_alive()
+    })
+    .await
+}
+
+/// What is made in one step cannot be stopped: whoever asked is told, and the CSP is replaced in order, without a failed request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_one_step_are_left_behind() -> anyhow::Result<()> {
+    System::run(options(), async |system| {
+        let client = system.client();
+        goes_on(&client).await?;
+        let references = vec!["$s"; 100_000].join(",");
+        let statements = [
+            "RETURN array::repeat($s, 13000)".to_owned(),
+            "RETURN array::repeat(array::repeat(array::repeat('x', 13000), 13000), 3)".to_owned(),
+            "RETURN array::fold(array::range(0, 60), [$s], |$made, $step| [$made, $made])".to_owned(),
+            "RETURN array::fold(array::range(0, 60), $s, |$made, $step| $made + $made)".to_owned(),
+            "RETURN array::map(array::range(0, 13000), |$step| $s)".to_owned(),
+            "RETURN array::combine(array::range(0, 13000), array::range(0, 13000))".to_owned(),
+            "RETURN <array> 0..100000000000".to_owned(),
+            "RETURN <array> 0..900000".to_owned(),
+        ];
+        for sql in statements {
+            for csp in system.csps() {
+                system.may_end(&csp);
+            }
+            let outcome = client.query(&large(&sql)).await;
+            match &outcome {
+                Outcome::Refused(refused) => {
+                    let known = ["statement_too_large", "statement_failed", "answer_too_large"];
+                    anyhow::ensure!(known.contains(&refused.code.as_str()), "{sql}: {refused:?}");
+                }
+                other => anyhow::bail!("{sql}: {other}"),
+            }
+            goes_on(&client).await?;
+            until("every CSP to be there", PATIENCE, async || {
+                for csp in system.csps() {
+                    if system.process_state(&csp).is_none_or(|state| state == 'Z') {
+                        system.restart(&csp).map_err(|error| format!("{error:#}"))?;
+                    }
+                    if let Ok(resident) = system.process_id(&csp).and_then(resident_mb)
+                        && resident >= RESIDENT_MAX_MB
+                    {
+                        return Err(format!("{csp} had {resident} MiB after {sql}"));
+                    }
+                }
+                let status = system.status().await;
+                if status.all_available(&system.csps()) { Ok(()) } else { Err(status.to_string()) }
+            })
+            .await?;
+        }
+        let references = large(&format!("RETURN array::len([{references}])"));
+        let refused = client.query(&references).await.refused()?;
+        anyhow::ensure!(refused.code == "statement_too_large", "{refused:?}");
+        goes_on(&client).await
+    })
+    .await
+}
