@@ -5,6 +5,8 @@
 //! SurrealDB once it has applied the place that the primary names. Clients' updates do not come this way: they are routed
 //! to the primary before they run.
 
+mod parcel;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +16,9 @@ use holdfast_storage::{CommitFailure, Committed, WriteSet};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use self::parcel::{Collector, pack};
 use crate::committer::submit;
-use crate::entry::{Batch, BatchEncoder, Entry, EntryHeader};
-use crate::log::{Gateway, encode};
+use crate::log::Gateway;
 use crate::view::AppliedView;
 
 /// How long the primary may take.
@@ -26,11 +28,22 @@ const PRIMARY_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum Outcome {
-    Committed { position: u64, index: u32 },
-    Conflict { position: u64 },
+    /// More messages of the same write set are to come.
+    More,
+    Committed {
+        position: u64,
+        index: u32,
+    },
+    Conflict {
+        position: u64,
+    },
     TooOld,
-    Refused { reason: String },
-    Unknown { reason: String },
+    Refused {
+        reason: String,
+    },
+    Unknown {
+        reason: String,
+    },
 }
 
 /// Both ends of the way to the primary.
@@ -40,6 +53,9 @@ pub struct Forward {
     gateway: Arc<Gateway>,
     view: Arc<AppliedView>,
     message_max_bytes: usize,
+    /// Numbers what is sent in more than one message; one such is on its way at a time.
+    next_number: tokio::sync::Mutex<u64>,
+    collector: Collector,
 }
 
 impl Forward {
@@ -52,7 +68,8 @@ impl Forward {
         view: Arc<AppliedView>,
         message_max_bytes: usize,
     ) -> Self {
-        Self { client, group, gateway, view, message_max_bytes }
+        let (next_number, collector) = (tokio::sync::Mutex::new(1), Collector::default());
+        Self { client, group, gateway, view, message_max_bytes, next_number, collector }
     }
 
     /// On a subscriber: sends the write set, and waits until this copy has applied it too.
@@ -61,16 +78,8 @@ impl Forward {
     /// See [`CommitFailure`].
     pub async fn commit(&self, primary: &str, write_set: &WriteSet) -> Result<Committed, CommitFailure> {
         let deadline = Instant::now() + PRIMARY_MAX;
-        let body = self.seal(write_set)?;
-        let request = async_nats::Request::new().payload(body).timeout(Some(PRIMARY_MAX));
-        let answer = match self.client.send_request(subject::csp_commit(&self.group, primary), request).await {
-            Ok(answer) => answer,
-            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                return Err(CommitFailure::Unavailable(format!("the primary {primary} does not answer")));
-            }
-            Err(error) => return Err(CommitFailure::OutcomeUnknown(error.to_string())),
-        };
-        match serde_json::from_slice(&answer.payload) {
+        match self.hand_over(primary, write_set).await? {
+            Ok(Outcome::More) => Err(CommitFailure::OutcomeUnknown("the primary waits for more".to_owned())),
             Ok(Outcome::Committed { position, index }) => {
                 if self.view.reached(position, deadline).await {
                     Ok(Committed { position, index })
@@ -88,10 +97,46 @@ impl Forward {
         }
     }
 
+    /// Sends all of it. Gives the primary's last answer.
+    async fn hand_over(
+        &self,
+        primary: &str,
+        write_set: &WriteSet,
+    ) -> Result<Result<Outcome, serde_json::Error>, CommitFailure> {
+        let (origin, limit) = (self.gateway.origin(), self.message_max_bytes);
+        let messages = pack(write_set, origin, 1, limit)?;
+        if let [message] = messages.as_slice() {
+            return self.send(primary, message.clone()).await;
+        }
+        let mut number = self.next_number.lock().await;
+        let messages = pack(write_set, origin, *number, limit)?;
+        *number += messages.len() as u64;
+        let mut answer = Ok(Outcome::More);
+        for message in messages {
+            answer = self.send(primary, message).await?;
+            if !matches!(answer, Ok(Outcome::More)) {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn send(&self, primary: &str, message: Bytes) -> Result<Result<Outcome, serde_json::Error>, CommitFailure> {
+        let request = async_nats::Request::new().payload(message).timeout(Some(PRIMARY_MAX));
+        match self.client.send_request(subject::csp_commit(&self.group, primary), request).await {
+            Ok(answer) => Ok(serde_json::from_slice(&answer.payload)),
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                Err(CommitFailure::Unavailable(format!("the primary {primary} does not answer")))
+            }
+            Err(error) => Err(CommitFailure::OutcomeUnknown(error.to_string())),
+        }
+    }
+
     /// On the primary: commits what a subscriber sent, and gives the answer to send back.
     pub async fn serve(&self, payload: Bytes) -> Vec<u8> {
         let outcome = match self.open(payload).await {
-            Ok(write_set) => match submit(Arc::clone(&self.gateway), write_set).await {
+            Ok(None) => Outcome::More,
+            Ok(Some(write_set)) => match submit(Arc::clone(&self.gateway), write_set).await {
                 Ok(committed) => Outcome::Committed { position: committed.position, index: committed.index },
                 Err(CommitFailure::Conflict { position }) => Outcome::Conflict { position },
                 Err(CommitFailure::TooOld) => Outcome::TooOld,
@@ -109,6 +154,6 @@ impl Forward {
         if !self.view.reached(write_set.snapshot, Instant::now() + PRIMARY_MAX / 2).await {
             return Err("the primary is behind the subscriber's snapshot".to_owned());
         }
-        Ok(write_set)
+        Ok(Some(write_set))
     }
 }
