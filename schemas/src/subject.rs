@@ -6,6 +6,32 @@
 /// The first token of every subject.
 pub const PREFIX: &str = "holdfast";
 
+/// What the inboxes of NATS' clients begin with: their own default, and the prefix of one user (`_INBOX_<user>.`).
+pub const INBOX_PREFIXES: &str = "_INBOX.,_INBOX_";
+
+/// Whether an answer may be published there: below one of the prefixes, without wildcards, blanks or empty parts, and never
+/// where NATS or Holdfast itself listens. A service answers with its own rights where a client points, so anything else would
+/// lend those rights to the client.
+pub fn may_be_answered(reply: &str, prefixes: &[String]) -> bool {
+    prefixes.iter().any(|prefix| reply.starts_with(prefix.as_str()))
+        && !is_reserved(reply)
+        && reply.split('.').all(|token| !token.is_empty() && is_plain(token))
+}
+
+/// Whether inboxes may begin like this, as far as Holdfast is concerned.
+pub fn may_be_inbox_prefix(prefix: &str) -> bool {
+    !prefix.is_empty() && is_plain(prefix) && !is_reserved(prefix)
+}
+
+/// Subjects of NATS itself, and ours.
+fn is_reserved(subject: &str) -> bool {
+    subject.starts_with('$') || subject.split('.').next() == Some(PREFIX)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'>')
+}
+
 /// Clients ask for one transaction: all of its statements or none.
 pub fn update(group: &str) -> String {
     format!("{PREFIX}.{group}.update")
@@ -189,6 +215,11 @@ pub fn admin(noun: &str, verb: &str) -> String {
     format!("{PREFIX}.admin.{noun}.{verb}")
 }
 
+/// Where NATS' service protocol asks who is there: all, those of a name, or one by its id. Verbs: `PING`, `INFO`, `STATS`.
+pub fn discovery(verb: &str, name_and_id: &[&str]) -> String {
+    std::iter::once("$SRV").chain([verb]).chain(name_and_id.iter().copied()).collect::<Vec<_>>().join(".")
+}
+
 /// The queue group in which the instances of a service share requests.
 pub fn queue(service: &str) -> String {
     format!("{PREFIX}-{service}")
@@ -232,6 +263,8 @@ mod tests {
         assert_eq!(event("shop", EVENT_CSP_STATE), "holdfast.shop.event.csp-state");
         assert_eq!(admin("group", "define"), "holdfast.admin.group.define");
         assert_eq!(queue("execution"), "holdfast-execution");
+        assert_eq!(discovery("PING", &[]), "$SRV.PING");
+        assert_eq!(discovery("INFO", &["holdfast-execution", "x1"]), "$SRV.INFO.holdfast-execution.x1");
         assert_eq!(log_stream("shop"), "HOLDFAST_shop_LOG");
         assert_eq!(state_key("shop", "a"), "shop.a");
         assert_eq!(completions("x1"), "holdfast.execution.completion.x1");
@@ -239,5 +272,52 @@ mod tests {
         assert_eq!(node_alive("n1"), "holdfast.node.n1.alive");
         assert_eq!(assignment_move("shop"), "holdfast.shop.assignment.move");
         assert_eq!(assignment_key("shop", "replication"), "shop.replication");
+    }
+
+    #[test]
+    fn only_inboxes_are_answered() {
+        let prefixes: Vec<String> = INBOX_PREFIXES.split(',').map(str::to_owned).collect();
+        for inbox in ["_INBOX.x1", "_INBOX.x1.17", "_INBOX_client.x1", "_INBOX_a-b.x1"] {
+            assert!(may_be_answered(inbox, &prefixes), "{inbox}");
+        }
+        let others = [
+            "",
+            "_INBOX",
+            "_INBOX.",
+            "_INBOX..x",
+            "_INBOX.x.",
+            "_INBOX.>",
+            "_INBOX.*",
+            "_INBOX.a*b",
+            "_INBOX.a b",
+            "_INBOX.a\tb",
+            "_INBOX.\u{e9}",
+            "_inbox.x",
+            "INBOX.x",
+            "my.inbox",
+            "$KV.HOLDFAST_DEFINITIONS.demo",
+            "$JS.API.STREAM.PURGE.HOLDFAST_demo_LOG",
+            "$JS.ACK.a.b.1.1.1.1.1",
+            "$SYS.REQ.SERVER.PING",
+            "$SRV.PING",
+            "holdfast.demo.log",
+            "holdfast.admin.group.define",
+        ];
+        for other in others {
+            assert!(!may_be_answered(other, &prefixes), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_prefix_opens_what_is_reserved() {
+        let wide = ["h", "_", "$", "holdfast."].map(str::to_owned);
+        for reserved in ["holdfast.demo.log", "$KV.HOLDFAST_DEFINITIONS.demo", "$JS.ACK.x"] {
+            assert!(!may_be_answered(reserved, &wide), "{reserved}");
+        }
+        assert!(may_be_answered("home.x", &wide) && may_be_answered("_R_.x", &wide));
+        for odd in ["", "$", "$KV.", "holdfast", "holdfast.", "a b", "a.*.", ">"] {
+            assert!(!may_be_inbox_prefix(odd), "{odd}");
+        }
+        assert!(may_be_inbox_prefix("_R_.") && may_be_inbox_prefix("_INBOX_"));
     }
 }

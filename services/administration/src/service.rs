@@ -4,8 +4,7 @@
 use crate::config::AdministrationConfig;
 use crate::definitions::Definitions;
 use crate::requests::{Administrator, Verb};
-use async_nats::Subscriber;
-use futures::StreamExt;
+use holdfast_foundation::bus::requests::Requests;
 use holdfast_foundation::{BoxError, Context, Service, Shutdown};
 use holdfast_schemas::subject;
 use std::sync::Arc;
@@ -35,8 +34,8 @@ impl Service for Administration {
         let client = ctx.bus.client().clone();
         let mut servers = JoinSet::new();
         for verb in Verb::ALL {
-            let requests =
-                client.queue_subscribe(subject::admin("group", verb.name()), subject::queue(Self::NAME)).await?;
+            let asked = subject::admin("group", verb.name());
+            let requests = ctx.bus.queue_requests(asked, subject::queue(Self::NAME)).await?;
             servers.spawn(serve(Arc::clone(&administrator), verb, requests, ctx.shutdown.clone()));
         }
         ctx.bus.settle().await?;
@@ -58,7 +57,7 @@ async fn made(definitions: &Definitions) {
     }
 }
 
-async fn serve(administrator: Arc<Administrator>, verb: Verb, mut requests: Subscriber, shutdown: Shutdown) {
+async fn serve(administrator: Arc<Administrator>, verb: Verb, mut requests: Requests, shutdown: Shutdown) {
     let mut answers = JoinSet::new();
     loop {
         tokio::select! {

@@ -5,8 +5,8 @@ use crate::lookup::Lookup;
 use crate::model::request::{self, Kind, Refusal};
 use crate::model::traffic::Arrival;
 use crate::perform::Performer;
-use async_nats::{Message, Subscriber};
-use futures::StreamExt;
+use async_nats::Message;
+use holdfast_foundation::bus::requests::Requests;
 use holdfast_schemas::ErrorCode;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Intake {
 
 impl Intake {
     /// Serves a subscription until `stop`, and then whatever the server had already sent.
-    pub async fn run(self, kind: Kind, mut requests: Subscriber, stop: impl Future<Output = ()>) {
+    pub async fn run(self, kind: Kind, mut requests: Requests, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {

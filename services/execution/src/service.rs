@@ -94,7 +94,7 @@ async fn serve(
     let requests = [(Kind::Update, subject::update(ANY_GROUP)), (Kind::Query, subject::query(ANY_GROUP))];
     let locks = LockVerb::ALL.map(|verb| (Kind::Lock(verb), subject::lock(ANY_GROUP, verb.name())));
     for (kind, subject) in requests.into_iter().chain(transactions).chain(locks) {
-        let requests = client.queue_subscribe(subject, queue.clone()).await?;
+        let requests = ctx.bus.queue_requests(subject, queue.clone()).await?;
         let shutdown = ctx.shutdown.clone();
         intakes.spawn(intake.clone().run(kind, requests, async move { shutdown.requested().await }));
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use holdfast_schemas::subject;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::telemetry::TelemetryConfig;
@@ -28,6 +29,8 @@ pub struct NatsConfig {
     pub tls_ca: Option<PathBuf>,
     /// Prefix of this process's inboxes, where permissions demand one.
     pub inbox_prefix: Option<String>,
+    /// What the reply subjects begin with that are answered, with commas between. The same for all services.
+    pub reply_prefixes: String,
     /// How long a server may take to answer a request of ours.
     pub request_timeout_ms: u64,
 }
@@ -42,6 +45,7 @@ impl Default for NatsConfig {
             credentials_file: None,
             tls_ca: None,
             inbox_prefix: None,
+            reply_prefixes: subject::INBOX_PREFIXES.to_owned(),
             request_timeout_ms: 5_000,
         }
     }

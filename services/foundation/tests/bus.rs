@@ -101,6 +101,30 @@ async fn a_registered_service_is_listed_and_takes_no_requests() {
 }
 
 #[tokio::test]
+async fn a_request_that_wants_its_answer_elsewhere_is_never_seen() {
+    let server = NatsServer::start(&[]);
+    let bus = bus(&server).await;
+    let _registered = micro::register(&bus, "execution").await.unwrap();
+    let mut elsewhere = bus.client().subscribe("$KV.bucket.key").await.unwrap();
+    let mut requests = bus.requests(subject::update("shop")).await.unwrap();
+    let mut shared = bus.queue_requests(subject::query("shop"), "q".to_owned()).await.unwrap();
+    for (reply, body) in [("$KV.bucket.key", "1"), ("holdfast.shop.log", "2"), ("_INBOX.>", "3"), ("_INBOX.me", "4")] {
+        for subject in [subject::update("shop"), subject::query("shop"), subject::discovery("PING", &[])] {
+            bus.client().publish_with_reply(subject, reply, body.into()).await.unwrap();
+        }
+    }
+    for requests in [&mut requests, &mut shared] {
+        let seen = tokio::time::timeout(BOUND, requests.next()).await.expect("in time").unwrap();
+        assert_eq!(seen.payload, "4");
+    }
+    // Answered behind the others, so they have been looked at by now.
+    bus.client().request(subject::discovery("PING", &[]), "".into()).await.unwrap();
+    bus.client().publish("$KV.bucket.key", "end".into()).await.unwrap();
+    let first = tokio::time::timeout(BOUND, elsewhere.next()).await.expect("in time").unwrap();
+    assert_eq!(first.payload, "end");
+}
+
+#[tokio::test]
 async fn a_log_stream_is_made_once() {
     let server = NatsServer::start(&[]);
     let bus = bus(&server).await;

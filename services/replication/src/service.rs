@@ -147,7 +147,7 @@ impl Started {
         tasks.spawn(publisher.run());
         let (owner, log) = (Arc::clone(&member), context.clone());
         let mut applying = tokio::spawn(async move { apply_for_ever(applier, subscription, owner, log).await });
-        let mut intake = requests::serve(&member).await?;
+        let mut intake = requests::serve(&member, &ctx.bus).await?;
         let told_to_stop = Arc::clone(&intake.told_to_stop);
         let opening = async {
             start_up::catch_up(&member, target).await;

@@ -111,7 +111,7 @@ impl SetAside {
         tasks.spawn(heartbeat::send(Arc::clone(&member), policies));
         let (notes, client) = (Arc::clone(&member.notes), member.client.clone());
         tasks.spawn(notes.send(client, config.group.clone(), config.csp.clone()));
-        let intake = requests::serve(&member).await?;
+        let intake = requests::serve(&member, &ctx.bus).await?;
         ctx.ready("the copy cannot be taken up: requests are refused, and its status says why");
         Ok(Self { member, intake, _tasks: tasks })
     }

@@ -22,6 +22,7 @@ mod locks;
 mod one_damaged_copy_csp;
 mod policies;
 mod pools;
+mod reply_subjects;
 mod returning;
 mod sabotage;
 mod statements_too_large;

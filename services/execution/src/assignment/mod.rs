@@ -24,6 +24,8 @@ use async_nats::Subscriber;
 use bucket::News;
 use desk::Desk;
 use futures::StreamExt;
+use holdfast_foundation::bus::Bus;
+use holdfast_foundation::bus::requests::Requests;
 use holdfast_foundation::{BoxError, Context};
 use holdfast_schemas::message::CspStateChange;
 use holdfast_schemas::{limits, subject};
@@ -53,18 +55,19 @@ struct Ears {
     states: Subscriber,
     nodes: Subscriber,
     presences: Subscriber,
-    moves: Subscriber,
+    moves: Requests,
     heartbeats: Subscriber,
 }
 
 impl Ears {
-    async fn open(client: &async_nats::Client) -> Result<Self, BoxError> {
+    async fn open(bus: &Bus) -> Result<Self, BoxError> {
+        let client = bus.client();
         let queue = subject::queue("execution");
         Ok(Self {
             states: client.subscribe(subject::event(ANY_GROUP, subject::EVENT_CSP_STATE)).await?,
             nodes: client.subscribe(subject::event(ANY_GROUP, subject::EVENT_NODE_STATE)).await?,
             presences: client.subscribe(subject::presences()).await?,
-            moves: client.queue_subscribe(subject::assignment_move(ANY_GROUP), queue).await?,
+            moves: bus.queue_requests(subject::assignment_move(ANY_GROUP), queue).await?,
             heartbeats: client.subscribe(subject::all_heartbeats()).await?,
         })
     }
@@ -72,7 +75,7 @@ impl Ears {
 
 /// Assigns tasks until the service is told to stop. Another instance takes over a moment later.
 pub async fn run(config: ExecutionConfig, ctx: Context, instance: String) -> Result<(), BoxError> {
-    let mut ears = Ears::open(ctx.bus.client()).await?;
+    let mut ears = Ears::open(&ctx.bus).await?;
     let (learn, mut learnt) = mpsc::unbounded_channel();
     let (finish, mut finished) = mpsc::unbounded_channel();
     let _followers = follow_buckets(&ctx, config.bucket_replicas, &learn);

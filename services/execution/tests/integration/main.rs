@@ -19,15 +19,15 @@ async fn forwards_the_same_bytes_with_the_clients_reply_subject_and_headers() {
     let scene = Scene::start(&["a"], "primary").await;
     let _csp = FakeCsp::start(&scene.server, "g", "a", Appearance::default()).await;
     let body = r#"{ "id":"the-id", "sql" : "CREATE x SET n = $n", "vars":{"n" :  1.50} }"#;
-    let mut inbox = scene.client.subscribe("my.inbox").await.unwrap();
+    let mut inbox = scene.client.subscribe("_INBOX.mine").await.unwrap();
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Traceparent", "00-abc");
     headers.insert("Holdfast-Attempt", "77");
     let subject = holdfast_schemas::subject::update("g");
-    scene.client.publish_with_reply_and_headers(subject, "my.inbox", headers, body.into()).await.unwrap();
+    scene.client.publish_with_reply_and_headers(subject, "_INBOX.mine", headers, body.into()).await.unwrap();
     let seen = scene::next(&mut inbox).await;
     assert_eq!(seen["body"], body);
-    assert_eq!(seen["reply"], "my.inbox");
+    assert_eq!(seen["reply"], "_INBOX.mine");
     assert_eq!(seen["verb"], "update");
     assert_eq!(seen["headers"]["Traceparent"], "00-abc");
     for left_out in ["Holdfast-Id", "Holdfast-Attempt", "Holdfast-Disposition"] {
@@ -202,11 +202,11 @@ async fn instances_share_requests_and_answer_each_once() {
     scene.start_execution().await;
     let _csp = FakeCsp::start(&scene.server, "g", "a", Appearance::default()).await;
     scene.until_csp("update", "a").await;
-    let mut inbox = scene.client.subscribe("all.answers").await.unwrap();
+    let mut inbox = scene.client.subscribe("_INBOX.all").await.unwrap();
     for number in 0..200 {
         let body = json!({"id": number.to_string(), "sql": "s"}).to_string();
         let subject = holdfast_schemas::subject::update("g");
-        scene.client.publish_with_reply(subject, "all.answers", body.into()).await.unwrap();
+        scene.client.publish_with_reply(subject, "_INBOX.all", body.into()).await.unwrap();
     }
     let mut ids: Vec<Value> = Vec::new();
     for _ in 0..200 {

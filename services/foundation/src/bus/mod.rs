@@ -2,7 +2,9 @@
 
 pub mod log_stream;
 pub mod micro;
+pub mod requests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -12,6 +14,7 @@ use holdfast_schemas::message::{ErrorReply, decode_reply};
 use holdfast_schemas::{DecodeError, ErrorCode, Message};
 use tracing::{debug, info, warn};
 
+use self::requests::{ReplyPrefixError, ReplyRule, Requests};
 use crate::BoxError;
 use crate::config::NatsConfig;
 
@@ -30,6 +33,9 @@ pub enum BusError {
     /// The settings do not describe a connection.
     #[error("the credentials for nats cannot be read")]
     Credentials(#[source] std::io::Error),
+    /// The settings say of no inbox, or of too much, that it is answered.
+    #[error(transparent)]
+    ReplyPrefix(#[from] ReplyPrefixError),
     /// The address makes no sense, or the server refuses us.
     #[error("nats at {url} cannot be used: correct HOLDFAST_NATS__URL, or the credentials")]
     Connect {
@@ -74,6 +80,7 @@ impl RequestError {
 pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
+    replies: Arc<ReplyRule>,
 }
 
 impl Bus {
@@ -83,10 +90,28 @@ impl Bus {
     /// # Errors
     /// When the credentials cannot be read or are refused, or the address makes no sense.
     pub async fn connect(config: &NatsConfig, name: &str) -> Result<Self, BusError> {
+        let replies = Arc::new(ReplyRule::new(config)?);
         let client = connect(config, name).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_millis(config.request_timeout_ms));
-        Ok(Self { client, jetstream })
+        Ok(Self { client, jetstream, replies })
+    }
+
+    /// Takes what others ask on a subject: every subject on which requests come is subscribed to in this way, so that no
+    /// request is begun whose answer would go where only this service may publish.
+    ///
+    /// # Errors
+    /// When the subscription is refused.
+    pub async fn requests(&self, subject: String) -> Result<Requests, async_nats::SubscribeError> {
+        Ok(Requests::new(self.client.subscribe(subject).await?, Arc::clone(&self.replies)))
+    }
+
+    /// The same, shared with the other instances of a queue group.
+    ///
+    /// # Errors
+    /// When the subscription is refused.
+    pub async fn queue_requests(&self, subject: String, queue: String) -> Result<Requests, async_nats::SubscribeError> {
+        Ok(Requests::new(self.client.queue_subscribe(subject, queue).await?, Arc::clone(&self.replies)))
     }
 
     /// The plain client.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use holdfast_foundation::bus::Bus;
 use holdfast_schemas::{Message as _, subject};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -30,12 +30,12 @@ impl Intake {
 ///
 /// # Errors
 /// When a subscription is refused.
-pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::SubscribeError> {
+pub async fn serve(member: &Arc<Member>, bus: &Bus) -> Result<Intake, async_nats::SubscribeError> {
     let (group, csp) = (&member.identity.group, &member.identity.csp);
     let mut tasks = JoinSet::new();
     let told_to_stop = Arc::new(Notify::new());
-    let mut status = member.client.subscribe(subject::csp_status(group, csp)).await?;
-    let mut control = member.client.subscribe(subject::csp_control(group, csp)).await?;
+    let mut status = bus.requests(subject::csp_status(group, csp)).await?;
+    let mut control = bus.requests(subject::csp_control(group, csp)).await?;
     let owner = Arc::clone(member);
     tasks.spawn(async move {
         while let Some(message) = status.next().await {
@@ -48,12 +48,12 @@ pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::Subscribe
             control::control(&owner, Asked::from(message), &stop).await;
         }
     });
-    let mut updates = member.client.subscribe(subject::csp_update(group, csp)).await?;
-    let mut queries = member.client.subscribe(subject::csp_query(group, csp)).await?;
-    let mut commits = member.client.subscribe(subject::csp_commit(group, csp)).await?;
-    let mut digests = member.client.subscribe(subject::csp_digest(group, csp)).await?;
+    let mut updates = bus.requests(subject::csp_update(group, csp)).await?;
+    let mut queries = bus.requests(subject::csp_query(group, csp)).await?;
+    let mut commits = bus.requests(subject::csp_commit(group, csp)).await?;
+    let mut digests = bus.requests(subject::csp_digest(group, csp)).await?;
     for (name, verb) in Verb::ALL {
-        let mut messages = member.client.subscribe(subject::csp_transaction(group, csp, name)).await?;
+        let mut messages = bus.requests(subject::csp_transaction(group, csp, name)).await?;
         let owner = Arc::clone(member);
         tasks.spawn(async move {
             while let Some(message) = messages.next().await {
@@ -62,7 +62,7 @@ pub async fn serve(member: &Arc<Member>) -> Result<Intake, async_nats::Subscribe
         });
     }
     for (name, verb) in lock::Verb::ALL {
-        let mut messages = member.client.subscribe(subject::csp_lock(group, csp, name)).await?;
+        let mut messages = bus.requests(subject::csp_lock(group, csp, name)).await?;
         let owner = Arc::clone(member);
         tasks.spawn(async move {
             while let Some(message) = messages.next().await {
