@@ -6,4 +6,5 @@ pub mod client;
 pub mod history;
 pub mod scenario;
 pub mod system;
+pub mod up;
 pub mod wait;

@@ -19,6 +19,7 @@ mod idle;
 mod kills;
 mod large;
 mod locks;
+mod one_damaged_copy;
 mod one_damaged_copy_csp;
 mod policies;
 mod pools;

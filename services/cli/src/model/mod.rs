@@ -6,6 +6,7 @@ pub mod batch;
 pub mod dump;
 pub mod lease;
 pub mod lexer;
+pub mod outlook;
 pub mod policy;
 pub mod progress;
 pub mod statement;

@@ -1,13 +1,10 @@
-//! What `up` asks of the running services: that JetStream answers, that the group is defined, that its copies serve.
+//! What `up` asks of the running services: that JetStream answers, and that the group is defined.
 
 use std::time::Duration;
 
 use holdfast_schemas::{
     ErrorCode,
-    message::{
-        CspState, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply, GroupListRequest,
-        GroupStatusReply,
-    },
+    message::{GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply, GroupListRequest},
     subject,
 };
 use tokio::time::{Instant, sleep};
@@ -83,34 +80,4 @@ fn with_way_out(error: CliError) -> CliError {
         )),
         other => other,
     }
-}
-
-/// Waits until administration sees every copy available: only then will everybody route to it.
-///
-/// # Errors
-/// One is not in time.
-pub async fn wait_until_available(client: &Client, definition: &GroupDefinition) -> Result<(), CliError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let status = client.group_status(&definition.name).await;
-        match &status {
-            Ok(status) if missing(status).is_empty() => return Ok(()),
-            _ if Instant::now() < deadline => sleep(POLL).await,
-            Ok(status) => {
-                let waited_s = PATIENCE.as_secs();
-                return Err(CliError::Unavailable(format!(
-                    "{} not available after {waited_s} s: read the logs of the copies and try again",
-                    missing(status)
-                )));
-            }
-            Err(error) => {
-                return Err(CliError::Unavailable(format!("the group's state is not known ({error})")));
-            }
-        }
-    }
-}
-
-fn missing(status: &GroupStatusReply) -> String {
-    let missing = status.csps.iter().filter(|csp| csp.state != CspState::Available);
-    missing.map(|csp| format!("{} ({})", csp.csp, csp.state)).collect::<Vec<_>>().join(", ")
 }

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     directory::DataDirectory,
     plan::{ChildPlan, Readiness, Stage},
-    process::{Process, forget_files},
+    process::{Process, forget_files, is_mark},
     terminal::Terminal,
 };
 use crate::{error::CliError, model::back_off::BackOff};
@@ -52,6 +52,14 @@ pub enum Condition {
     Ready,
     /// Not running because that is wanted.
     Stopped,
+}
+
+impl Condition {
+    /// Whether it died so often in a row that nobody should wait for it. It is started again all the same.
+    #[must_use]
+    pub fn is_hopeless(self) -> bool {
+        matches!(self, Self::Down { failures } if failures >= HOPELESS)
+    }
 }
 
 /// The keeper of one child.
@@ -105,22 +113,30 @@ impl Keeper {
             .condition
             .wait_for(|now| match now {
                 Condition::Ready | Condition::Stopped => true,
-                Condition::Down { failures } => *failures >= HOPELESS,
+                Condition::Down { .. } => now.is_hopeless(),
                 Condition::Starting => false,
             })
             .await
             .map(|now| *now);
         match settled {
             Ok(Condition::Ready | Condition::Stopped) => Ok(()),
-            _ => Err(self.hopeless()),
+            _ => Err(CliError::Machine(self.complaint())),
         }
     }
 
-    fn hopeless(&self) -> CliError {
+    /// That it does not start, with its last word and where to read more.
+    #[must_use]
+    pub fn complaint(&self) -> String {
         let log = self.directory.log(&self.name);
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it left no word");
-        CliError::Machine(format!("{} does not start: {last}; read {} and try again", self.name, log.display()))
+        format!("{} does not start: {}; read {} and try again", self.name, self.last_word(), log.display())
+    }
+
+    /// The last line of its log.
+    #[must_use]
+    pub fn last_word(&self) -> String {
+        let text = fs::read_to_string(self.directory.log(&self.name)).unwrap_or_default();
+        let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        lines.find(|line| !is_mark(line)).unwrap_or("it left no word").to_owned()
     }
 
     /// Waits until the child is gone after [`Wish::End`] or [`Wish::Kill`].

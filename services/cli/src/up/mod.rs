@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod control;
+pub mod copies;
 pub mod directory;
 pub mod group;
 pub mod guard;

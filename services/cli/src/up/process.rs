@@ -18,6 +18,9 @@ use crate::error::CliError;
 /// How long a child may take to end after it was asked to: longer than the services' own grace.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// How the line between two runs in one log begins.
+const MARK: &str = "---- start of ";
+
 /// A child that runs.
 pub struct Process {
     child: Child,
@@ -37,7 +40,7 @@ impl Process {
         let mut log =
             OpenOptions::new().create(true).append(true).open(&path).map_err(CliError::file("open", &path))?;
         // A mark between two runs in one log; a log that takes no mark takes no lines either, and the child says so.
-        let _ = writeln!(log, "---- start of {} ----", plan.name);
+        let _ = writeln!(log, "{MARK}{} ----", plan.name);
         let errors = log.try_clone().map_err(CliError::file("open", &path))?;
         forget_files(plan, directory);
         let mut command = Command::new(&plan.program);
@@ -97,6 +100,11 @@ impl Process {
             let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
+}
+
+/// Whether a line of a log is the mark between two runs.
+pub fn is_mark(line: &str) -> bool {
+    line.starts_with(MARK)
 }
 
 /// Removes what says that the child runs or is ready.

@@ -2,11 +2,13 @@
 
 use std::{env, path::PathBuf, sync::Arc, time::Duration};
 
+use holdfast_schemas::message::GroupDefinition;
 use tokio::time::{Instant, sleep};
 
 use super::{
     agent::Agent,
     control,
+    copies::Waiting,
     directory::{DataDirectory, SystemCard},
     group,
     keeper::{Keeper, Wish},
@@ -65,9 +67,9 @@ impl<'a> System<'a> {
         let csps = csp_names(self.options);
         directory.write_card(&SystemCard { nats: url.clone(), group: definition.name.clone(), csps: csps.clone() })?;
         let plans = csps.iter().map(|name| planner.csp(name)).collect::<Result<_, _>>()?;
-        self.keep_ready(plans).await?;
-        group::wait_until_available(&client, &definition).await?;
-        self.say_ready(&url, started);
+        self.keep(plans);
+        let missing = self.wait_for_copies(&client, &definition).await?;
+        self.say_ready(&url, started, &missing);
         Ok(client)
     }
 
@@ -83,31 +85,46 @@ impl<'a> System<'a> {
         Ok(nats_server::url(&servers))
     }
 
-    /// Starts these children at the same time and waits until all of them are ready.
-    async fn keep_ready(&mut self, plans: Vec<ChildPlan>) -> Result<(), CliError> {
-        let first = self.keepers.len();
+    /// Starts these children at the same time.
+    fn keep(&mut self, plans: Vec<ChildPlan>) {
         for plan in plans {
             self.keepers.push(Keeper::start(plan, self.directory.clone(), self.terminal));
         }
+    }
+
+    /// The same, and waits until all of them are ready: without any one of them there is no system.
+    async fn keep_ready(&mut self, plans: Vec<ChildPlan>) -> Result<(), CliError> {
+        let first = self.keepers.len();
+        self.keep(plans);
         for keeper in self.keepers.iter_mut().skip(first) {
             keeper.ready().await?;
         }
         Ok(())
     }
 
-    fn say_ready(&self, url: &str, started: Instant) {
+    /// Waits until the copies serve, or those that can; gives the names of those that do not.
+    async fn wait_for_copies(&self, client: &Client, definition: &GroupDefinition) -> Result<Vec<String>, CliError> {
+        let (keepers, directory) = (&self.keepers, &*self.directory);
+        Waiting { client, definition, keepers, directory, terminal: self.terminal }.until_they_serve().await
+    }
+
+    fn say_ready(&self, url: &str, started: Instant, missing: &[String]) {
         let holdfast = env::args().next().unwrap_or_else(|| "holdfast".to_owned());
         let group = &self.options.group;
         let nats = if url == "nats://127.0.0.1:4222" { String::new() } else { format!(" --nats {url}") };
         let target = if group == "demo" { nats } else { format!("{nats} --group {group}") };
+        let all = self.options.csps;
+        let copies = match missing.len() {
+            0 => format!("{all} copies"),
+            out => format!("{} of {all} copies (without {})", usize::from(all) - out, missing.join(", ")),
+        };
         self.terminal.say(
             "up",
             &format!(
-                "ready after {:.1} s: group {group} with {} copies at {url}; in another terminal: \
+                "ready after {:.1} s: group {group} with {copies} at {url}; in another terminal: \
                  {holdfast} update{target} \"CREATE person:ada SET born = 1815\", then \
                  {holdfast} query{target} \"SELECT * FROM person\"",
                 started.elapsed().as_secs_f64(),
-                self.options.csps
             ),
         );
     }

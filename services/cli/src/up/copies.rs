@@ -1,0 +1,116 @@
+//! Waits until the copies serve: all of them, or those that can.
+
+use std::time::Duration;
+
+use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, Replication};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    directory::DataDirectory,
+    keeper::{Condition, Keeper},
+    plan::Stage,
+    terminal::Terminal,
+};
+use crate::{
+    client::Client,
+    error::CliError,
+    model::outlook::{CopyState, Outlook, outlook},
+};
+
+/// How long a copy that has started may take to say something of itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Who waits, and for whom.
+pub struct Waiting<'a> {
+    /// Asks administration.
+    pub client: &'a Client,
+    /// The group.
+    pub definition: &'a GroupDefinition,
+    /// The copies' keepers, among others.
+    pub keepers: &'a [Keeper],
+    /// Where the copies are.
+    pub directory: &'a DataDirectory,
+    /// Where it is told which copy does not come.
+    pub terminal: Terminal,
+}
+
+impl Waiting<'_> {
+    /// Waits, and gives the names of the copies that do not serve. Each of them is told, with the reason and a way out.
+    ///
+    /// # Errors
+    /// No copy serves, and none is going to.
+    pub async fn until_they_serve(&self) -> Result<Vec<String>, CliError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut told: Vec<String> = Vec::new();
+        loop {
+            let status = self.client.group_status(&self.definition.name).await;
+            let views = status.as_ref().map_or(&[][..], |status| status.csps.as_slice());
+            let copies: Vec<(&Keeper, CopyState)> = self.copies().map(|keeper| (keeper, copy(keeper, views))).collect();
+            for (keeper, _) in copies.iter().filter(|(_, copy)| *copy == CopyState::Out) {
+                if keeper.condition() != Condition::Stopped && !told.contains(&keeper.name) {
+                    told.push(keeper.name.clone());
+                    self.tell(keeper);
+                }
+            }
+            let states: Vec<CopyState> = copies.iter().map(|(_, copy)| *copy).collect();
+            let has_primary = status.as_ref().is_ok_and(|status| takes_updates(self.definition, status));
+            match outlook(&states, has_primary, Instant::now() >= deadline) {
+                Outlook::Ready => {
+                    let missing = copies.into_iter().filter(|(_, copy)| *copy != CopyState::Serves);
+                    return Ok(missing.map(|(keeper, _)| keeper.name.clone()).collect());
+                }
+                Outlook::Wait => sleep(POLL).await,
+                Outlook::Hopeless => return Err(self.hopeless(status)),
+            }
+        }
+    }
+
+    fn copies(&self) -> impl Iterator<Item = &Keeper> {
+        self.keepers.iter().filter(|keeper| keeper.stage == Stage::Csps)
+    }
+
+    fn tell(&self, keeper: &Keeper) {
+        let (name, data) = (&keeper.name, self.directory.root().display());
+        let copy = self.directory.copy(name);
+        self.terminal.say(
+            name,
+            &format!(
+                "does not serve ({}), the others go on without it and it is started again whenever it ends; if its copy is \
+                 damaged: `holdfast csp stop {name} --data {data}`, move {} away, `holdfast csp start {name} --data {data}`, \
+                 and it is built anew from the log; {} says more",
+                keeper.last_word(),
+                copy.display(),
+                self.directory.log(name).display()
+            ),
+        );
+    }
+
+    fn hopeless(&self, status: Result<GroupStatusReply, CliError>) -> CliError {
+        match status {
+            Err(error) => CliError::Unavailable(format!("the group's state is not known ({error})")),
+            Ok(_) => {
+                let words: Vec<String> = self.copies().map(Keeper::complaint).collect();
+                CliError::Machine(format!("no copy of group {} serves: {}", self.definition.name, words.join("; ")))
+            }
+        }
+    }
+}
+
+fn copy(keeper: &Keeper, views: &[CspView]) -> CopyState {
+    let view = views.iter().find(|view| view.csp == keeper.name);
+    // Only what it says itself: what supervision wrote down about a silent one may be of an earlier run.
+    let own = view.filter(|view| view.last_heartbeat_ms_ago.is_some()).map(|view| view.state);
+    match (keeper.condition(), own) {
+        (Condition::Stopped, _) | (_, Some(CspState::Quarantined)) => CopyState::Out,
+        (condition, _) if condition.is_hopeless() => CopyState::Out,
+        (_, Some(CspState::Available)) => CopyState::Serves,
+        (_, Some(CspState::CatchingUp)) => CopyState::CatchesUp,
+        _ => CopyState::Starts,
+    }
+}
+
+fn takes_updates(definition: &GroupDefinition, status: &GroupStatusReply) -> bool {
+    let serving = || status.csps.iter().filter(|view| view.state == CspState::Available);
+    definition.replication == Replication::Peer || serving().any(|view| view.primary)
+}

@@ -1,0 +1,178 @@
+//! One copy that cannot be opened stops nobody: `holdfast up` goes on with the others, says which copy does not serve and what
+//! to do, and keeps trying. Whatever is done to the copy's files, it is this copy's matter alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use holdfast_tests::client::{Client, Request};
+use holdfast_tests::up::{Up, succeeds};
+use holdfast_tests::wait::until;
+use nix::fcntl::{Flock, FlockArg};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Enough for tables on the disk once the copies are closed.
+const RECORDS: u64 = 20_000;
+
+/// What is done to a copy's folder, and must be kept for the damage to last.
+type Damage = fn(&Path) -> anyhow::Result<Option<Flock<File>>>;
+
+const DAMAGES: [(&str, Damage); 6] = [
+    ("the newest table emptied", |copy| resized(&newest_table(copy)?, |_| 0)),
+    ("the newest table cut in half", |copy| resized(&newest_table(copy)?, |bytes| bytes / 2)),
+    ("the newest table deleted", |copy| {
+        fs::remove_file(newest_table(copy)?)?;
+        Ok(None)
+    }),
+    ("the manifest emptied", |copy| {
+        for file in files(&copy.join("manifest"))? {
+            resized(&file, |_| 0)?;
+        }
+        Ok(None)
+    }),
+    ("a file in place of the folder", |copy| {
+        fs::remove_dir_all(copy)?;
+        fs::write(copy, "no folder")?;
+        Ok(None)
+    }),
+    ("locked by somebody else", |copy| {
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(copy.join("LOCK"))?;
+        Ok(Some(Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?))
+    }),
+];
+
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    anyhow::ensure!(!files.is_empty(), "{} is empty", folder.display());
+    Ok(files)
+}
+
+fn newest_table(copy: &Path) -> anyhow::Result<PathBuf> {
+    let tables = files(&copy.join("sstables"))?;
+    tables.into_iter().next_back().context("no table")
+}
+
+fn resized(file: &Path, to: fn(u64) -> u64) -> anyhow::Result<Option<Flock<File>>> {
+    let file = OpenOptions::new().write(true).open(file)?;
+    file.set_len(to(file.metadata()?.len()))?;
+    Ok(None)
+}
+
+fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copied(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn removed(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        fs::remove_dir_all(path)?
+    } else {
+        fs::remove_file(path)?
+    }
+    Ok(())
+}
+
+/// A system of three copies with records in them, stopped.
+async fn filled(data: &Path) -> anyhow::Result<()> {
+    let mut up = Up::start(data, &["--nats-port", "0"])?;
+    up.ready().await?;
+    let client = Client::connect(&[up.url()?], "demo").await?;
+    const PORTION: u64 = 500;
+    for first in (0..RECORDS).step_by(PORTION as usize) {
+        let sql = format!(
+            "FOR $i IN {first}..{} {{ CREATE type::record('item', $i) SET text = 'some text, long enough to fill a block' RETURN NONE }}",
+            first + PORTION
+        );
+        client.commit(Request::new(sql).deadline(Duration::from_secs(20)), PATIENCE).await?;
+    }
+    succeeds(&["verify", "--nats", &up.url()?]).await?;
+    up.stop().await
+}
+
+/// Starts the damaged system, and sees that it serves all the same, and goes on doing so.
+async fn serves_without(data: &Path, csp: &str) -> anyhow::Result<(Up, Client)> {
+    let mut up = Up::start(data, &["--nats-port", "0"])?;
+    let started_before = up.starts(csp);
+    let ready = up.ready().await?;
+    let client = Client::connect(&[up.url()?], "demo").await?;
+    let note = client.commit(Request::new("CREATE note SET about = 'one copy is damaged'"), PATIENCE).await?;
+    let count = Request::new("RETURN count(SELECT VALUE id FROM item)").after(note.position);
+    let counted = client.read(&count, PATIENCE).await.done()?;
+    anyhow::ensure!(counted.results[0] == RECORDS, "records are missing: {counted:?}");
+
+    if ready.contains("2 of 3 copies") {
+        anyhow::ensure!(ready.contains(csp), "{ready}");
+        let told = up.said().into_iter().find(|line| line.contains("does not serve")).context("nobody was told")?;
+        anyhow::ensure!(told.contains(csp) && told.contains("csp stop") && told.contains("away"), "{told}");
+        // It is tried again, or stays up and says that it was set aside; the others go on either way.
+        until("the damaged copy to be tried again, or to stay up", PATIENCE, async || {
+            let starts = up.starts(csp) - started_before;
+            let stays = up.children().is_ok_and(|children| children.contains_key(csp)) && starts < 5;
+            if starts > 5 || stays { Ok(()) } else { Err(format!("started {starts} times")) }
+        })
+        .await?;
+    } else {
+        // The storage engine made good the damage, or the copy was read from the log again: then it must be whole.
+        anyhow::ensure!(ready.contains("3 copies"), "{ready}");
+        succeeds(&["verify", "--nats", &up.url()?]).await?;
+    }
+    client.commit(Request::new("CREATE note SET about = 'and the others go on'"), PATIENCE).await?;
+    up.still_runs()?;
+    Ok((up, client))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_system_starts_without_the_copy_that_cannot_be_opened() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    filled(&data).await?;
+    let (copy, whole) = (data.join("csp/csp-2"), folder.path().join("whole"));
+    copied(&copy, &whole)?;
+    for (what, damage) in DAMAGES {
+        eprintln!("---- {what}");
+        removed(&copy)?;
+        copied(&whole, &copy)?;
+        let kept = damage(&copy).with_context(|| what.to_owned())?;
+        let (mut up, _client) = serves_without(&data, "csp-2").await.with_context(|| what.to_owned())?;
+        up.stop().await?;
+        drop(kept);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_copy_takes_over_from_a_primary_that_cannot_be_opened_and_the_advice_helps() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    filled(&data).await?;
+    let copy = data.join("csp/csp-1");
+    resized(&newest_table(&copy)?, |_| 0)?;
+    let (mut up, client) = serves_without(&data, "csp-1").await?;
+
+    let at = data.display().to_string();
+    succeeds(&["csp", "stop", "csp-1", "--data", &at]).await?;
+    fs::rename(&copy, folder.path().join("damaged"))?;
+    succeeds(&["csp", "start", "csp-1", "--data", &at]).await?;
+    until("the copy that was built anew to be whole", PATIENCE, async || {
+        let verdict = succeeds(&["verify", "--nats", &up.url().map_err(|error| error.to_string())?]).await;
+        let verdict = verdict.map_err(|error| format!("{error:#}"))?;
+        let copies = verdict["copies"].as_array().map_or(0, Vec::len);
+        if verdict["equal"] == true && copies == 3 { Ok(()) } else { Err(verdict.to_string()) }
+    })
+    .await?;
+    client.commit(Request::new("CREATE note SET about = 'all is well'"), PATIENCE).await?;
+    up.still_runs()?;
+    up.stop().await
+}
