@@ -7,9 +7,9 @@ use crate::codec::{Kind, Message};
 use crate::message::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, ControlReply, ControlRequest, CspStateChange,
     DigestReply, DigestRequest, ErrorReply, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply,
-    GroupListRequest, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LockAcquireReply, LockAcquireRequest,
-    LockListReply, LockListRequest, LockReleaseReply, LockReleaseRequest, LogControl, NodeAlive, NodeStateChange,
-    Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, TransactionBeginReply,
+    GroupListRequest, GroupOwner, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LockAcquireReply,
+    LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply, LockReleaseRequest, LogControl, NodeAlive,
+    NodeStateChange, Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, TransactionBeginReply,
     TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest, TransactionRequest,
     TransactionStatusReply, UpdateReply, UpdateRequest,
 };
@@ -70,6 +70,7 @@ pub fn all() -> Vec<Contract> {
         Contract::of::<GroupDefineReply>(),
         Contract::of::<GroupListRequest>(),
         Contract::of::<GroupListReply>(),
+        Contract::of::<GroupOwner>(),
         Contract::of::<GroupStatusRequest>(),
         Contract::of::<GroupStatusReply>(),
         Contract::of::<CspStateChange>(),

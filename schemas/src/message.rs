@@ -22,7 +22,7 @@ mod update;
 mod update_window;
 
 pub use administration::{
-    CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusReply,
+    CspView, GroupDefineReply, GroupDefineRequest, GroupListReply, GroupListRequest, GroupOwner, GroupStatusReply,
     GroupStatusRequest, LogView,
 };
 pub use control::{ControlAction, ControlReply, ControlRequest};

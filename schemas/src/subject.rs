@@ -210,6 +210,16 @@ pub fn assignment_key(group: &str, task: &str) -> String {
     format!("{group}.{task}")
 }
 
+/// The key-value bucket that says which system runs a group; the key is the group's name.
+pub fn owners_bucket() -> String {
+    "HOLDFAST_OWNERS".to_owned()
+}
+
+/// Where the system that runs a group says so, under the incarnation that its record in the owners bucket names.
+pub fn owner(group: &str, incarnation: &str) -> String {
+    format!("{PREFIX}.{group}.owner.{incarnation}")
+}
+
 /// Administration: `admin("group", "define")`.
 pub fn admin(noun: &str, verb: &str) -> String {
     format!("{PREFIX}.admin.{noun}.{verb}")
@@ -262,6 +272,7 @@ mod tests {
         assert_eq!(heartbeat("shop", "a"), "holdfast.shop.heartbeat.a");
         assert_eq!(event("shop", EVENT_CSP_STATE), "holdfast.shop.event.csp-state");
         assert_eq!(admin("group", "define"), "holdfast.admin.group.define");
+        assert_eq!(owner("shop", "o1"), "holdfast.shop.owner.o1");
         assert_eq!(queue("execution"), "holdfast-execution");
         assert_eq!(discovery("PING", &[]), "$SRV.PING");
         assert_eq!(discovery("INFO", &["holdfast-execution", "x1"]), "$SRV.INFO.holdfast-execution.x1");

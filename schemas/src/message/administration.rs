@@ -93,6 +93,41 @@ impl Message for GroupListReply {
     const KIND: Kind = Kind::Reply;
 }
 
+/// Which system runs a group: the value in the owners bucket, and what the system itself says when it is asked.
+///
+/// A system is a data folder with the processes that `holdfast up` runs on it. Two systems under one name would be taken for one
+/// another by everybody, so the name belongs to the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupOwner {
+    /// The group.
+    pub group: String,
+    /// The system: an id that its data folder has kept since it was made.
+    pub system: String,
+    /// The machine that it runs on.
+    pub host: String,
+    /// Its data folder there.
+    pub folder: String,
+    /// Differs after every start of the system.
+    pub incarnation: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+impl Message for GroupOwner {
+    const TYPE: &'static str = "io.holdfast.administration.v1.group_owner";
+    const KIND: Kind = Kind::Event;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        // It becomes a part of a subject.
+        let fits = !self.incarnation.is_empty() && self.incarnation.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if fits {
+            Ok(())
+        } else {
+            Err(DecodeError::refused("incarnation", "must have letters and digits only".to_owned()))
+        }
+    }
+}
+
 /// Asks how a group is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -88,6 +88,12 @@ impl Client {
         }
     }
 
+    /// The bus, for what has no request of its own.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
     /// Whether JetStream is there and has a leader.
     ///
     /// # Errors

@@ -66,6 +66,10 @@ pub enum CliError {
     #[error("{} ({}); {}{}{}", body(.0), .0.error.code, next_step(.0), under_which_id(.0), detail(.0))]
     Refused(Box<ErrorReply>),
 
+    /// Another system runs the group. The sentence names it, and says what to do.
+    #[error("{0}")]
+    Owned(String),
+
     /// A SurrealQL file cannot be cut into statements.
     #[error("{path}: {source}")]
     Lex {
@@ -136,7 +140,7 @@ impl CliError {
             Self::Interrupted => Exit::Interrupted,
             Self::Refused(reply) if reply.error.code.outcome_is_unknown() => Exit::Unknown,
             Self::Refused(reply) if reply.error.retryable => Exit::Unavailable,
-            Self::Refused(_) => Exit::Refused,
+            Self::Refused(_) | Self::Owned(_) => Exit::Refused,
         }
     }
 }

@@ -18,7 +18,7 @@ use arguments::{
     Command, CommandLine, ConfigCommand, CspCommand, GroupCommand, LockCommand, PrimaryCommand, TaskCommand,
 };
 use error::{CliError, Exit};
-use holdfast_schemas::Message as _;
+use holdfast_schemas::{ErrorCode, Message as _};
 use output::Reader;
 
 /// Parses the command line, carries it out, and says in one sentence why not if it fails.
@@ -83,6 +83,7 @@ fn report(error: &CliError, json: bool) {
         CliError::Refused(reply) if json => String::from_utf8_lossy(&reply.encode()).into_owned(),
         _ if json => {
             let code = match error.exit() {
+                Exit::Refused => ErrorCode::AlreadyExists.as_str(),
                 Exit::Usage => "usage",
                 Exit::Unavailable => "unavailable",
                 Exit::Unknown => "outcome_unknown",

@@ -41,6 +41,12 @@ pub enum ApplyError {
         /// The other's incarnation.
         theirs: u64,
     },
+    /// Another process runs under the name of this CSP and was started earlier.
+    #[error("another process has run as this CSP since before, with incarnation {theirs}")]
+    Namesake {
+        /// The other's incarnation.
+        theirs: u64,
+    },
 }
 
 impl ApplyError {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::member::Member;
+use crate::namesake;
 
 /// Sends a heartbeat at once and then as often as the group's policy says, until the task is aborted. A new epoch is told at
 /// once: everybody waits to hear that its primary knows. So is a new policy, by which the next one may be expected sooner.
@@ -45,20 +46,28 @@ pub async fn send_now(member: &Member) {
     let _ = member.client.publish(to, beat.encode().into()).await;
 }
 
-/// Learns from the others how far the log is.
+/// Learns from the others how far the log is. Ends with the incarnation of an earlier process that lives under our name, if
+/// there is one.
 ///
 /// # Errors
 /// When the subscription is refused.
-pub async fn listen(member: Arc<Member>) -> Result<(), async_nats::SubscribeError> {
+pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::SubscribeError> {
     let mut beats = member.client.subscribe(subject::heartbeats(&member.identity.group)).await?;
+    let (own, mut earlier) = (member.gateway.origin().incarnation, namesake::Earlier::default());
     while let Some(message) = beats.next().await {
         if let Ok(beat) = Heartbeat::decode(&message.payload) {
             let now = Instant::now();
             member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
+            if beat.csp == member.identity.csp
+                && let Ok(theirs) = beat.incarnation.parse()
+                && let Some(theirs) = earlier.heard(own, theirs, now)
+            {
+                return Ok(Some(theirs));
+            }
             if beat.csp != member.identity.csp && beat.state == CspState::Available {
                 member.shared.freshness.heard_available(now);
             }
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -19,6 +19,7 @@ pub mod locks;
 pub mod log;
 pub mod member;
 pub mod model;
+pub mod namesake;
 pub mod policy;
 pub mod requests;
 pub mod service;

@@ -22,7 +22,7 @@ use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up;
 use crate::store::{Restored, WRITE_BUFFER_MIN_BYTES};
-use crate::{fault, heartbeat, policy, set_aside};
+use crate::{fault, heartbeat, namesake, policy, set_aside};
 
 /// The replication service.
 pub struct Replication;
@@ -37,6 +37,7 @@ impl Service for Replication {
     async fn start(config: ReplicationConfig, ctx: Context) -> Result<(), BoxError> {
         let config = config.complete()?;
         fault::load()?;
+        namesake::refuse_a_second(&ctx.bus, &config).await?;
         let started_at_ms = now_ms();
         let stop = config.statement_memory_mb << 20;
         Bounds { stop, sleep: 2 * stop }.set();
@@ -139,10 +140,11 @@ impl Started {
         let Identity { group, csp, .. } = member.identity.clone();
         tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, csp));
         let listener = Arc::clone(&member);
-        tasks.spawn(async move {
-            if let Err(cause) = heartbeat::listen(listener).await {
+        let mut listening = tokio::spawn(async move {
+            heartbeat::listen(listener).await.unwrap_or_else(|cause| {
                 warn!(error = %cause, "the heartbeats of the others cannot be heard");
-            }
+                None
+            })
         });
         tasks.spawn(publisher.run());
         let (owner, log) = (Arc::clone(&member), context.clone());
@@ -174,10 +176,16 @@ impl Started {
             () = ctx.shutdown.requested() => None,
             () = told_to_stop.notified() => None,
             ended = &mut applying => Some(ended),
+            Ok(Some(theirs)) = &mut listening => Some(Ok(ApplyError::Namesake { theirs })),
         };
         let fatal = match ended {
             // The copy and the log do not belong together: say so for as long as anybody may ask.
-            Some(Ok(cause)) if !matches!(cause, ApplyError::Copy(_) | ApplyError::Replaced { .. }) => {
+            Some(Ok(cause))
+                if !matches!(
+                    cause,
+                    ApplyError::Copy(_) | ApplyError::Replaced { .. } | ApplyError::Namesake { .. }
+                ) =>
+            {
                 tokio::select! { () = ctx.shutdown.requested() => {}, () = told_to_stop.notified() => {} }
                 None
             }
@@ -192,6 +200,7 @@ impl Started {
         };
         stop(&member, &mut intake, &policies).await;
         applying.abort();
+        listening.abort();
         tasks.abort_all();
         member.gateway.abandon();
         member.copy.close().await?;

@@ -29,6 +29,7 @@ mod sabotage;
 mod statements_too_large;
 mod tasks;
 mod transactions;
+mod two_systems_one_nats;
 mod up;
 mod wide_transaction;
 mod windows;

@@ -3,7 +3,11 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use holdfast_schemas::{limits::COPY_MEMORY_MIN_MB, message as wire};
+use holdfast_schemas::{
+    limits::COPY_MEMORY_MIN_MB,
+    message as wire,
+    name::{self, NameKind},
+};
 
 use super::Target;
 
@@ -21,6 +25,14 @@ pub struct UpOptions {
     /// Name of the group
     #[arg(long, env = "HOLDFAST_GROUP", default_value = "demo", value_name = "NAME")]
     pub group: String,
+
+    /// What the names of the copies begin with: PREFIX-1, PREFIX-2, ... Two groups on one NATS need two
+    #[arg(long, default_value = "csp", value_parser = csp_prefix, value_name = "PREFIX")]
+    pub csp_prefix: String,
+
+    /// Run the group from here although it belongs to another data folder, which must not be running
+    #[arg(long)]
+    pub take_over: bool,
 
     /// Who takes updates: one primary, or every copy
     #[arg(long, value_enum, default_value_t = Replication::Primary)]
@@ -69,6 +81,12 @@ pub struct UpOptions {
     /// When NATS writes the log through to the disk
     #[arg(long, value_enum, default_value_t = Sync::Always)]
     pub sync: Sync,
+}
+
+/// Every name that is made of it must be one.
+fn csp_prefix(text: &str) -> Result<String, String> {
+    let longest = format!("{text}-{}", u16::MAX);
+    name::validate(NameKind::Csp, &longest).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 impl UpOptions {

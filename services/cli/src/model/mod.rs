@@ -7,6 +7,7 @@ pub mod dump;
 pub mod lease;
 pub mod lexer;
 pub mod outlook;
+pub mod owner;
 pub mod policy;
 pub mod progress;
 pub mod statement;

@@ -34,7 +34,9 @@ impl Default for Agent {
     }
 }
 
-fn now_ms() -> u64 {
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -95,6 +95,23 @@ impl DataDirectory {
         self.run(&format!("{name}.stop"))
     }
 
+    /// The id of the system that is kept here, made when it is first asked for. It goes where the folder goes.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn system_id(&self) -> Result<String, CliError> {
+        let path = self.root.join("system.id");
+        match fs::read_to_string(&path) {
+            Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CliError::file("read", path)(error)),
+        }
+        let id = ulid::Ulid::generate().to_string();
+        write_whole(&path, &id).map_err(CliError::file("write", path))?;
+        Ok(id)
+    }
+
     fn run(&self, file: &str) -> PathBuf {
         self.root.join("run").join(file)
     }
@@ -232,6 +249,17 @@ mod tests {
         assert_eq!(directory.read_card().unwrap(), card);
         drop(ownership);
         assert!(directory.read_card().unwrap_err().to_string().contains("holdfast up --data"));
+    }
+
+    #[test]
+    fn a_system_keeps_its_id() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let directory = DataDirectory::new(folder.path()).unwrap();
+        let _ownership = directory.take().unwrap();
+        let id = directory.system_id().unwrap();
+        directory.clear_run();
+        assert_eq!(directory.system_id().unwrap(), id);
+        assert_ne!(DataDirectory::new(other.path()).unwrap().system_id().unwrap(), id);
     }
 
     #[test]

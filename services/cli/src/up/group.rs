@@ -75,7 +75,8 @@ async fn as_defined(client: &Client, wanted: GroupDefinition) -> Result<GroupDef
 fn with_way_out(error: CliError) -> CliError {
     match error {
         CliError::Refused(reply) if reply.error.code == ErrorCode::AlreadyExists => CliError::Machine(format!(
-            "{}: give the options that it was started with the first time, or choose another --group or --data",
+            "{}: give the options that it was started with the first time, or choose another --group, with a --csp-prefix of its \
+             own, or another --data",
             reply.error.message.split(';').next().unwrap_or_default()
         )),
         other => other,

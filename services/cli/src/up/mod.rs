@@ -1,6 +1,6 @@
 //! `holdfast up`: a whole system on one machine, as child processes in the foreground.
 //!
-//! Order of starting: NATS; administration, supervision, execution; the group's definition, which makes the log; the
+//! Order of starting: NATS; the claim to the group; administration, supervision, execution; the group's definition, which makes the log; the
 //! copies. Order of stopping: see [`plan::Stage`]. In between, each child has a [`keeper::Keeper`].
 //!
 //! Everything runs on one thread: Linux ties "end with my parent" to the thread that started the child.
@@ -14,6 +14,7 @@ pub mod guard;
 pub mod keeper;
 pub mod leftover;
 pub mod nats_server;
+pub mod ownership;
 pub mod plan;
 pub mod process;
 pub mod system;

@@ -65,7 +65,7 @@ pub const OWN_SETTINGS: [&str; 4] = ["HOLDFAST_DATA", "HOLDFAST_GROUP", "HOLDFAS
 /// The names of the copies.
 #[must_use]
 pub fn csp_names(options: &UpOptions) -> Vec<String> {
-    (1..=options.csps).map(|number| format!("csp-{number}")).collect()
+    (1..=options.csps).map(|number| format!("{}-{number}", options.csp_prefix)).collect()
 }
 
 /// The group as the options define it.

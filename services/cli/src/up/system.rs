@@ -13,6 +13,7 @@ use super::{
     group,
     keeper::{Keeper, Wish},
     nats_server,
+    ownership::{self, Owned},
     plan::{ChildPlan, Planner, Stage, csp_names},
     terminal::Terminal,
 };
@@ -39,18 +40,25 @@ impl<'a> System<'a> {
     /// Starts everything, then carries out `holdfast csp stop` and `start` for ever.
     ///
     /// # Errors
-    /// Something cannot be started.
+    /// Something cannot be started, or another system took the group over.
     pub async fn start_and_watch(&mut self) -> Result<(), CliError> {
-        let client = self.start().await?;
+        let (client, owned) = self.start().await?;
+        tokio::select! {
+            error = owned.until_lost() => Err(error),
+            () = self.watch(&client) => Ok(()),
+        }
+    }
+
+    async fn watch(&self, client: &Client) {
         let agent = Agent::new();
         loop {
             control::carry_out(&self.keepers, &self.directory);
-            agent.say_alive(&client).await;
+            agent.say_alive(client).await;
             sleep(WISH_INTERVAL).await;
         }
     }
 
-    async fn start(&mut self) -> Result<Client, CliError> {
+    async fn start(&mut self) -> Result<(Client, Owned), CliError> {
         let started = Instant::now();
         let directory = self.directory.clone();
         let url = self.start_nats().await?;
@@ -58,6 +66,8 @@ impl<'a> System<'a> {
         let planner = Planner { options: self.options, directory: &directory, url: &url, programs: &programs };
         let client = Client::connect(Some(&url)).await?;
         group::wait_for_jetstream(&client).await?;
+        // Before any service starts: those of a second system would share the first one's requests.
+        let owned = ownership::claim(&client, self.options, &directory).await?;
 
         let mut plans = planner.services("administration", 1, Stage::Management)?;
         plans.extend(planner.services("supervision", self.options.supervisors, Stage::Management)?);
@@ -70,7 +80,7 @@ impl<'a> System<'a> {
         self.keep(plans);
         let missing = self.wait_for_copies(&client, &definition).await?;
         self.say_ready(&url, started, &missing);
-        Ok(client)
+        Ok((client, owned))
     }
 
     /// Starts the servers, unless one is there already, and returns where NATS is.

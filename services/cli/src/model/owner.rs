@@ -1,0 +1,112 @@
+//! Who may run a group: the system that its record names, and nobody else.
+//!
+//! A system is known by its data folder, which has an id of its own, and not by whether it runs: one that is down still has the
+//! group's copies. So the same folder may always start again, wherever it was moved to, and another one only takes a group over
+//! when an operator says so and the owner is certainly not running. No clock is asked.
+
+use holdfast_schemas::message::GroupOwner;
+
+/// Whether the owner on record runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It answered.
+    Answers,
+    /// NATS says that nobody listens there.
+    Gone,
+    /// No answer came: it may be cut off, or stand still.
+    Silent,
+}
+
+/// What follows for a system that wants to run the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record names this very start of the system.
+    Held,
+    /// The record is to be written, in place of the one that was judged.
+    Claim,
+    /// It may not run the group: one sentence that says why, and what to do.
+    Refuse(String),
+}
+
+/// Judges who wants to run a group by the record that was found. `take_over`: an operator wants it so.
+#[must_use]
+pub fn judge(found: Option<&GroupOwner>, own: &GroupOwner, life: Life, take_over: bool) -> Verdict {
+    let Some(found) = found else { return Verdict::Claim };
+    if found.incarnation == own.incarnation {
+        return Verdict::Held;
+    }
+    let same_system = found.system == own.system;
+    // The folder is locked by one process at a time, so whoever has it knows that an earlier start is over.
+    let same_place = same_system && found.host == own.host && found.folder == own.folder;
+    match life {
+        Life::Answers => Verdict::Refuse(format!(
+            "{}: stop that system first, or run another group beside it with --group NAME --csp-prefix NAME",
+            run_by(found)
+        )),
+        Life::Silent if !same_place => Verdict::Refuse(format!(
+            "{}, which does not answer and may still run: see that it has ended, and try again in a moment",
+            run_by(found)
+        )),
+        Life::Gone if !same_system && !take_over => Verdict::Refuse(format!(
+            "{}, which does not run now: start it there, or give --take-over to build the copies anew from the log here",
+            run_by(found)
+        )),
+        Life::Gone | Life::Silent => Verdict::Claim,
+    }
+}
+
+/// Who runs the group, as people are told.
+#[must_use]
+pub fn run_by(owner: &GroupOwner) -> String {
+    format!("group {} is run by {}:{}", owner.group, owner.host, owner.folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(system: &str, folder: &str, incarnation: &str) -> GroupOwner {
+        let (group, host) = ("demo".to_owned(), "n1".to_owned());
+        let (system, folder, incarnation) = (system.to_owned(), folder.to_owned(), incarnation.to_owned());
+        GroupOwner { group, system, host, folder, incarnation, since_ms: 0 }
+    }
+
+    fn refused(verdict: Verdict, word: &str) {
+        match verdict {
+            Verdict::Refuse(sentence) => {
+                assert!(sentence.starts_with("group demo is run by n1:/a") && sentence.contains(word), "{sentence}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_same_folder_may_start_again_and_another_one_may_not() {
+        let first = owner("A", "/a", "1");
+        let again = owner("A", "/a", "2");
+        let moved = owner("A", "/b", "2");
+        let other = owner("B", "/b", "2");
+        for take_over in [false, true] {
+            let judge = |own: &GroupOwner, life| judge(Some(&first), own, life, take_over);
+            assert_eq!(judge(&first, Life::Answers), Verdict::Held);
+            assert_eq!(judge(&again, Life::Gone), Verdict::Claim);
+            assert_eq!(judge(&again, Life::Silent), Verdict::Claim, "its folder is locked by us");
+            assert_eq!(judge(&moved, Life::Gone), Verdict::Claim);
+            refused(judge(&again, Life::Answers), "--csp-prefix");
+            for own in [&moved, &other] {
+                refused(judge(own, Life::Answers), "--csp-prefix");
+                refused(judge(own, Life::Silent), "may still run");
+            }
+        }
+        refused(judge(Some(&first), &other, Life::Gone, false), "--take-over");
+        assert_eq!(judge(Some(&first), &other, Life::Gone, true), Verdict::Claim);
+        assert_eq!(judge(None, &other, Life::Gone, false), Verdict::Claim);
+    }
+
+    #[test]
+    fn the_same_folder_on_another_host_is_another_place() {
+        let first = owner("A", "/a", "1");
+        let elsewhere = GroupOwner { host: "n2".to_owned(), ..owner("A", "/a", "2") };
+        refused(judge(Some(&first), &elsewhere, Life::Silent, true), "may still run");
+    }
+}
