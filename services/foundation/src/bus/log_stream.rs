@@ -1,8 +1,8 @@
 //! The stream that holds a group's log, set up so that nothing is lost silently.
 //!
 //! File storage; replicas as the group asks; full means "refuse new", never "drop old"; no age, count or size limit; no
-//! single message can be deleted. Purging is not denied, because the trimmer does it, behind what every copy has applied and
-//! the snapshots hold; nobody else has the permission (see `deploy/`).
+//! single message can be deleted. Purging is not denied by the stream, for the day that the log is trimmed; today no user has the
+//! permission (see `deploy/nats/README.md`).
 
 use std::time::Duration;
 
