@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
@@ -10,8 +11,9 @@ use nix::sys::signal::{Signal, raise};
 /// A fault was asked for without the second variable, or is not known.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only `ignore-conflicts`, \
-     `stop-at:<step>:<file>` and `hold-apply:<file>` exist"
+    "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only \
+     `stop-at:<step>:<file>`, `hold-apply:<file>` and the names of promises to break ({names}) exist, with commas in between",
+    names = Sabotage::ALL.map(|(name, _)| name).join(", ")
 )]
 pub struct FaultRefused(String);
 
@@ -43,13 +45,59 @@ impl Step {
     ];
 }
 
+/// A promise that is broken on purpose, to prove that the checks notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Every transaction pretends that it read the newest state.
+    IgnoreConflicts,
+    /// Transactions that write index entries pretend that they read the newest state.
+    IgnoreIndexConflicts,
+    /// Strong reads do not wait for their place in the log.
+    SkipBarrier,
+    /// `max_lag_ms` is not looked at.
+    IgnoreMaxLag,
+    /// Transactions are put into the log without their ids.
+    ForgetIds,
+    /// One write of a transaction is left out, now and then.
+    SkipWrite,
+    /// What the log refused is applied all the same.
+    ApplyRefused,
+    /// Entries that are applied together are applied backwards.
+    ReverseEntries,
+    /// A transaction that lost is told as committed.
+    TellLostAsDone,
+    /// An update that took effect is told as refused for good, now and then.
+    TellDoneAsRefused,
+    /// Another answer follows the answer to an update, now and then.
+    AnswerTwice,
+}
+
+impl Sabotage {
+    const ALL: [(&'static str, Self); 11] = [
+        ("ignore-conflicts", Self::IgnoreConflicts),
+        ("ignore-index-conflicts", Self::IgnoreIndexConflicts),
+        ("skip-barrier", Self::SkipBarrier),
+        ("ignore-max-lag", Self::IgnoreMaxLag),
+        ("forget-ids", Self::ForgetIds),
+        ("skip-write", Self::SkipWrite),
+        ("apply-refused", Self::ApplyRefused),
+        ("reverse-entries", Self::ReverseEntries),
+        ("tell-lost-as-done", Self::TellLostAsDone),
+        ("tell-done-as-refused", Self::TellDoneAsRefused),
+        ("answer-twice", Self::AnswerTwice),
+    ];
+}
+
+/// What happens now and then happens to one of so many.
+const NOW_AND_THEN: u32 = 20;
+
 /// How often it is looked whether applying is still to be held.
 const HOLD_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a test asked for.
 #[derive(Debug, Default)]
 struct Faults {
-    ignore_conflicts: bool,
+    sabotages: Vec<Sabotage>,
     stop_at: Option<(Step, PathBuf)>,
     hold_apply: Option<PathBuf>,
 }
@@ -72,28 +120,36 @@ pub fn load() -> Result<(), FaultRefused> {
     Ok(())
 }
 
-fn parse(fault: &str) -> Option<Faults> {
-    match fault {
-        "" => Some(Faults::default()),
-        "ignore-conflicts" => Some(Faults { ignore_conflicts: true, ..Faults::default() }),
-        other => match other.split_once(':')? {
-            ("stop-at", rest) => {
+fn parse(faults: &str) -> Option<Faults> {
+    let mut parsed = Faults::default();
+    for fault in faults.split(',').filter(|_| !faults.is_empty()) {
+        match fault.split_once(':') {
+            Some(("stop-at", rest)) => {
                 let (step, file) = rest.split_once(':')?;
                 let (_, step) = Step::ALL.into_iter().find(|(name, _)| *name == step)?;
-                Some(Faults { stop_at: Some((step, PathBuf::from(file))), ..Faults::default() })
+                parsed.stop_at = Some((step, PathBuf::from(file)));
             }
-            ("hold-apply", file) if !file.is_empty() => {
-                Some(Faults { hold_apply: Some(PathBuf::from(file)), ..Faults::default() })
+            Some(("hold-apply", file)) if !file.is_empty() => parsed.hold_apply = Some(PathBuf::from(file)),
+            _ => {
+                let (_, sabotage) = Sabotage::ALL.into_iter().find(|(name, _)| *name == fault)?;
+                parsed.sabotages.push(sabotage);
             }
-            _ => None,
-        },
+        }
     }
+    Some(parsed)
 }
 
-/// Whether certification is to be broken on purpose.
+/// Whether a promise is to be broken on purpose.
 #[must_use]
-pub fn ignore_conflicts() -> bool {
-    FAULTS.get().is_some_and(|faults| faults.ignore_conflicts)
+pub fn breaks(sabotage: Sabotage) -> bool {
+    FAULTS.get().is_some_and(|faults| faults.sabotages.contains(&sabotage))
+}
+
+/// The same, for one in [`NOW_AND_THEN`] of those who ask.
+#[must_use]
+pub fn breaks_now_and_then(sabotage: Sabotage) -> bool {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    breaks(sabotage) && ASKED.fetch_add(1, Ordering::Relaxed) % NOW_AND_THEN == NOW_AND_THEN - 1
 }
 
 /// Whether the process may be stopped at this step: then what comes before it has to be finished for certain.
@@ -126,14 +182,27 @@ mod tests {
 
     #[test]
     fn only_known_faults_are_read() {
-        assert!(parse("ignore-conflicts").is_some_and(|faults| faults.ignore_conflicts));
+        assert!(parse("").is_some_and(|faults| faults.sabotages.is_empty() && faults.stop_at.is_none()));
+        for (name, sabotage) in Sabotage::ALL {
+            assert!(parse(name).is_some_and(|faults| faults.sabotages == [sabotage]), "{name}");
+        }
         let stop = parse("stop-at:before-apply:/tmp/now").and_then(|faults| faults.stop_at);
         assert_eq!(stop, Some((Step::BeforeApply, PathBuf::from("/tmp/now"))));
         let held = parse("hold-apply:/tmp/now").and_then(|faults| faults.hold_apply);
         assert_eq!(held, Some(PathBuf::from("/tmp/now")));
-        for odd in
-            ["hold-apply", "hold-apply:", "stop-at:", "stop-at:nowhere:/tmp/now", "stop-at:before-apply", "ignore"]
-        {
+        let both = parse("skip-barrier,hold-apply:/tmp/now").unwrap_or_default();
+        assert_eq!((both.sabotages, both.hold_apply), (vec![Sabotage::SkipBarrier], Some(PathBuf::from("/tmp/now"))));
+        for odd in [
+            ",",
+            "skip-barrier,",
+            "skip-barrier,odd",
+            "hold-apply",
+            "hold-apply:",
+            "stop-at:",
+            "stop-at:nowhere:/tmp/now",
+            "stop-at:before-apply",
+            "ignore",
+        ] {
             assert!(parse(odd).is_none(), "{odd}");
         }
     }

@@ -104,7 +104,6 @@ impl Started {
             message_max_bytes,
             in_flight_max: config.in_flight_max,
             stall: Duration::from_millis(config.stall_ms),
-            ignore_conflicts: fault::ignore_conflicts(),
         };
         let view = Arc::clone(&shared.view);
         let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);

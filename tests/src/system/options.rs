@@ -37,6 +37,10 @@ pub struct Options {
     pub stop_at: Option<&'static str>,
     /// Whether tests can hold what CSPs apply. See [`super::System::hold_apply`].
     pub holds_apply: bool,
+    /// Promises that CSPs break on purpose, as `HOLDFAST_FAULT` names them: to prove that the checks notice.
+    pub sabotage: Option<&'static str>,
+    /// The only CSP that breaks them; all do if there is none.
+    pub saboteur: Option<&'static str>,
     /// How long ids and outcomes are kept.
     pub ids_kept_ms: u64,
     /// Environment for the CSPs, on top of what the harness sets.
@@ -61,6 +65,8 @@ impl Default for Options {
             own_clocks: false,
             stop_at: None,
             holds_apply: false,
+            sabotage: None,
+            saboteur: None,
             ids_kept_ms: 600_000,
             csp_environment: BTreeMap::new(),
         }
@@ -87,6 +93,6 @@ impl Options {
     /// The same system, in which tests can cause every fault that this machine allows.
     pub fn breakable(self) -> Self {
         let own_disks = self.storage == "surrealkv" && super::disks_impossible().is_none();
-        Self { proxied: true, own_disks, own_clocks: true, ..self }
+        Self { proxied: true, own_disks, own_clocks: true, holds_apply: true, ..self }
     }
 }

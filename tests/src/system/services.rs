@@ -97,8 +97,11 @@ fn replication(member: &Member, options: &Options, folder: &Path) -> BTreeMap<St
     .into();
     let stop_at = options.stop_at.map(|step| format!("stop-at:{step}:{}", stop_file(folder, &member.name).display()));
     let hold = options.holds_apply.then(|| format!("hold-apply:{}", hold_file(folder, &member.name).display()));
-    if let Some(fault) = stop_at.or(hold) {
-        environment.insert("HOLDFAST_FAULT".into(), fault);
+    let is_saboteur = options.saboteur.is_none_or(|saboteur| saboteur == member.name);
+    let sabotage = options.sabotage.filter(|_| is_saboteur).map(str::to_owned);
+    let faults: Vec<String> = [stop_at, hold, sabotage].into_iter().flatten().collect();
+    if !faults.is_empty() {
+        environment.insert("HOLDFAST_FAULT".into(), faults.join(","));
         environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());
     }
     environment.extend(options.csp_environment.clone());

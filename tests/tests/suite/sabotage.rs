@@ -1,6 +1,5 @@
 //! The checker has to be worth something: with a certifier that was broken on purpose it finds the damage.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_tests::history::{Recorder, Violation};
@@ -29,12 +28,6 @@ async fn work(options: Options) -> anyhow::Result<()> {
     .await
 }
 
-fn broken() -> BTreeMap<String, String> {
-    [("HOLDFAST_FAULT", "ignore-conflicts"), ("HOLDFAST_FAULT_INJECTION", "1")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_certifier_passes_on_few_hot_keys() -> anyhow::Result<()> {
     work(Options::peer()).await
@@ -42,7 +35,7 @@ async fn a_sound_certifier_passes_on_few_hot_keys() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certifier_that_ignores_conflicts_is_found_out() -> anyhow::Result<()> {
-    let outcome = work(Options { csp_environment: broken(), ..Options::peer() }).await;
+    let outcome = work(Options { sabotage: Some("ignore-conflicts"), ..Options::peer() }).await;
     let error = outcome.err().ok_or_else(|| anyhow::anyhow!("nothing was found"))?;
     let violation = error.downcast_ref::<Violation>();
     eprintln!("found: {error}");

@@ -144,7 +144,6 @@ async fn start_member(folder: &Path, name: &str, bus: &Bus) -> Result<(Member, A
         message_max_bytes: limits::LOG_MESSAGE_MAX_BYTES,
         in_flight_max: defaults.in_flight_max,
         stall: Duration::from_millis(defaults.stall_ms),
-        ignore_conflicts: false,
     };
     let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&shared.view), queue);
     tokio::spawn(publisher.run());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use holdfast_storage::{Amount, CommitFailure, WriteSet, is_changefeed_placeholder};
+use holdfast_storage::{Amount, CommitFailure, WriteSet, is_changefeed_placeholder, is_index_entry};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -19,7 +19,7 @@ use tracing::{error, warn};
 use super::gateway::Gateway;
 use super::submission::{Submission, Waiting};
 use crate::entry::{BatchEncoder, EntryError, EntryHeader, TransactionHead, Write};
-use crate::fault::{self, Step};
+use crate::fault::{self, Sabotage, Step};
 use crate::view::AppliedView;
 
 /// How the publisher works.
@@ -35,8 +35,6 @@ pub struct PublisherOptions {
     pub in_flight_max: usize,
     /// After this long without news of an entry, an empty one is sent behind it.
     pub stall: Duration,
-    /// Test only: pretends that every transaction read the newest state, which breaks certification on purpose.
-    pub ignore_conflicts: bool,
 }
 
 /// The task that publishes.
@@ -135,7 +133,7 @@ impl Publisher {
             let _ = waiting.answer.send(Err(CommitFailure::NotPrimary));
             return Ok(None);
         }
-        let snapshot = if self.options.ignore_conflicts { Some(self.applied.position()) } else { None };
+        let snapshot = is_broken(&waiting.write_set).then(|| self.applied.position());
         match encode(&mut self.encoder, &waiting.write_set, snapshot) {
             Ok(()) => Ok(Some(Submission::Transaction(waiting))),
             Err(_) if !self.encoder.is_empty() => Err(Submission::Transaction(waiting)),
@@ -243,6 +241,12 @@ pub fn refusal(refused: &EntryError) -> CommitFailure {
     }
 }
 
+/// Test only: whether certification of this transaction is to be broken on purpose.
+fn is_broken(write_set: &WriteSet) -> bool {
+    let writes_index = || write_set.writes.iter().any(|(key, _)| is_index_entry(key));
+    fault::breaks(Sabotage::IgnoreConflicts) || (fault::breaks(Sabotage::IgnoreIndexConflicts) && writes_index())
+}
+
 /// Encodes a write set. `snapshot` overrides what it read at.
 ///
 /// # Errors
@@ -253,7 +257,7 @@ pub fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option
         snapshot: snapshot.unwrap_or(write_set.snapshot),
         stamped: write_set.stamped,
         serializable: write_set.certified_reads,
-        id: write_set.id(),
+        id: write_set.id().filter(|_| !fault::breaks(Sabotage::ForgetIds)),
         results: write_set.results().map(AsRef::as_ref),
     };
     let writes = write_set.writes.iter().map(|(key, value)| Write {

@@ -3,6 +3,7 @@
 use holdfast_storage::{CommitFailure, Committed, WriteSet};
 use tokio::sync::oneshot;
 
+use crate::fault::{self, Sabotage};
 use crate::model::{Position, Verdict, VoidReason};
 
 /// The sender's side of an outcome.
@@ -66,6 +67,7 @@ impl Resolved {
 pub fn outcome_of(verdict: Verdict, position: Position, index: u32) -> Result<Committed, CommitFailure> {
     match verdict {
         Verdict::Accepted => Ok(Committed { position, index }),
+        Verdict::Conflict { .. } if fault::breaks(Sabotage::TellLostAsDone) => Ok(Committed { position, index }),
         Verdict::Conflict { position, .. } => Err(CommitFailure::Conflict { position }),
         // The group became serializable meanwhile: run again, the reads will be captured.
         Verdict::ReadsUnknown => Err(CommitFailure::Conflict { position }),

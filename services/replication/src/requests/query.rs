@@ -11,6 +11,7 @@ use holdfast_storage::request::Request;
 use tokio::time::Instant;
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
+use crate::fault::{self, Sabotage};
 use crate::member::Member;
 
 /// Carries out a query and answers it.
@@ -67,10 +68,12 @@ async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Inst
 async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant) -> bool {
     let view = &member.shared.view;
     match query.consistency {
+        Consistency::Strong if fault::breaks(Sabotage::SkipBarrier) => true,
         Consistency::Strong => barrier(member, deadline).await,
         Consistency::Session => view.reached(query.after.unwrap_or_default(), deadline).await,
         Consistency::Any => match query.max_lag_ms {
             None => true,
+            Some(_) if fault::breaks(Sabotage::IgnoreMaxLag) => true,
             Some(max_lag_ms) => {
                 let lag_ms = member.shared.freshness.lag_ms(view.position(), Instant::now());
                 lag_ms <= max_lag_ms

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
 use super::results::{answer_at, update_answer};
 use super::settle::{Kept, Settled, Unsettled, first_outcome, settle};
+use crate::fault::{self, Sabotage};
 use crate::member::Member;
 use crate::model::Replication;
 
@@ -71,8 +72,23 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
         (Err(error), Some(primary)) if error.error.code == ErrorCode::NotPrimary => {
             hand_on(&member, asked, &primary, &update.id).await;
         }
-        _ => conclude(&asked, &member, outcome, deadline).await,
+        _ => {
+            let outcome = match outcome {
+                Ok(_) if fault::breaks_now_and_then(Sabotage::TellDoneAsRefused) => Err(refused_on_purpose(&update.id)),
+                outcome => outcome,
+            };
+            let is_told_twice = outcome.is_ok() && fault::breaks_now_and_then(Sabotage::AnswerTwice);
+            conclude(&asked, &member, outcome, deadline).await;
+            if is_told_twice {
+                answer_error(&asked, &member, refused_on_purpose(&update.id)).await;
+            }
+        }
     }
+}
+
+/// Test only: what is told of an update that took effect, when that promise is broken on purpose.
+fn refused_on_purpose(id: &str) -> ErrorReply {
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::Conflict, "a lie").settled()
 }
 
 /// The outcome that the id has, as of everything that was acknowledged before this call.

@@ -16,6 +16,7 @@ use holdfast_storage::{
 
 use super::kept_ids::{KeptId, KeptIds};
 use crate::entry::{TRANSACTION_MAX_BYTES, WRITES_MAX};
+use crate::fault::{self, Sabotage};
 use crate::model::{Applied, AppliedBatch, AppliedState, Outcome, Position};
 
 /// The smallest write buffer of a copy: the largest entry, behind what is gathered before it, with what is ours.
@@ -137,16 +138,29 @@ impl ApplyBuffer {
     /// Everything in the order in which it is to be written: data, then what we keep ourselves, then the state.
     fn writes<'a>(&'a self, applied: &'a [u8]) -> Vec<KeyWrite<'a>> {
         let mut writes = Vec::with_capacity(256);
-        for batch in &self.batches {
-            for (_, transaction, stamp) in batch.accepted() {
-                // The engine takes no empty key, and SurrealDB has none: a sender's mistake must not stop the copies.
-                let keys = transaction.writes().filter(|write| !write.key.is_empty());
-                writes.extend(keys.map(|write| (stamped(write.key, stamp), write.value)));
-            }
+        if fault::breaks(Sabotage::ReverseEntries) {
+            self.batches.iter().rev().for_each(|batch| add_writes(batch, &mut writes));
+        } else {
+            self.batches.iter().for_each(|batch| add_writes(batch, &mut writes));
         }
         writes.extend(self.own.iter().map(|(key, value)| (Cow::from(key.as_slice()), value.as_deref())));
         writes.push((Cow::Owned(reserved::APPLIED.to_vec()), Some(applied)));
         writes
+    }
+}
+
+/// Adds what the accepted transactions of a batch write.
+fn add_writes<'a>(batch: &'a AppliedBatch, writes: &mut Vec<KeyWrite<'a>>) {
+    for (transaction, decision) in batch.iter() {
+        if !decision.verdict.is_accepted() && !fault::breaks(Sabotage::ApplyRefused) {
+            continue;
+        }
+        // The engine takes no empty key, and SurrealDB has none: a sender's mistake must not stop the copies.
+        let keys = transaction.writes().filter(|write| !write.key.is_empty());
+        writes.extend(keys.map(|write| (stamped(write.key, decision.stamp), write.value)));
+        if transaction.id().is_some() && fault::breaks_now_and_then(Sabotage::SkipWrite) {
+            writes.pop();
+        }
     }
 }
 

@@ -88,7 +88,6 @@ fn options() -> PublisherOptions {
         message_max_bytes: 1 << 20,
         in_flight_max: 2,
         stall: PATIENCE,
-        ignore_conflicts: false,
     }
 }
 

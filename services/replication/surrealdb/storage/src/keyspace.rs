@@ -84,6 +84,20 @@ pub(crate) fn stamp_digits(stamp: u64) -> [u8; STAMP_BYTES] {
     digits
 }
 
+/// Whether `key` is an entry of an index.
+#[must_use]
+pub fn is_index_entry(key: &[u8]) -> bool {
+    let table =
+        key.get(DATABASE_KIND + 1..).filter(|_| key.starts_with(b"/*") && key.get(DATABASE_KIND) == Some(&b'*'));
+    table.is_some_and(|table| {
+        let name_end = table.iter().position(|byte| *byte == 0);
+        // Four bytes of id, then the kind.
+        name_end
+            .and_then(|end| table.get(end + 1..))
+            .is_some_and(|rest| rest.starts_with(b"+") && rest.get(5) == Some(&b'*'))
+    })
+}
+
 /// Whether a plain read of `key` (or of a range that starts there) shows something that a user can observe, and so has
 /// to be certified in a serializable group.
 ///
@@ -162,6 +176,16 @@ mod tests {
             assert!(is_observable(&key(tail)), "{tail:?}");
         }
         assert!(is_observable(b"/!nsmain\0"));
+    }
+
+    #[test]
+    fn index_entries_are_told_from_records_and_definitions() {
+        assert!(is_index_entry(&key(b"*person\0+\0\0\0\x01*x")));
+        for tail in
+            [b"*person\0*+\0\0\0\x01*".as_slice(), b"*person\0+\0\0\0\x01!tdx", b"*person\0!ixname\0", b"+x", b""]
+        {
+            assert!(!is_index_entry(&key(tail)), "{tail:?}");
+        }
     }
 
     #[test]

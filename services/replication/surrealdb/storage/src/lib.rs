@@ -23,7 +23,7 @@ mod writer;
 pub use arena::{WRITE_BYTES, arena_bytes};
 pub use builder::Engine;
 pub use copy::{Copy, CopyError, CopyOptions, KeyWrite, Snapshot, StorageKind, least_memory_bytes};
-pub use keyspace::{is_changefeed_placeholder, place_stamp, reserved};
+pub use keyspace::{is_changefeed_placeholder, is_index_entry, place_stamp, reserved};
 pub use limits::{Amount, TransactionLimits};
 pub use log::{BoxFuture, CommitFailure, CommitLog, Committed};
 pub use recorder::{Recorder, WriteSet};
