@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use holdfast_tests::client::{Outcome, Request};
+use holdfast_tests::client::{Client, Outcome, Reply, Request};
 use holdfast_tests::system::{Options, System};
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ROUNDS: u64 = 150;
+/// For how long a copy is late: several times what readers allow.
+const LATE_FOR: Duration = Duration::from_secs(4);
+/// What such a reader allows.
+const MAX_LAG: Duration = Duration::from_millis(1_000);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strong_and_session_queries_see_what_they_must() -> anyhow::Result<()> {
@@ -33,34 +38,99 @@ async fn strong_and_session_queries_see_what_they_must() -> anyhow::Result<()> {
     .await
 }
 
-/// A copy that is cut off serves old reads to those who take them, and to nobody else.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_never_go_backwards_behind_their_bound() -> anyhow::Result<()> {
-    System::run(Options::peer(), async |system| {
+/// While a copy stands still, or applies nothing and still answers, no query shows less than it demanded: not through the group, and
+/// not at that copy itself, which may refuse.
+async fn no_query_is_older_than_it_may_be(options: Options) -> anyhow::Result<()> {
+    System::run(Options { holds_apply: true, ..options }, async |system| {
         let client = system.client();
+        let mut written = Written::default();
         client.commit(Request::new("DEFINE TABLE note"), PATIENCE).await?;
-        system.pause("csp-3")?;
-        for round in 1..=40_u64 {
-            let write = Request::new(format!("UPSERT note:one SET number = {round} RETURN NONE"));
-            let position = client.commit(write, PATIENCE).await?.position;
-            let read = Request::new("SELECT VALUE number FROM note:one").deadline(Duration::from_secs(2));
-            for request in [read.clone().strong(), read.clone().after(position), read.with("max_lag_ms", 3_000)] {
-                match client.read(&request, PATIENCE).await {
-                    Outcome::Done(reply) => {
-                        let seen = reply.results[0][0].as_u64();
-                        let bound = reply.position >= position;
-                        anyhow::ensure!(seen <= Some(round) && (!bound || seen == Some(round)), "{round}: {reply:?}");
-                    }
-                    other => anyhow::bail!("{round}: {other}"),
+        written.write(&client).await?;
+        system
+            .until("every copy to have the first round", |status| {
+                system.csps().iter().all(|csp| status.applied(csp) >= written.position())
+            })
+            .await?;
+        system.pause("csp-2")?;
+        system.hold_apply("csp-3")?;
+        let over = Instant::now() + LATE_FOR;
+        while Instant::now() < over {
+            written.write(&client).await?;
+            let after = Request::after(read(), written.position());
+            let lagging = read().with("max_lag_ms", MAX_LAG.as_millis() as u64);
+            for (request, max_lag) in [(read().strong(), None), (after, None), (lagging, Some(MAX_LAG))] {
+                let request = request.deadline(Duration::from_secs(2));
+                let sent = Instant::now();
+                written.judge(&client.read(&request, PATIENCE).await.done()?, sent, max_lag)?;
+                let sent = Instant::now();
+                match client.query_at("csp-3", &request.deadline(Duration::from_millis(100))).await {
+                    Outcome::Done(reply) => written.judge(&reply, sent, max_lag)?,
+                    Outcome::Refused(refusal) if refusal.retryable => {}
+                    other => anyhow::bail!("{other}"),
                 }
             }
         }
-        system.resume("csp-3")?;
-        system.until_available(&system.csps()).await?;
+        system.heal().await?;
         system.equal_digests(&system.csps()).await?;
-        Ok(())
+        system.all_alive()
     })
     .await
+}
+
+fn read() -> Request {
+    Request::new("SELECT VALUE number FROM note:one")
+}
+
+/// When each round was acknowledged, and where the last one stands.
+#[derive(Default)]
+struct Written {
+    acknowledged: Vec<Instant>,
+    position: u64,
+}
+
+impl Written {
+    async fn write(&mut self, client: &Client) -> anyhow::Result<()> {
+        let round = self.acknowledged.len() + 1;
+        let write = Request::new(format!("UPSERT note:one SET number = {round} RETURN NONE"));
+        // The others stand still.
+        self.position = client.update_at("csp-1", &write).await.done()?.position;
+        self.acknowledged.push(Instant::now());
+        Ok(())
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// A query that was sent at this moment has to show every round that was acknowledged before, but for those of the last `max_lag`.
+    fn judge(&self, reply: &Reply, sent: Instant, max_lag: Option<Duration>) -> anyhow::Result<()> {
+        let until = sent - max_lag.unwrap_or_default();
+        let least = self.acknowledged.iter().filter(|at| **at <= until).count() as u64;
+        let (seen, last) = (reply.results[0][0].as_u64().unwrap_or_default(), self.acknowledged.len() as u64);
+        anyhow::ensure!(
+            (least..=last).contains(&seen) && (max_lag.is_some() || reply.position >= self.position),
+            "stale: {least} of {last} rounds had to be seen, with {max_lag:?} of lag allowed: {reply:?}"
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_never_go_backwards_behind_their_bound() -> anyhow::Result<()> {
+    no_query_is_older_than_it_may_be(Options::peer()).await
+}
+
+/// What the test above is worth: it finds copies that break either promise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_queries_are_found_out() -> anyhow::Result<()> {
+    for sabotage in ["skip-barrier", "ignore-max-lag"] {
+        let broken = Options { sabotage: Some(sabotage), ..Options::peer() };
+        let error = no_query_is_older_than_it_may_be(broken).await.err();
+        let error = error.ok_or_else(|| anyhow::anyhow!("{sabotage} was not found"))?;
+        eprintln!("{sabotage}: {error}");
+        anyhow::ensure!(error.to_string().starts_with("stale: "), "{sabotage}: not what was to be found: {error:#}");
+    }
+    Ok(())
 }
 
 /// A statement that fails is not certified, since nothing is written: it must not fail for want of what others were
