@@ -36,5 +36,8 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     print_failover(&rows, arguments.json)?;
-    failed
+    failed?;
+    let missed: Vec<&str> = rows.iter().filter(|row| !row.met).map(|row| row.case).collect();
+    anyhow::ensure!(missed.is_empty(), "limits were missed: {}", missed.join(", "));
+    Ok(())
 }

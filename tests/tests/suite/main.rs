@@ -1,6 +1,7 @@
 //! What must hold, shown on real processes over a real nats-server. Each test has a system of its own.
 
 mod answers_above_one_message;
+mod availability;
 mod bad_input;
 mod bank;
 mod catch_up;

@@ -85,7 +85,7 @@ impl Case {
     }
 
     /// Clients that query, besides the one that updates. A machine of few cores has to notice the loss of a primary with
-    /// this load on it, so where queries are not looked at there are none.
+    /// this load on it, so where queries are not looked at there are none; README says so beside the figures.
     pub fn queries(self) -> usize {
         match self {
             Self::PrimaryKilled | Self::PrimaryStopped | Self::PrimaryCut => 0,

@@ -85,12 +85,17 @@ impl FailoverRow {
             limits: case.limits(),
             met: false,
         };
-        row.met = row.within_limits() && account.settled().is_ok();
+        row.met = row.is_within(1);
         row
     }
 
-    fn within_limits(&self) -> bool {
-        let within = |figure: f64, limit: Option<u64>| limit.is_none_or(|limit| figure <= limit as f64);
+    /// Whether no figure is above so many times its limit, and nothing is lost, doubled or unsettled.
+    pub fn is_within(&self, times: u64) -> bool {
+        self.is_within_limits(times) && self.account.settled().is_ok()
+    }
+
+    fn is_within_limits(&self, times: u64) -> bool {
+        let within = |figure: f64, limit: Option<u64>| limit.is_none_or(|limit| figure <= (limit * times) as f64);
         within(self.p50_ms, self.limits.p50_ms)
             && within(self.p99_ms, self.limits.p99_ms)
             && within(self.max_ms, self.limits.max_ms)
@@ -136,6 +141,9 @@ mod tests {
         assert!(met(&[seen(100, 0)], Account::default()));
         assert!(!met(&[seen(101, 0)], Account::default()));
         assert!(!met(&[seen(5, 1)], Account::default()));
+        let within_twice =
+            |ms| FailoverRow::new(Case::SubscriberKilled, &[seen(ms, 0)], Account::default()).is_within(2);
+        assert!(within_twice(200) && !within_twice(201));
         assert!(!met(&[seen(5, 0)], Account { lost: 1, ..Account::default() }));
     }
 }
