@@ -2,6 +2,7 @@
 //! for what clients were told, scenarios that break things, and the bench.
 
 pub mod bench;
+pub mod broken_promise;
 pub mod client;
 pub mod history;
 pub mod scenario;

@@ -1,16 +1,21 @@
 //! A client as an application would write one: plain NATS requests with JSON in them.
 
+mod inbox;
 mod lock;
 mod outcome;
 mod request;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Message;
 use async_nats::client::RequestErrorKind;
 use holdfast_schemas::subject;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub use inbox::LateAnswer;
+use inbox::{Inbox, NoAnswer};
 pub use outcome::{Outcome, Refusal, Reply};
 pub use request::Request;
 
@@ -22,6 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(25);
 pub struct Client {
     nats: async_nats::Client,
     group: String,
+    inbox: Option<Arc<Inbox>>,
 }
 
 impl Client {
@@ -34,7 +40,18 @@ impl Client {
             .ping_interval(Duration::from_secs(2))
             .connect(urls)
             .await?;
-        Ok(Self { nats, group: group.to_owned() })
+        Ok(Self { nats, group: group.to_owned(), inbox: None })
+    }
+
+    /// The same client, which keeps what comes after a request was answered. See [`Client::take_late_answers`].
+    pub async fn listening(self) -> anyhow::Result<Self> {
+        let inbox = Inbox::open(&self.nats).await?;
+        Ok(Self { inbox: Some(inbox), ..self })
+    }
+
+    /// What came after the first answer to a request of a client that listens, or after it stopped waiting; each once.
+    pub fn take_late_answers(&self) -> Vec<LateAnswer> {
+        self.inbox.as_ref().map(|inbox| inbox.take_late()).unwrap_or_default()
     }
 
     /// The connection.
@@ -69,19 +86,28 @@ impl Client {
 
     /// Sends any bytes to any subject.
     pub async fn send(&self, subject: String, body: Vec<u8>, patience: Duration) -> Outcome {
-        let request = async_nats::Request::new().payload(body.into()).timeout(Some(patience));
-        match self.nats.send_request(subject, request).await {
+        match self.exchange(subject, body, patience).await {
             Ok(message) => Outcome::decode(&message.payload),
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => Outcome::Refused(Refusal::nobody()),
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(NoAnswer::Nobody) => Outcome::Refused(Refusal::nobody()),
+            Err(NoAnswer::Silence(why)) => Outcome::Unknown(why),
         }
     }
 
     /// Sends a request, and gives the answer, an error or not.
     pub async fn answer(&self, subject: String, body: &Value, patience: Duration) -> anyhow::Result<Value> {
-        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(patience));
-        let message = self.nats.send_request(subject, request).await?;
+        let message = self.exchange(subject, body.to_string().into_bytes(), patience).await?;
         Ok(serde_json::from_slice(&message.payload)?)
+    }
+
+    async fn exchange(&self, subject: String, body: Vec<u8>, patience: Duration) -> Result<Message, NoAnswer> {
+        if let Some(inbox) = &self.inbox {
+            return inbox.exchange(&self.nats, subject, body, patience).await;
+        }
+        let request = async_nats::Request::new().payload(body.into()).timeout(Some(patience));
+        self.nats.send_request(subject, request).await.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => NoAnswer::Nobody,
+            _ => NoAnswer::Silence(error.to_string()),
+        })
     }
 
     /// Sends a request whose reply is any JSON, but no error.

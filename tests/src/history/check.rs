@@ -1,10 +1,14 @@
 //! The rules that a history must meet.
 //!
-//! 1. No two committed transactions stand at the same place.
-//! 2. Replaying committed transactions and queries in log order reproduces every result.
-//! 3. What was acknowledged before another update began stands before it; a strong query has seen all that was
-//!    acknowledged before it was sent; a session query has seen its position.
-//! 4. Refused requests have no effect, unknown ones have it once or not at all (both follow from rule 2).
+//! 1. A request has one outcome: whatever answers came under its id, late ones too, say the same.
+//! 2. No two committed transactions stand at the same place.
+//! 3. Replaying committed transactions, failures and queries in log order reproduces every result.
+//! 4. What was told before another update began stands before it; a strong query has seen all that anybody was told before it
+//!    was sent, and so has a failed update of what was acknowledged; a query that allows some lag has seen what was acknowledged so long
+//!    before; a session query has seen its position.
+//! 5. Refused requests have no effect, unknown ones have it once or not at all (both follow from rule 3).
+
+use std::collections::BTreeMap;
 
 use super::search::Search;
 use super::{Consistency, Kind, Place, Record, Violation};
@@ -16,6 +20,8 @@ pub struct Summary {
     pub updates: usize,
     /// Queries answered.
     pub queries: usize,
+    /// Requests of which a statement failed.
+    pub failed: usize,
     /// Requests refused.
     pub refused: usize,
     /// Requests of unknown outcome that are in the log.
@@ -27,19 +33,21 @@ pub struct Summary {
 /// Checks a whole history, given in any order.
 pub fn check(history: &[Record]) -> Result<Summary, Violation> {
     shapes(history)?;
+    let history = one_outcome(history)?;
     let mut ordered: Vec<(Place, &Record)> =
-        history.iter().filter_map(|record| record.place().map(|place| (place, record))).collect();
+        history.iter().filter_map(|record| record.place().map(|place| (place, *record))).collect();
     ordered.sort_by_key(|(place, _)| *place);
     distinct_places(&ordered)?;
-    real_time(history)?;
-    sessions(history)?;
-    let unknown: Vec<&Record> = history.iter().filter(|record| record.kind == Kind::Unknown).collect();
+    real_time(&ordered)?;
+    sessions(&history)?;
+    let unknown: Vec<&Record> = history.iter().copied().filter(|record| record.kind == Kind::Unknown).collect();
     let unknown_count = unknown.len();
     let present = Search::new(ordered, unknown).run()?;
     let count = |wanted: fn(&Kind) -> bool| history.iter().filter(|record| wanted(&record.kind)).count();
     Ok(Summary {
         updates: count(|kind| matches!(kind, Kind::Update(_))),
         queries: count(|kind| matches!(kind, Kind::Query { .. })),
+        failed: count(|kind| matches!(kind, Kind::Failed { .. })),
         refused: count(|kind| *kind == Kind::Refused),
         unknown_present: present,
         unknown_unseen: unknown_count - present,
@@ -47,12 +55,33 @@ pub fn check(history: &[Record]) -> Result<Summary, Violation> {
 }
 
 fn shapes(history: &[Record]) -> Result<(), Violation> {
-    match history.iter().find(|record| record.place().is_some() && record.observed.len() != record.operations.len()) {
+    let told = |record: &&Record| matches!(record.kind, Kind::Update(_) | Kind::Query { .. });
+    match history.iter().filter(told).find(|record| record.observed.len() != record.operations.len()) {
         None => Ok(()),
         Some(record) => {
             Err(Violation::Shape { id: record.id.clone(), asked: record.operations.len(), got: record.observed.len() })
         }
     }
+}
+
+/// All queries, and each other request once: its outcome, if anybody was told one, as it was told first.
+fn one_outcome(history: &[Record]) -> Result<Vec<&Record>, Violation> {
+    let (queries, others): (Vec<&Record>, Vec<&Record>) =
+        history.iter().partition(|record| matches!(record.kind, Kind::Query { .. }));
+    let mut outcomes: BTreeMap<&str, &Record> = BTreeMap::new();
+    for record in others {
+        let first = outcomes.entry(&record.id).or_insert(record);
+        if record.kind == Kind::Unknown {
+            continue;
+        }
+        if first.kind != Kind::Unknown && (first.kind, &first.observed) != (record.kind, &record.observed) {
+            return Err(Violation::TwoOutcomes { id: record.id.clone(), first: first.kind, second: record.kind });
+        }
+        if first.kind == Kind::Unknown || record.completed_ns < first.completed_ns {
+            *first = record;
+        }
+    }
+    Ok(queries.into_iter().chain(outcomes.into_values()).collect())
 }
 
 fn distinct_places(ordered: &[(Place, &Record)]) -> Result<(), Violation> {
@@ -65,48 +94,55 @@ fn distinct_places(ordered: &[(Place, &Record)]) -> Result<(), Violation> {
     }
 }
 
-/// Whether a request that begins after `earlier` was answered at `known` is allowed to stand at `place`.
-fn follows(later: &Record, place: Place, known: Place, known_is_update: bool) -> bool {
-    match later.kind {
-        Kind::Update(_) => place > known,
-        Kind::Query { consistency: Consistency::Strong, .. } => !known_is_update || place >= known,
-        _ => true,
+/// The highest place that anybody had been told, by time.
+struct Told<'a>(Vec<(u64, Place, &'a Record)>);
+
+impl<'a> Told<'a> {
+    fn new(answers: impl Iterator<Item = (Place, &'a Record)>) -> Self {
+        let mut by_time: Vec<_> = answers.map(|(place, record)| (record.completed_ns, place, record)).collect();
+        by_time.sort_by_key(|(at, place, _)| (*at, *place));
+        for later in 1..by_time.len() {
+            let (_, highest, record) = by_time[later - 1];
+            if highest > by_time[later].1 {
+                (by_time[later].1, by_time[later].2) = (highest, record);
+            }
+        }
+        Self(by_time)
+    }
+
+    fn before(&self, at_ns: u64) -> Option<(Place, &'a Record)> {
+        let end = self.0.partition_point(|(told, ..)| *told < at_ns);
+        self.0[..end].last().map(|(_, place, record)| (*place, *record))
     }
 }
 
-/// Sweeps through time with the highest place that had been told to anybody so far, by updates and by queries.
-fn real_time(history: &[Record]) -> Result<(), Violation> {
-    let placed = || history.iter().filter_map(|record| record.place().map(|place| (place, record)));
-    let mut answers: Vec<_> = placed().collect();
-    answers.sort_by_key(|(_, record)| record.completed_ns);
-    let mut begins: Vec<_> = placed().collect();
-    begins.sort_by_key(|(_, record)| record.invoked_ns);
-    let mut answers = answers.into_iter().peekable();
-    let mut highest: [Option<(Place, &Record)>; 2] = [None, None];
-    for (place, record) in begins {
-        while let Some((told, answer)) = answers.next_if(|(_, answer)| answer.completed_ns < record.invoked_ns) {
-            let slot = &mut highest[usize::from(matches!(answer.kind, Kind::Update(_)))];
-            if slot.is_none_or(|(highest, _)| told > highest) {
-                *slot = Some((told, answer));
+fn real_time(placed: &[(Place, &Record)]) -> Result<(), Violation> {
+    let all = Told::new(placed.iter().copied().filter(|(_, record)| !matches!(record.kind, Kind::Failed { .. })));
+    let acknowledged = Told::new(placed.iter().copied().filter(|(_, record)| matches!(record.kind, Kind::Update(_))));
+    for (place, record) in placed {
+        let known = match record.kind {
+            Kind::Update(_) | Kind::Query { consistency: Consistency::Strong, .. } => all.before(record.invoked_ns),
+            Kind::Failed { .. } => acknowledged.before(record.invoked_ns),
+            Kind::Query { consistency: Consistency::Lag(lag_ns), .. } => {
+                acknowledged.before(record.invoked_ns.saturating_sub(lag_ns))
             }
-        }
-        for (is_update, known) in [false, true].into_iter().zip(&highest) {
-            if let Some((known, earlier)) = *known
-                && !follows(record, place, known, is_update)
-            {
-                return Err(Violation::RealTime {
-                    earlier: earlier.id.clone(),
-                    earlier_place: known,
-                    later: record.id.clone(),
-                    later_place: place,
-                });
-            }
+            _ => None,
+        };
+        if let Some((known, earlier)) = known
+            && (known > *place || (known == *place && matches!(record.kind, Kind::Update(_))))
+        {
+            return Err(Violation::RealTime {
+                earlier: earlier.id.clone(),
+                earlier_place: known,
+                later: record.id.clone(),
+                kind: record.kind,
+            });
         }
     }
     Ok(())
 }
 
-fn sessions(history: &[Record]) -> Result<(), Violation> {
+fn sessions(history: &[&Record]) -> Result<(), Violation> {
     for record in history {
         if let Kind::Query { position, consistency: Consistency::Session(after) } = record.kind
             && position < after

@@ -5,7 +5,12 @@
 //! out again (`check`). Nothing here knows NATS or SurrealDB but `sql` and `recorder`, so that the checker itself can
 //! be tested by the thousand, with histories that are right and histories that were damaged on purpose.
 
+mod available;
+#[cfg(test)]
+mod broken;
 mod check;
+mod clients;
+mod messages;
 mod model;
 mod operation;
 mod record;
@@ -19,11 +24,12 @@ mod tests;
 mod violation;
 mod workload;
 
+pub use available::{Window, available};
 pub use check::{Summary, check};
 pub use model::State;
 pub use operation::{Observation, Operation};
 pub use record::{Consistency, Kind, Place, Record};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Surroundings};
 pub use sql::{SCHEMA, decode, encode};
 pub use violation::Violation;
 pub use workload::Workload;

@@ -36,7 +36,9 @@ pub enum Consistency {
     Any,
     /// Not older than this position.
     Session(u64),
-    /// Every update acknowledged before the query was sent.
+    /// Every update acknowledged longer than these nanoseconds before the query was sent.
+    Lag(u64),
+    /// Everything that anybody was told before the query was sent.
     Strong,
 }
 
@@ -52,7 +54,14 @@ pub enum Kind {
         /// What was demanded.
         consistency: Consistency,
     },
-    /// An update that certainly did not happen.
+    /// An update of which a statement failed on the state at a position: nothing of it happened.
+    Failed {
+        /// The position of that state.
+        position: u64,
+        /// Which statement, counted from 0.
+        statement: usize,
+    },
+    /// An update that certainly did not happen, nor will.
     Refused,
     /// An update that may have happened, once, or not.
     Unknown,
@@ -80,7 +89,7 @@ impl Record {
     pub fn place(&self) -> Option<Place> {
         match self.kind {
             Kind::Update(place) => Some(place),
-            Kind::Query { position, .. } => Some(Place::end_of(position)),
+            Kind::Query { position, .. } | Kind::Failed { position, .. } => Some(Place::end_of(position)),
             Kind::Refused | Kind::Unknown => None,
         }
     }

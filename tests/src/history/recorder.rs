@@ -1,60 +1,90 @@
-//! Clients that work on a real group and write down what they were told.
+//! Writes down what clients of a real group asked and were told.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
-use super::{Consistency, Kind, Operation, Place, Record, SCHEMA, Summary, Workload, check, decode, encode};
-use crate::client::{Client, Outcome, Reply, Request};
+use super::{
+    Consistency, Kind, Operation, Place, Record, SCHEMA, Summary, Window, Workload, available, check, decode, encode,
+};
+use crate::client::{Client, LateAnswer, Outcome, Refusal, Reply, Request};
 
 /// How long a client tries to learn the outcome of a request.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// Short, because a request that was on its way when nats-server was killed waits for it in full.
-const DEADLINE: Duration = Duration::from_millis(1_200);
+pub(super) const DEADLINE: Duration = Duration::from_millis(1_200);
+/// At the end it is looked for this long whether something happens that nobody asks for any more.
+const LATE_EFFECTS: Duration = Duration::from_secs(2);
+/// So many requests of each kind of outcome are asked for again at the end.
+const ASKED_AGAIN: usize = 60;
+/// Requests that were settled longer ago are not: ids are kept for ten minutes.
+const ASKED_AGAIN_WITHIN: Duration = Duration::from_secs(300);
 
-/// How many queries there are for each that asks for the pool.
-const POOL_ONE_IN: u32 = 4;
-
-/// Longer than any fault in which a client stays with its CSP.
-const LOYAL_DEADLINE: Duration = Duration::from_secs(10);
-/// Values that loyal clients append; others never come so far.
-const LOYAL_VALUES: u64 = 1 << 40;
+/// What there is besides a group.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// A pool of the group's copies that some of the queries ask for.
+    pub pool: Option<&'static str>,
+    /// CSPs that some of the queries go to directly.
+    pub csps: Vec<String>,
+}
 
 /// A history in the making, shared by its clients.
 #[derive(Debug)]
 pub struct Recorder {
-    client: Client,
-    keys: usize,
-    /// The pool that one in [`POOL_ONE_IN`] queries asks for, if the group has one.
-    pool: Option<&'static str>,
+    pub(super) client: Client,
+    pub(super) keys: usize,
+    pub(super) surroundings: Surroundings,
     /// Where the tables are defined: a copy that is not there yet may say so to those who read any copy.
-    defined: u64,
+    pub(super) defined: u64,
     began: Instant,
     records: Mutex<Vec<Record>>,
+    /// What was asked, by id, to make sense of late answers.
+    asked: Mutex<BTreeMap<String, Asked>>,
+    windows: Mutex<Vec<Window>>,
     acknowledged: AtomicU64,
     /// What CSPs told the clients that stay with them.
     told_to_loyal: AtomicU64,
-    ended: AtomicBool,
+    pub(super) ended: AtomicBool,
+}
+
+/// A request as it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) id: String,
+    pub(super) invoked_ns: u64,
+    pub(super) operations: Vec<Operation>,
+    /// None of an update.
+    pub(super) consistency: Option<Consistency>,
+    /// What was seen on the way, where the answer does not say it again.
+    pub(super) observed: Option<Vec<super::Observation>>,
 }
 
 impl Recorder {
-    /// A history over `keys` lists and counters, which are defined here.
+    /// A history over `keys` lists and as many of everything else, which are defined here.
     pub async fn begin(client: Client, keys: usize) -> anyhow::Result<Arc<Self>> {
-        Self::begin_with_pool(client, keys, None).await
+        Self::begin_in(client, keys, Surroundings::default()).await
     }
 
-    /// The same, where some of the queries are for a pool of the group's copies.
-    pub async fn begin_with_pool(client: Client, keys: usize, pool: Option<&'static str>) -> anyhow::Result<Arc<Self>> {
+    /// The same with surroundings that clients make use of.
+    pub async fn begin_in(client: Client, keys: usize, surroundings: Surroundings) -> anyhow::Result<Arc<Self>> {
+        let client = client.listening().await?;
         let defined = client.commit(Request::new(SCHEMA), SETTLE_PATIENCE).await?.position;
         Ok(Arc::new(Self {
             client,
             keys,
-            pool,
+            surroundings,
             defined,
             began: Instant::now(),
-            records: Mutex::new(Vec::new()),
+            records: Mutex::default(),
+            asked: Mutex::default(),
+            windows: Mutex::default(),
             acknowledged: AtomicU64::new(0),
             told_to_loyal: AtomicU64::new(0),
             ended: AtomicBool::new(false),
@@ -81,183 +111,146 @@ impl Recorder {
         self.ended.store(false, Ordering::Relaxed);
     }
 
-    /// Starts clients; they work until `end`.
-    pub fn clients(self: &Arc<Self>, seed: u64, count: usize) -> Vec<tokio::task::JoinHandle<anyhow::Result<()>>> {
-        (0..count)
-            .map(|client| tokio::spawn(Arc::clone(self).work(Workload::new(seed, client, count, self.keys))))
-            .collect()
+    /// Demands that from `from` until now never longer than `bound` passed without an acknowledged update.
+    pub fn demand(&self, from: Instant, bound: Duration) {
+        let from_ns = nanoseconds(from.saturating_duration_since(self.began));
+        lock(&self.windows).push(Window { from_ns, until_ns: self.now_ns(), bound_ns: nanoseconds(bound) });
     }
 
-    /// Starts clients that speak to one CSP alone, whatever becomes of it, and so see every answer that it gives.
-    pub fn loyal_clients(
-        self: &Arc<Self>,
-        csp: &str,
-        seed: u64,
-        count: usize,
-    ) -> Vec<tokio::task::JoinHandle<anyhow::Result<()>>> {
-        (0..count)
-            .map(|client| {
-                let workload = Workload::new(!seed, client, count, self.keys).values_from(LOYAL_VALUES);
-                tokio::spawn(Arc::clone(self).stay(csp.to_owned(), workload))
-            })
-            .collect()
-    }
-
-    async fn stay(self: Arc<Self>, csp: String, mut workload: Workload) -> anyhow::Result<()> {
-        while !self.ended.load(Ordering::Relaxed) {
-            if workload.one_in(2) {
-                self.strong_query_at(&csp, workload.query()).await?;
-            } else {
-                self.update_at(&csp, workload.update()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn work(self: Arc<Self>, mut workload: Workload) -> anyhow::Result<()> {
-        let mut session = self.defined;
-        while !self.ended.load(Ordering::Relaxed) {
-            let position = if workload.one_in(3) {
-                let consistency = match (workload.one_in(3), workload.one_in(2)) {
-                    (true, _) => Consistency::Any,
-                    (false, true) => Consistency::Session(session),
-                    (false, false) => Consistency::Strong,
-                };
-                let pool = self.pool.filter(|_| workload.one_in(POOL_ONE_IN));
-                self.query_pool(workload.query(), consistency, pool).await?
-            } else {
-                self.update(workload.update()).await?
-            };
-            session = position.map_or(session, |position| session.max(position));
-        }
-        Ok(())
-    }
-
-    /// Performs an update until its outcome is certain, and writes it down.
-    pub async fn update(&self, operations: Vec<Operation>) -> anyhow::Result<Option<u64>> {
-        let request = Request::new(encode(&operations)).deadline(DEADLINE);
-        let invoked_ns = self.now_ns();
-        let outcome = self.client.settle(&request, SETTLE_PATIENCE).await;
-        self.note_update(&request, invoked_ns, operations, outcome)
-    }
-
-    /// Sends an update to one CSP, once. What this one leaves open is settled by the group.
-    async fn update_at(&self, csp: &str, operations: Vec<Operation>) -> anyhow::Result<Option<u64>> {
-        let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE);
-        let invoked_ns = self.now_ns();
-        let mut outcome = self.client.update_at(csp, &request).await;
-        self.note_loyal(&outcome);
-        let open = match &outcome {
-            Outcome::Done(_) => false,
-            Outcome::Refused(refusal) => refusal.leaves_doubt(),
-            Outcome::Unknown(_) => true,
-        };
-        if open {
-            outcome = self.client.settle_doubt(&request, SETTLE_PATIENCE).await;
-        }
-        self.note_update(&request, invoked_ns, operations, outcome)
+    /// Notes a request that is about to be sent.
+    pub(super) fn ask(&self, id: &str, operations: Vec<Operation>, consistency: Option<Consistency>) -> Asked {
+        let asked = Asked { id: id.to_owned(), invoked_ns: self.now_ns(), operations, consistency, observed: None };
+        lock(&self.asked).insert(asked.id.clone(), asked.clone());
+        asked
     }
 
     /// Writes down how an update ended.
-    fn note_update(
-        &self,
-        request: &Request,
-        invoked_ns: u64,
-        operations: Vec<Operation>,
-        outcome: Outcome,
-    ) -> anyhow::Result<Option<u64>> {
+    pub(super) fn note_update(&self, asked: &Asked, outcome: Outcome) -> anyhow::Result<Option<u64>> {
         let (kind, reply) = match outcome {
             Outcome::Done(reply) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                let place = Place { position: reply.position, index: reply.index.unwrap_or(0) };
-                (Kind::Update(place), Some(reply))
+                (kind_of(&reply), Some(reply))
             }
-            Outcome::Refused(refusal) if refusal.retryable => (Kind::Refused, None),
-            Outcome::Refused(refusal) => anyhow::bail!("{operations:?}: {}: {}", refusal.code, refusal.message),
+            Outcome::Refused(refusal) => match failed(&refusal) {
+                Some(failed) => (failed, None),
+                None if refusal.retryable || refusal.settled => (Kind::Refused, None),
+                None => anyhow::bail!("{:?}: {}: {}", asked.operations, refusal.code, refusal.message),
+            },
             Outcome::Unknown(_) => (Kind::Unknown, None),
         };
-        self.record(request, invoked_ns, operations, kind, reply)
+        self.record(asked, kind, reply, self.now_ns())
     }
 
-    /// Demands everything acknowledged before of one CSP, and writes the answer down if there is one.
-    async fn strong_query_at(&self, csp: &str, operations: Vec<Operation>) -> anyhow::Result<()> {
-        let request = Request::new(encode(&operations)).deadline(LOYAL_DEADLINE).strong();
-        let invoked_ns = self.now_ns();
-        let outcome = self.client.query_at(csp, &request).await;
-        self.note_loyal(&outcome);
-        if let Outcome::Done(reply) = outcome {
-            let kind = Kind::Query { position: reply.position, consistency: Consistency::Strong };
-            self.record(&request, invoked_ns, operations, kind, Some(reply))?;
-        }
-        Ok(())
-    }
-
-    fn note_loyal(&self, outcome: &Outcome) {
+    pub(super) fn note_loyal(&self, outcome: &Outcome) {
         if !matches!(outcome, Outcome::Unknown(_)) {
             self.told_to_loyal.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Performs a query and writes it down if it was answered.
-    pub async fn query(&self, operations: Vec<Operation>, consistency: Consistency) -> anyhow::Result<Option<u64>> {
-        self.query_pool(operations, consistency, None).await
-    }
-
-    async fn query_pool(
+    pub(super) fn record(
         &self,
-        operations: Vec<Operation>,
-        consistency: Consistency,
-        pool: Option<&str>,
-    ) -> anyhow::Result<Option<u64>> {
-        let request = Request::new(encode(&operations)).deadline(DEADLINE);
-        let request = pool.map_or(request.clone(), |pool| request.with("pool", pool));
-        let request = match consistency {
-            Consistency::Any => request,
-            Consistency::Session(after) => request.after(after),
-            Consistency::Strong => request.strong(),
-        };
-        let invoked_ns = self.now_ns();
-        match self.client.read(&request, SETTLE_PATIENCE).await {
-            Outcome::Done(reply) => {
-                let kind = Kind::Query { position: reply.position, consistency };
-                self.record(&request, invoked_ns, operations, kind, Some(reply))
-            }
-            Outcome::Refused(refusal) if consistency == Consistency::Any && refusal.position() < self.defined => {
-                Ok(None)
-            }
-            other => anyhow::bail!("{operations:?} with {consistency:?}: {other}"),
-        }
-    }
-
-    fn record(
-        &self,
-        request: &Request,
-        invoked_ns: u64,
-        operations: Vec<Operation>,
+        asked: &Asked,
         kind: Kind,
         reply: Option<Reply>,
+        completed_ns: u64,
     ) -> anyhow::Result<Option<u64>> {
-        let observed = reply.as_ref().map(|reply| decode(&operations, &reply.results)).transpose()?;
-        let record = Record {
-            id: request.id().to_owned(),
-            invoked_ns,
-            completed_ns: self.now_ns(),
-            operations,
-            observed: observed.unwrap_or_default(),
-            kind,
+        let observed = match (&asked.observed, &reply) {
+            (Some(observed), _) if matches!(kind, Kind::Update(_)) => observed.clone(),
+            (None, Some(reply)) => decode(&asked.operations, &reply.results)?,
+            _ => Vec::new(),
         };
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        let (id, invoked_ns, operations) = (asked.id.clone(), asked.invoked_ns, asked.operations.clone());
+        lock(&self.records).push(Record { id, invoked_ns, completed_ns, operations, observed, kind });
         Ok(reply.map(|reply| reply.position))
     }
 
-    /// Reads everything once more, and checks the whole history.
+    /// Notes what a transaction over several messages saw before its end, for whatever is answered to that.
+    pub(super) fn seen(&self, asked: &Asked) {
+        lock(&self.asked).insert(asked.id.clone(), asked.clone());
+    }
+
+    /// Reads everything, asks for outcomes again, reads everything once more, and checks the whole history. All faults are to be over.
     pub async fn finish(&self) -> anyhow::Result<Summary> {
         self.query(Workload::read_all(self.keys), Consistency::Strong).await?;
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ask_again().await?;
+        // Not a wait for something to happen: the time for which it must not happen.
+        tokio::time::sleep(LATE_EFFECTS).await;
+        self.query(Workload::read_all(self.keys), Consistency::Strong).await?;
+        self.note_late_answers()?;
+        let records = lock(&self.records);
+        available(&records, &lock(&self.windows))?;
         Ok(check(&records)?)
     }
 
-    fn now_ns(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    /// Sends updates again under their ids: each has to be told the outcome that it has.
+    async fn ask_again(&self) -> anyhow::Result<()> {
+        let recent_ns = self.now_ns().saturating_sub(nanoseconds(ASKED_AGAIN_WITHIN));
+        let mut random = StdRng::seed_from_u64(recent_ns);
+        let mut chosen = Vec::new();
+        let kinds: [fn(Kind) -> bool; 2] =
+            [|kind| matches!(kind, Kind::Update(_)), |kind| matches!(kind, Kind::Failed { .. })];
+        for wanted in kinds {
+            let records = lock(&self.records);
+            let recent = records.iter().filter(|record| record.completed_ns >= recent_ns && wanted(record.kind));
+            let ids = recent.map(|record| record.id.clone()).sample(&mut random, ASKED_AGAIN);
+            chosen.extend(ids);
+        }
+        for id in chosen {
+            let Some(asked) = lock(&self.asked).get(&id).cloned().filter(|asked| asked.observed.is_none()) else {
+                continue;
+            };
+            let request = update_request(&asked.operations).with("id", id);
+            let outcome = self.client.settle(&request, SETTLE_PATIENCE).await;
+            self.note_update(&asked, outcome)?;
+        }
+        Ok(())
     }
+
+    fn note_late_answers(&self) -> anyhow::Result<()> {
+        for LateAnswer { id, at, outcome } in self.client.take_late_answers() {
+            let Some(asked) = lock(&self.asked).get(&id).cloned() else { continue };
+            let at_ns = nanoseconds(at.saturating_duration_since(self.began));
+            match (outcome, asked.consistency) {
+                (Outcome::Done(reply), Some(consistency)) => {
+                    let kind = Kind::Query { position: reply.position, consistency };
+                    self.record(&asked, kind, Some(reply), at_ns)?;
+                }
+                (Outcome::Done(reply), None) => drop(self.record(&asked, kind_of(&reply), Some(reply), at_ns)?),
+                (Outcome::Refused(refusal), None) if refusal.settled => {
+                    self.record(&asked, failed(&refusal).unwrap_or(Kind::Refused), None, at_ns)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        nanoseconds(self.began.elapsed())
+    }
+}
+
+/// An update as recorders send it.
+pub(super) fn update_request(operations: &[Operation]) -> Request {
+    Request::new(encode(operations)).deadline(DEADLINE)
+}
+
+fn kind_of(reply: &Reply) -> Kind {
+    Kind::Update(Place { position: reply.position, index: reply.index.unwrap_or(0) })
+}
+
+/// The failure of a statement that is the outcome of its update: which one it was, and on which state.
+fn failed(refusal: &Refusal) -> Option<Kind> {
+    let error = &refusal.reply["error"];
+    let statement = error["statement"].as_u64().and_then(|statement| usize::try_from(statement).ok());
+    let is_failure = refusal.code == "statement_failed" && refusal.settled;
+    statement.filter(|_| is_failure).map(|statement| Kind::Failed { position: refusal.position(), statement })
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

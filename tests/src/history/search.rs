@@ -3,8 +3,12 @@
 //! A request of unknown outcome happened once or never. Since every operation observes what it touches, such a request
 //! can be left out until the first result that does not fit without it: only there the search branches, over the
 //! unknown requests that can be seen from there, and takes the first way that explains the rest of the history.
+//!
+//! That does not hold where an operation may do nothing that anybody could see, or depends on what it does not tell
+//! ([`super::Operation::is_plain`]). One of these of unknown outcome can make a right history look wrong; runs demand that nothing
+//! stays unknown in the end.
 
-use super::{Observation, Place, Record, State, Violation};
+use super::{Kind, Observation, Place, Record, State, Violation};
 
 /// Ways tried before giving up: far above what a handful of unknown requests needs.
 const BRANCHES_MAX: usize = 200_000;
@@ -50,7 +54,9 @@ impl<'a> Search<'a> {
                 return Err(Violation::Undecided { unknown: self.unknown.len() });
             }
             let mut with = state.clone();
-            with.perform_all(&self.unknown[candidate].operations);
+            if with.perform_all(&self.unknown[candidate].operations).contains(&Observation::Failure) {
+                continue;
+            }
             let rest = pending.iter().copied().filter(|&other| other != candidate).collect();
             match self.replay(at, with, rest) {
                 Ok(left) => return Ok(left),
@@ -82,20 +88,34 @@ fn meet(one: &Record, other: &Record) -> bool {
     one.operations.iter().any(|a| other.operations.iter().any(|b| a.meets(b)))
 }
 
-/// Performs one request and compares what it saw. Where something differs, the state is left as it was.
+/// Performs one request and compares what it saw. A request that failed, and one that does not fit, leave the state as it was.
 fn compare(record: &Record, place: Place, state: &mut State) -> Result<(), Violation> {
-    for (step, (operation, observed)) in record.operations.iter().zip(&record.observed).enumerate() {
-        let expected: Observation = state.perform(operation);
+    let failed_at = match record.kind {
+        Kind::Failed { statement, .. } => Some(statement),
+        _ => None,
+    };
+    for (step, operation) in record.operations.iter().enumerate() {
+        let expected = state.perform(operation);
+        let observed = match failed_at {
+            Some(statement) if step == statement => &Observation::Failure,
+            // Nothing was told of what came before the failure, but that it did not fail.
+            Some(_) if expected != Observation::Failure => continue,
+            Some(_) => &Observation::List(Vec::new()),
+            None => &record.observed[step],
+        };
         if expected != *observed {
-            record.operations[..=step].iter().rev().for_each(|performed| state.undo(performed));
-            return Err(Violation::Result {
-                id: record.id.clone(),
-                place,
-                operation: operation.clone(),
-                observed: observed.clone(),
-                expected,
-            });
+            state.take_back();
+            let (id, operation, observed) = (record.id.clone(), operation.clone(), observed.clone());
+            return Err(Violation::Result { id, place, operation, observed, expected });
         }
+        if failed_at == Some(step) {
+            break;
+        }
+    }
+    if failed_at.is_some() {
+        state.take_back()
+    } else {
+        state.keep()
     }
     Ok(())
 }

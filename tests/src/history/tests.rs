@@ -3,8 +3,9 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::simulate::history;
-use super::{Consistency, Kind, Observation, Operation, Place, Record, Violation, check};
+use super::broken::Broken;
+use super::simulate::{broken_history, history};
+use super::{Consistency, Kind, Observation, Operation, Place, Record, Violation, Window, available, check};
 
 const SEEDS: u64 = 400;
 const LENGTH: usize = 120;
@@ -49,12 +50,42 @@ fn accepts_what_a_correct_group_does() {
         let summary = check(&records).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         total.updates += summary.updates;
         total.queries += summary.queries;
+        total.failed += summary.failed;
         total.refused += summary.refused;
         total.unknown_present += summary.unknown_present;
         total.unknown_unseen += summary.unknown_unseen;
     }
     assert!(total.unknown_present > 100 && total.unknown_unseen > 100, "{total:?}");
-    assert!(total.queries > 1_000 && total.refused > 500, "{total:?}");
+    assert!(total.queries > 1_000 && total.refused > 500 && total.failed > 500, "{total:?}");
+}
+
+#[test]
+fn finds_every_broken_promise() {
+    for broken in Broken::ALL {
+        let mut struck = 0;
+        for seed in 0..SEEDS {
+            if let Some(records) = broken_history(seed, LENGTH, broken) {
+                struck += 1;
+                assert!(check(&records).is_err(), "{broken:?}: seed {seed} was not found");
+            }
+        }
+        assert!(struck > SEEDS / 8, "{broken:?} made a difference in {struck} of {SEEDS} histories only");
+    }
+}
+
+#[test]
+fn finds_a_pause_that_is_longer_than_was_promised() {
+    let records = history(1, LENGTH);
+    let mut answered: Vec<u64> =
+        records.iter().filter(|record| is_update(record)).map(|record| record.completed_ns).collect();
+    answered.sort_unstable();
+    let (from_ns, until_ns) = (answered[0], answered[answered.len() - 1]);
+    let longest = answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    let window = Window { from_ns, until_ns, bound_ns: longest };
+    assert_eq!(available(&records, &[window]), Ok(()));
+    for wrong in [Window { bound_ns: longest - 1, ..window }, Window { until_ns: until_ns + longest + 1, ..window }] {
+        assert!(matches!(available(&records, &[window, wrong]), Err(Violation::Unavailable { .. })), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -96,9 +127,9 @@ fn finds_a_swapped_order() {
                 _ => None,
             })
         };
-        let wanted = list(&records[first]);
+        let wanted = Some(list(&records[first])?);
         let second = pick(random, find(records, |record| is_update(record) && list(record) == wanted))?;
-        if first == second {
+        if records[first].id == records[second].id {
             return None;
         }
         let (one, other) = (records[first].kind, records[second].kind);
@@ -159,8 +190,9 @@ fn finds_a_doubled_update() {
 #[test]
 fn finds_a_refused_update_that_happened() {
     finds("refused, and there", |records, random| {
-        let at = pick(random, find(records, is_update))?;
+        let at = pick(random, find(records, |record| is_update(record) && appended(record).is_some()))?;
         records[at].kind = Kind::Refused;
+        records[at].observed.clear();
         Some(())
     });
 }
@@ -169,9 +201,11 @@ fn finds_a_refused_update_that_happened() {
 fn finds_an_update_before_its_own_past() {
     finds("began after an answer, stands before it", |records, random| {
         let at = pick(random, find(records, is_update))?;
-        records[at].invoked_ns += 1_000_000;
-        records[at].completed_ns += 1_000_001;
-        let place = records[at].place()?;
+        let (id, place) = (records[at].id.clone(), records[at].place()?);
+        for record in records.iter_mut().filter(|record| record.id == id) {
+            record.invoked_ns += 1_000_000;
+            record.completed_ns += 1_000_001;
+        }
         records.iter().any(|record| is_update(record) && record.place() > Some(place)).then_some(())
     });
 }
@@ -179,7 +213,8 @@ fn finds_an_update_before_its_own_past() {
 #[test]
 fn finds_two_transactions_at_one_place() {
     let mut records = history(7, LENGTH);
-    let updates = find(&records, is_update);
+    let once = |record: &Record| records.iter().filter(|other| other.id == record.id).count() == 1;
+    let updates = find(&records, |record| is_update(record) && once(record));
     records[updates[1]].kind = records[updates[0]].kind;
     assert!(matches!(check(&records), Err(Violation::SamePlace { .. })));
 }

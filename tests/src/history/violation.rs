@@ -1,6 +1,6 @@
 //! What the checker can find wrong, told so that the two requests concerned can be looked up in the logs.
 
-use super::{Observation, Operation, Place};
+use super::{Kind, Observation, Operation, Place};
 
 /// A history that no correct group can have produced.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Violation {
         got: usize,
     },
     /// A request began after another one was answered, and yet stands before it in the log.
-    #[error("request {later} at {later_place} began after {earlier} was answered with {earlier_place}")]
+    #[error("request {later} ({kind:?}) began after {earlier} was answered with {earlier_place}")]
     RealTime {
         /// The request that was answered first.
         earlier: String,
@@ -38,8 +38,8 @@ pub enum Violation {
         earlier_place: Place,
         /// The request that began afterwards.
         later: String,
-        /// Its place.
-        later_place: Place,
+        /// How it ended, and what was demanded of it.
+        kind: Kind,
     },
     /// A session query reflects less than it demanded.
     #[error("query {id} demanded position {after} and was answered at {position}")]
@@ -60,6 +60,26 @@ pub enum Violation {
         second: String,
         /// The place.
         place: Place,
+    },
+    /// Two answers under one id that say different things, or the same with other results.
+    #[error("request {id} was told {first:?} and then {second:?}, or the same with other results")]
+    TwoOutcomes {
+        /// The request.
+        id: String,
+        /// The outcome that was told first.
+        first: Kind,
+        /// The other one.
+        second: Kind,
+    },
+    /// Nothing was acknowledged for longer than was promised.
+    #[error("no update was acknowledged from {since_ns} to {until_ns} ns, and {bound_ns} ns were promised")]
+    Unavailable {
+        /// The last acknowledgement before.
+        since_ns: u64,
+        /// The next one, or the end.
+        until_ns: u64,
+        /// What was promised.
+        bound_ns: u64,
     },
     /// Too many requests of unknown outcome to decide.
     #[error("undecided: {unknown} requests of unknown outcome allow more orders than were tried")]

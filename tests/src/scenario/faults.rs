@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::{Episode, Fault, Kind, Targets, draw};
 use super::{Turns, progress};
-use crate::history::{Recorder, Summary};
+use crate::history::{Recorder, Summary, Surroundings};
 use crate::system::System;
 
 /// A whole group must acknowledge something within this time.
@@ -58,7 +58,9 @@ impl Faults {
         let began = Instant::now();
         let pool = json!({ "name": POOL, "csps": system.csps().split_off(1), "overflow": true });
         system.define_group(&json!({ "pools": [pool] })).await?;
-        let recorder = Recorder::begin_with_pool(system.client(), self.keys, Some(POOL)).await?;
+        let recorder =
+            Recorder::begin_in(system.client(), self.keys, Surroundings { pool: Some(POOL), csps: system.csps() })
+                .await?;
         let clients = recorder.clients(self.seed, self.clients);
         let turns = Turns::start(system.new_client().await?, self.seed, TURN_TAKERS).await?;
         let outcome = async {

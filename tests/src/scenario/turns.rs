@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::broken_promise::BrokenPromise;
 use crate::client::{Client, Outcome, Request};
 
 /// The lock that all of them want.
@@ -53,27 +54,24 @@ impl Turns {
         for client in self.clients {
             for (number, token) in client.await?? {
                 let other = written.insert(number, token);
-                anyhow::ensure!(other.is_none(), "{number} was given under {token} and under {other:?}");
+                let twice = || BrokenPromise(format!("{number} was given under {token} and under {other:?}"));
+                anyhow::ensure!(other.is_none(), twice());
             }
         }
         let total = written.len() as u64;
-        anyhow::ensure!(written.keys().copied().eq(1..=total), "numbers are missing: {:?}", written.keys());
+        let missing = || BrokenPromise(format!("numbers are missing: {:?}", written.keys()));
+        anyhow::ensure!(written.keys().copied().eq(1..=total), missing());
         let tokens: Vec<u64> = written.into_values().collect();
         if let Some(back) = tokens.windows(2).position(|pair| pair[0] > pair[1]) {
-            anyhow::bail!(
-                "number {} was given under {}, the next one under {}",
-                back + 1,
-                tokens[back],
-                tokens[back + 1]
-            );
+            let (number, before, after) = (back + 1, tokens[back], tokens[back + 1]);
+            anyhow::bail!(BrokenPromise(format!(
+                "number {number} was given under {before}, the next one under {after}"
+            )));
         }
         let read = Request::new("SELECT VALUE number FROM turn:one").strong();
         let reply = self.client.read(&read, PATIENCE).await.done()?;
-        anyhow::ensure!(
-            reply.results[0][0].as_u64() == Some(total),
-            "{total} were given, there is {:?}",
-            reply.results
-        );
+        let there = reply.results[0][0].as_u64();
+        anyhow::ensure!(there == Some(total), BrokenPromise(format!("{total} were given, there is {there:?}")));
         let mut turns = tokens;
         turns.dedup();
         eprintln!("{total} updates in {} turns", turns.len());

@@ -9,6 +9,7 @@ use holdfast_schemas::subject;
 use serde_json::{Value, json};
 
 use super::{CspStatus, GROUP, PATIENCE, Status, System};
+use crate::broken_promise::BrokenPromise;
 use crate::wait::until;
 
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
@@ -153,7 +154,7 @@ impl System {
         })
         .await?;
         let different: BTreeSet<&Digest> = digests.values().collect();
-        anyhow::ensure!(different.len() == 1, "copies differ: {digests:?}");
+        anyhow::ensure!(different.len() == 1, BrokenPromise(format!("copies differ: {digests:?}")));
         digests.into_values().next().ok_or_else(|| anyhow::anyhow!("no digests"))
     }
 
