@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use clap::Parser;
-use holdfast_tests::scenario::{Away, Counter, Faults, Kills, Transfer};
+use holdfast_tests::scenario::{Away, Counter, Faults, Kills, Sabotage, Transfer};
 use holdfast_tests::system::{Options, System, disks_impossible};
 use tokio::time::Instant;
 
 /// Break a group for a long time, and demand that nothing was lost.
 ///
-/// Without --minutes, --chapter, --kills and --missed: everything that can go wrong, for 30 minutes.
+/// Without --minutes, --chapter, --kills, --missed and --sabotage: everything that can go wrong, for 30 minutes.
 #[derive(Parser)]
 struct Arguments {
     /// Decides everything that is left to chance.
@@ -28,19 +28,25 @@ struct Arguments {
     /// Transactions that one CSP misses; 0 leaves this part out.
     #[arg(long, default_value_t = 0)]
     missed: usize,
+    /// Lets the product break a promise on purpose, and demands that it is noticed within 5 minutes: one of the names that
+    /// `HOLDFAST_FAULT` takes, or `all`.
+    #[arg(long)]
+    sabotage: Option<String>,
     /// Only this kind of group: 1 peers, 2 with a primary, 3 in memory, 4 with a primary and three NATS servers.
     #[arg(long)]
     only: Option<usize>,
 }
 
 const MINUTES: u64 = 30;
+const SABOTAGE_FOUND_WITHIN: Duration = Duration::from_secs(300);
 /// What one chapter does to its group.
-const CHAPTER: Faults = Faults { seed: 0, episodes: 20, lasts_max: Duration::from_secs(4), clients: 8, keys: 32 };
+const CHAPTER: Faults =
+    Faults { seed: 0, episodes: 20, lasts_max: Duration::from_secs(4), clients: 8, keys: 32, begins_held: false };
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let asked = arguments.kills > 0 || arguments.missed > 0;
+    let asked = arguments.kills > 0 || arguments.missed > 0 || arguments.sabotage.is_some();
     let minutes = arguments.minutes.unwrap_or(if asked || arguments.chapter.is_some() { 0 } else { MINUTES });
     if let Some(why) = disks_impossible() {
         eprintln!("full disks are left out, because none can be mounted here (it takes root): {why}");
@@ -60,6 +66,26 @@ async fn main() -> anyhow::Result<()> {
     if arguments.missed > 0 {
         miss(arguments.missed).await?;
     }
+    if let Some(name) = &arguments.sabotage {
+        sabotage(arguments.seed, name).await?;
+    }
+    Ok(())
+}
+
+/// Fails if a promise that was broken on purpose is not noticed.
+async fn sabotage(seed: u64, name: &str) -> anyhow::Result<()> {
+    let chosen = Sabotage::ALL.into_iter().filter(|sabotage| name == "all" || name == sabotage.name);
+    let mut missed = Vec::new();
+    let mut tried = 0;
+    for sabotage in chosen {
+        let began = Instant::now();
+        let seen = sabotage.is_found(seed, SABOTAGE_FOUND_WITHIN).await;
+        println!("{}: after {:.0?}: {}", sabotage.name, began.elapsed(), seen.as_deref().unwrap_or("NOT FOUND"));
+        missed.extend(seen.is_none().then_some(sabotage.name));
+        tried += 1;
+    }
+    anyhow::ensure!(tried > 0, "there is no sabotage {name}: {:?}", Sabotage::ALL.map(|sabotage| sabotage.name));
+    anyhow::ensure!(missed.is_empty(), "not noticed: {missed:?}");
     Ok(())
 }
 

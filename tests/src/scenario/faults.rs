@@ -32,8 +32,10 @@ pub struct Faults {
     pub lasts_max: Duration,
     /// Clients at work.
     pub clients: usize,
-    /// Lists and counters that they work on.
+    /// Lists, counters, names and so on that they work on.
     pub keys: usize,
+    /// Whether it begins with a copy that applies nothing: a fault that some broken promises need to show.
+    pub begins_held: bool,
 }
 
 impl Faults {
@@ -45,8 +47,13 @@ impl Faults {
             networks: options.proxied,
             disks: options.own_disks,
             clocks: options.own_clocks,
+            holds: options.holds_apply,
+            machines: (1..=options.csps).map(|number| system.machine(number)).collect(),
         };
-        let plan = draw(self.seed, self.episodes, self.lasts_max, &targets);
+        let mut plan = draw(self.seed, self.episodes, self.lasts_max, &targets);
+        if self.begins_held {
+            plan.insert(0, Episode::held("csp-3", self.lasts_max));
+        }
         let mut done = 0;
         self.carry_out(system, &plan, &mut done).await.with_context(|| {
             let told: Vec<String> = plan.iter().take(done + 1).map(Episode::to_string).collect();
@@ -68,8 +75,10 @@ impl Faults {
                 *done = at;
                 eprintln!("episode {}: {episode}", at + 1);
                 progress(&recorder, episode.updates_before, PROGRESS_BOUND, &episode.to_string()).await?;
+                let begins = Instant::now();
                 episode.happen(system).await?;
                 system.heal().await?;
+                recorder.demand(begins, episode.pause_max(system.options().nats_servers));
             }
             progress(&recorder, 1, PROGRESS_BOUND, "the end").await
         }
@@ -92,6 +101,11 @@ impl Faults {
 }
 
 impl Episode {
+    /// One copy applies nothing for a while.
+    fn held(csp: &str, lasts: Duration) -> Self {
+        Self { updates_before: 50, faults: vec![Fault { victim: csp.to_owned(), kind: Kind::Hold }], lasts }
+    }
+
     /// Lets the faults begin, one after the other, and last.
     async fn happen(&self, system: &System) -> anyhow::Result<()> {
         for fault in &self.faults {
@@ -119,6 +133,12 @@ impl Fault {
             Kind::Cut(cut) => system.network(victim)?.cut(cut),
             Kind::Delay(delay) => system.network(victim)?.delay(delay),
             Kind::DiskFull => system.fill_disk(victim)?,
+            Kind::Hold => system.hold_apply(victim)?,
+            Kind::Isolate => system.isolate(victim)?,
+            Kind::KillMachine => {
+                let number = victim.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+                system.machine(number).iter().for_each(|name| system.kill9(name));
+            }
             Kind::ClockStep(by_ms) => system.step_clock(victim, by_ms)?,
         }
         Ok(())

@@ -39,6 +39,12 @@ pub enum Kind {
     DiskFull,
     /// Its wall clock jumps by so many milliseconds.
     ClockStep(i64),
+    /// It applies nothing, and everything else of it goes on.
+    Hold,
+    /// A NATS server is cut off from the others, silently.
+    Isolate,
+    /// All processes of a machine are killed at once.
+    KillMachine,
 }
 
 /// Some faults at once, under load, until everything is healed.
@@ -63,7 +69,27 @@ pub struct Targets {
     pub disks: bool,
     /// Whether services have clocks of their own.
     pub clocks: bool,
+    /// Whether CSPs can be kept from applying anything.
+    pub holds: bool,
+    /// What stands on each machine.
+    pub machines: Vec<Vec<String>>,
 }
+
+impl Fault {
+    /// The processes that it concerns.
+    pub fn processes(&self, targets: &Targets) -> Vec<String> {
+        let number = self.victim.strip_prefix(MACHINE).and_then(|number| number.parse::<usize>().ok());
+        match number.and_then(|number| targets.machines.get(number - 1)) {
+            Some(machine) => machine.clone(),
+            None => vec![self.victim.clone()],
+        }
+    }
+}
+
+/// What machines are called, before their number.
+const MACHINE: &str = "machine-";
+/// One fault in so many is the loss of a machine.
+const MACHINE_ONE_IN: u32 = 12;
 
 /// Draws so many episodes, each shorter than `lasts_max`.
 pub fn draw(seed: u64, episodes: usize, lasts_max: Duration, targets: &Targets) -> Vec<Episode> {
@@ -79,14 +105,24 @@ fn episode(random: &mut StdRng, lasts_max: Duration, targets: &Targets) -> Episo
     };
     let mut faults: Vec<Fault> = Vec::new();
     while faults.len() < count {
-        let victim = victim(random, &targets.names);
-        if faults.iter().all(|fault| fault.victim != victim) {
-            let kind = kind(random, &victim, targets);
-            faults.push(Fault { victim, kind });
+        let fault = fault(random, targets);
+        let hit = fault.processes(targets);
+        if !faults.iter().flat_map(|other| other.processes(targets)).any(|other| hit.contains(&other)) {
+            faults.push(fault);
         }
     }
     let lasts_ms = random.random_range(200..=lasts_max.as_millis().max(200) as u64);
     Episode { updates_before: random.random_range(1..60), faults, lasts: Duration::from_millis(lasts_ms) }
+}
+
+fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
+    if !targets.machines.is_empty() && random.random_range(0..MACHINE_ONE_IN) == 0 {
+        let number = random.random_range(1..=targets.machines.len());
+        return Fault { victim: format!("{MACHINE}{number}"), kind: Kind::KillMachine };
+    }
+    let victim = victim(random, &targets.names);
+    let kind = kind(random, &victim, targets);
+    Fault { victim, kind }
 }
 
 /// Mostly a CSP.
@@ -113,6 +149,13 @@ fn kind(random: &mut StdRng, victim: &str, targets: &Targets) -> Kind {
     if victim.starts_with("csp-") && targets.disks {
         kinds.push(Kind::DiskFull);
     }
+    if victim.starts_with("csp-") && targets.holds {
+        kinds.push(Kind::Hold);
+    }
+    let servers = targets.names.iter().filter(|name| name.starts_with("nats-")).count();
+    if !service && targets.networks && servers > 1 {
+        kinds.extend([Kind::Isolate, Kind::Isolate]);
+    }
     if service && targets.clocks {
         let by_ms = [5_000, 60_000, 3_600_000].choose(random).copied().unwrap_or(5_000);
         kinds.push(Kind::ClockStep(if random.random_range(0..2) == 0 { by_ms } else { -by_ms }));
@@ -132,6 +175,9 @@ impl fmt::Display for Fault {
             Kind::Cut(cut) => write!(f, "cut {victim} {cut}"),
             Kind::Delay(delay) => write!(f, "delay {victim} by {delay:?}"),
             Kind::DiskFull => write!(f, "fill the disk of {victim}"),
+            Kind::Hold => write!(f, "let {victim} apply nothing"),
+            Kind::Isolate => write!(f, "isolate {victim} from the other servers"),
+            Kind::KillMachine => write!(f, "kill all of {victim}"),
             Kind::ClockStep(by_ms) => write!(f, "step the clock of {victim} by {by_ms} ms"),
         }
     }
@@ -154,8 +200,11 @@ mod tests {
     const LASTS_MAX: Duration = Duration::from_millis(1_500);
 
     fn targets(all: bool) -> Targets {
-        let names = ["administration-1", "csp-1", "csp-2", "csp-3", "execution-1", "nats-1", "supervision-1"];
-        Targets { names: names.map(str::to_owned).into(), networks: all, disks: all, clocks: all }
+        let names = ["administration-1", "csp-1", "csp-2", "csp-3", "execution-1", "nats-1", "nats-2", "supervision-1"];
+        let machine = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+        let machines = if all { vec![machine(["nats-1", "csp-1"]), machine(["nats-2", "csp-2"])] } else { Vec::new() };
+        let names = names.map(str::to_owned).into();
+        Targets { names, networks: all, disks: all, clocks: all, holds: all, machines }
     }
 
     #[test]
@@ -166,8 +215,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_fault_is_drawn_and_no_process_has_two_at_once() {
-        for (all, kinds) in [(true, 9), (false, 4)] {
-            let plan = draw(1, 1_000, LASTS_MAX, &targets(all));
+        for (all, kinds) in [(true, 12), (false, 4)] {
+            let targets = targets(all);
+            let plan = draw(1, 1_000, LASTS_MAX, &targets);
             let drawn: Vec<_> = plan.iter().flat_map(|episode| &episode.faults).map(|fault| fault.kind).collect();
             let mut distinct = Vec::new();
             for kind in &drawn {
@@ -177,8 +227,8 @@ mod tests {
             }
             assert_eq!(distinct.len(), kinds, "{drawn:?}");
             for episode in &plan {
-                let victims: BTreeSet<_> = episode.faults.iter().map(|fault| &fault.victim).collect();
-                assert_eq!(victims.len(), episode.faults.len(), "{episode}");
+                let hit: Vec<_> = episode.faults.iter().flat_map(|fault| fault.processes(&targets)).collect();
+                assert_eq!(hit.iter().collect::<BTreeSet<_>>().len(), hit.len(), "{episode}");
                 assert!(episode.lasts <= LASTS_MAX, "{episode}");
             }
         }
@@ -191,7 +241,9 @@ mod tests {
                 Kind::Disconnect | Kind::Cut(_) | Kind::Delay(_) | Kind::ClockStep(_) => {
                     !fault.victim.starts_with("nats-")
                 }
-                Kind::DiskFull => fault.victim.starts_with("csp-"),
+                Kind::DiskFull | Kind::Hold => fault.victim.starts_with("csp-"),
+                Kind::Isolate => fault.victim.starts_with("nats-"),
+                Kind::KillMachine => fault.victim.starts_with("machine-"),
                 Kind::Kill | Kind::Restart | Kind::Pause | Kind::Slow => true,
             };
             assert!(allowed, "{fault}");

@@ -109,6 +109,22 @@ impl System {
         id.ok_or_else(|| anyhow::anyhow!("{name} does not run"))
     }
 
+    /// Cuts a NATS server off from the others, silently; clients still reach all of them.
+    pub fn isolate(&self, server: &str) -> anyhow::Result<()> {
+        let number: Option<usize> = server.strip_prefix("nats-").and_then(|number| number.parse().ok());
+        let (routes, number) =
+            self.routes.as_ref().zip(number).ok_or_else(|| anyhow::anyhow!("{server} has no routes"))?;
+        routes.isolate(number - 1);
+        Ok(())
+    }
+
+    /// What stands on one machine, and is lost with it: processes of one number, one of each kind.
+    pub fn machine(&self, number: usize) -> Vec<String> {
+        let kinds = ["nats", "csp", "execution", "supervision", "administration"];
+        let names = self.names();
+        kinds.map(|kind| format!("{kind}-{number}")).into_iter().filter(|name| names.contains(name)).collect()
+    }
+
     /// Fails if a process ended by itself, also if it was started again since: one that is not killed has to live.
     pub fn all_alive(&self) -> anyhow::Result<()> {
         for (name, process) in self.processes().iter_mut() {
@@ -138,6 +154,7 @@ impl System {
     /// Ends every fault, starts whatever does not run, and waits until the group is whole again.
     pub async fn heal(&self) -> anyhow::Result<()> {
         self.networks.values().for_each(super::Network::heal);
+        self.routes.iter().for_each(super::Routes::heal);
         self.disks.values().try_for_each(super::disk::Disk::free)?;
         for name in self.names() {
             // It is no fault if there was nothing to put right.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use binaries::{nats_server as nats_server_binary, service as service_binary};
 pub use disk::impossible as disks_impossible;
-pub use network::{Cut, Network};
+pub use network::{Cut, Network, Routes};
 pub use options::Options;
 pub use ports::free as free_ports;
 pub use status::{CspStatus, Status};
@@ -48,6 +48,7 @@ pub struct System {
     folder: PathBuf,
     processes: Mutex<BTreeMap<String, Process>>,
     networks: BTreeMap<String, Network>,
+    routes: Option<Routes>,
     disks: BTreeMap<String, Disk>,
     client: Client,
     urls: Vec<String>,

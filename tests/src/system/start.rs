@@ -10,7 +10,7 @@ use serde_json::json;
 use super::disk::Disk;
 use super::process::{self, Process};
 use super::services::{members, ready_file, specification};
-use super::{GROUP, Network, Options, PATIENCE, System, nats_server};
+use super::{GROUP, Network, Options, PATIENCE, Routes, System, nats_server};
 use crate::client::{Client, Request};
 use crate::wait::until;
 
@@ -33,10 +33,12 @@ impl System {
 
     /// Starts NATS, and makes everything else ready to be started.
     async fn prepare(options: Options, folder: &Path) -> anyhow::Result<Self> {
-        let servers = nats_server::servers(options.nats_servers, options.sync_interval.as_deref(), folder)?;
-        let urls: Vec<String> = servers.client_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let ports = nats_server::Ports::free(options.nats_servers)?;
+        let routes = if options.proxied { Some(Routes::start(&ports.route).await?) } else { None };
+        let servers = nats_server::servers(&ports, options.sync_interval.as_deref(), folder, routes.as_ref())?;
+        let urls: Vec<String> = ports.client.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let mut processes = BTreeMap::new();
-        for server in servers.specifications {
+        for server in servers {
             let name = server.name.clone();
             let mut process = Process::new(server);
             process.start()?;
@@ -46,7 +48,7 @@ impl System {
         for member in members(&options) {
             let mut url = urls.join(",");
             if options.proxied {
-                let network = Network::start(&servers.client_ports).await?;
+                let network = Network::start(&ports.client).await?;
                 url = network.url();
                 networks.insert(member.name.clone(), network);
             }
@@ -58,7 +60,7 @@ impl System {
         }
         let client = connect(&urls).await?;
         let (processes, keep, folder) = (Mutex::new(processes), Mutex::new(false), folder.to_path_buf());
-        Ok(Self { options, folder, processes, networks, disks, client, urls, keep })
+        Ok(Self { options, folder, processes, networks, routes, disks, client, urls, keep })
     }
 
     async fn bring_up(&self) -> anyhow::Result<()> {

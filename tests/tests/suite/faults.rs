@@ -5,7 +5,8 @@ use std::time::Duration;
 use holdfast_tests::scenario::Faults;
 use holdfast_tests::system::{Options, System, disks_impossible};
 
-const FAULTS: Faults = Faults { seed: 1, episodes: 10, lasts_max: Duration::from_millis(1_200), clients: 6, keys: 16 };
+const FAULTS: Faults =
+    Faults { seed: 1, episodes: 10, lasts_max: Duration::from_millis(1_200), clients: 6, keys: 16, begins_held: false };
 
 async fn break_everything(options: Options, plan: Faults) -> anyhow::Result<()> {
     if let Some(why) = disks_impossible() {

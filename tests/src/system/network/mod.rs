@@ -7,6 +7,7 @@
 mod carry;
 mod condition;
 mod proxy;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 pub use condition::Cut;
 use condition::{Condition, PERFECT};
 use proxy::Proxy;
+pub use routes::Routes;
 
 /// A service's network. It works until it is dropped.
 #[derive(Debug)]
@@ -41,6 +43,11 @@ impl Network {
     pub fn url(&self) -> String {
         let urls: Vec<String> = self.proxies.iter().map(|proxy| format!("nats://127.0.0.1:{}", proxy.port())).collect();
         urls.join(",")
+    }
+
+    /// Where one of the servers is found through this network.
+    pub(super) fn port(&self, server: usize) -> Option<u16> {
+        self.proxies.get(server).map(Proxy::port)
     }
 
     /// Closes every connection and refuses new ones: both ends learn of it at once.
