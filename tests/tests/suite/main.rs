@@ -24,6 +24,7 @@ mod one_damaged_copy;
 mod one_damaged_copy_csp;
 mod policies;
 mod pools;
+mod promises;
 mod reply_subjects;
 mod returning;
 mod sabotage;
