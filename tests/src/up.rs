@@ -40,11 +40,8 @@ pub struct Ended {
 impl Up {
     /// Starts one on this folder; waits for nothing.
     pub fn start(data: &Path, options: &[&str]) -> anyhow::Result<Self> {
-        let mut command = command(&["up", "--json", "--memory-mb", "128", "--data"])?;
-        if !options.contains(&"--nats") {
-            command.env("HOLDFAST_NATS_SERVER", nats_server_binary()?);
-        }
-        let mut child = command
+        let mut child = command(&["up", "--json", "--memory-mb", "128", "--data"])?
+            .env("HOLDFAST_NATS_SERVER", nats_server_binary()?)
             .arg(data)
             .args(options)
             .stdin(Stdio::null())

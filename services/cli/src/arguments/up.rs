@@ -59,7 +59,7 @@ pub struct UpOptions {
     pub memory_mb: Option<u64>,
 
     /// Use NATS that already runs (2.14 or newer, with JetStream) and start no server
-    #[arg(long, value_name = "URL", conflicts_with_all = ["nats_port", "nats_servers", "nats_server", "sync"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["nats_port", "nats_servers", "sync"])]
     pub nats: Option<String>,
 
     /// Port of the first NATS server on 127.0.0.1, the others follow; 0 takes free ones
