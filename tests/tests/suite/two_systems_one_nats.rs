@@ -206,7 +206,7 @@ async fn a_second_process_of_a_csp_is_refused() -> anyhow::Result<()> {
         .env("HOLDFAST_NATS__URL", &nats.url)
         .env("HOLDFAST_REPLICATION__CSP", "csp-2")
         .env("HOLDFAST_REPLICATION__DATA_DIR", folder.path().join("second"))
-        .env("HOLDFAST_REPLICATION__MEMORY_MB", "64")
+        .env("HOLDFAST_REPLICATION__MEMORY_MB", "128")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
