@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
 fn start(line: CommandLine) -> Result<ExitCode, CliError> {
     // It becomes another program, so it must not have started any threads.
     if let Command::Guard(options) = &line.command {
-        return up::guard::run(options).map(|()| ExitCode::SUCCESS);
+        return up::guard::run(options);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         CliError::Machine(format!("the machine gives no resources ({error}): close programs and try again"))
@@ -71,7 +71,7 @@ async fn run(line: CommandLine) -> Result<ExitCode, CliError> {
         Command::Status(options) => commands::status::run(&options, reader).await,
         Command::Verify(options) => commands::verify::run(&options, reader).await,
         Command::Config(ConfigCommand::Print) => commands::config::print(),
-        Command::Guard(options) => up::guard::run(&options),
+        Command::Guard(options) => return up::guard::run(&options),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

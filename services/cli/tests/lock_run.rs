@@ -212,6 +212,50 @@ fn a_command_whose_lock_is_lost_is_ended() {
     until("the command has ended", || !runs(pid));
 }
 
+/// Starts one process that detaches itself and one that does not want to end, and writes both their ids.
+const FAMILY: &str = "setsid sh -c 'echo $$ > far.pid; sleep 600; :' & \
+    sh -c 'trap \"\" TERM; echo $$ > near.pid; while :; do sleep 0.05; done' & \
+    until [ -s far.pid ] && [ -s near.pid ]; do sleep 0.02; done; touch started;";
+
+impl Scene {
+    fn family(&self) -> [i32; 2] {
+        ["far.pid", "near.pid"].map(|file| {
+            let pid = std::fs::read_to_string(self.folder.path().join(file)).unwrap();
+            pid.trim().parse().unwrap()
+        })
+    }
+}
+
+#[test]
+fn what_the_command_left_behind_is_ended_before_the_lock_is_given_back() {
+    let scene = Scene::start();
+    let output = scene.lock_run(&["--lease", "1000"], &["sh", "-c", &format!("{FAMILY} exit 7")]).output().unwrap();
+    assert_eq!(said(&output).0, Some(7), "{output:?}");
+    assert_eq!(scene.family().map(runs), [false; 2]);
+    assert_eq!(scene.released_tokens(), [TOKEN]);
+}
+
+#[test]
+fn what_the_command_started_is_ended_with_it_when_the_lock_is_lost() {
+    let scene = Scene::start();
+    let mut run = scene.lock_run(&["--lease", "1000"], &["sh", "-c", &format!("{FAMILY} wait")]).spawn().unwrap();
+    until("the command runs", || scene.folder.path().join("started").exists());
+    scene.group.loses.store(true, Ordering::Relaxed);
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert_eq!(scene.family().map(runs), [false; 2]);
+}
+
+/// Nobody can give the lock back then, and it is free when its lease is over; by then nothing goes on without it.
+#[test]
+fn what_the_command_started_is_ended_when_lock_run_is_killed() {
+    let scene = Scene::start();
+    let mut run = scene.lock_run(&["--lease", "1000"], &["sh", "-c", &format!("{FAMILY} wait")]).spawn().unwrap();
+    until("the command runs", || scene.folder.path().join("started").exists());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    until("nothing is left", || scene.family().map(runs) == [false; 2]);
+}
+
 #[test]
 fn a_group_that_does_not_answer_costs_the_command_its_lock() {
     let scene = Scene::start();

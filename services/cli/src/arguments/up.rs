@@ -143,6 +143,10 @@ pub struct GuardOptions {
     #[arg(long)]
     pub parent: u32,
 
+    /// End with the program all that it has started, and kill what has not ended after so long
+    #[arg(long, value_name = "MS")]
+    pub end_all_ms: Option<u64>,
+
     /// The program and its arguments
     #[arg(required = true, last = true)]
     pub command: Vec<OsString>,

@@ -1,4 +1,4 @@
-//! `holdfast lock run`: a command that runs while a lock is held, and not a moment longer.
+//! `holdfast lock run`: a command that runs while a lock is held, and not a moment longer, nor does anything that it started.
 //!
 //! The lock is renewed while the command runs. Where that fails the command is ended before the lease is over, so that two
 //! holders never run at the same time. That holds as well as clocks and the scheduler allow; what must hold beyond that names
@@ -32,11 +32,15 @@ use crate::{
     error::{CliError, Exit},
     model::lease::{Lease, Step},
     output,
-    up::guard,
+    up::{guard, guard_all::END_ALL},
 };
 
 /// What shells add to the number of the signal that ended a command.
 const SIGNALLED: i32 = 128;
+/// This part of the time for ending the command is left for noticing that it has ended.
+const GUARD_MARGIN: u64 = 8;
+/// How much longer a guard may take that has killed everything.
+const GUARD_MAX: Duration = Duration::from_secs(1);
 
 /// Waits for the lock, runs the command under it, gives it back, and returns the command's exit code.
 ///
@@ -93,21 +97,23 @@ async fn wait_for(client: &Client, options: &RunOptions) -> Result<(LockAcquireR
     }
 }
 
-/// Starts the command so that the kernel ends it with us, however we end.
+/// Starts the command under a guard that ends it with us, however we end, and with it all that it started.
 fn start(options: &RunOptions, held: &LockAcquireReply) -> Result<Child, CliError> {
     let Some((program, arguments)) = options.command.split_first() else {
         return Err(CliError::Usage("name a command behind --".to_owned()));
     };
     let this = std::env::current_exe().map_err(CliError::file("find", "this program"))?;
+    // The guard kills a little before the time that we wait for it.
+    let end_ms = Lease::new(held.lease_ms, 0).end_ms();
     Command::new(&this)
-        .args(guard::arguments(program.as_ref(), arguments.to_vec()))
+        .args(guard::arguments_to_end_all(end_ms - end_ms / GUARD_MARGIN, program.as_ref(), arguments.to_vec()))
         .env("HOLDFAST_LOCK_NAME", &held.name)
         .env("HOLDFAST_LOCK_TOKEN", held.token.to_string())
         .spawn()
         .map_err(CliError::file("start", this))
 }
 
-/// A command that runs under a lock.
+/// A command that runs under a lock. The child is its guard.
 struct Watch<'a> {
     client: &'a Client,
     options: &'a RunOptions,
@@ -152,10 +158,10 @@ impl Watch<'_> {
         request
     }
 
-    /// Ends the command, and says why.
+    /// Ends the command with all that it started, and says why.
     async fn give_up(&mut self, lease: &Lease, why: &str) -> CliError {
-        self.tell(Signal::SIGTERM);
-        if timeout(Duration::from_millis(lease.end_ms()), self.child.wait()).await.is_err() {
+        self.tell(END_ALL);
+        if timeout(Duration::from_millis(lease.end_ms()) + GUARD_MAX, self.child.wait()).await.is_err() {
             self.tell(Signal::SIGKILL);
             let _ = self.child.wait().await;
         }

@@ -11,6 +11,7 @@ pub mod copies;
 pub mod directory;
 pub mod group;
 pub mod guard;
+pub mod guard_all;
 pub mod keeper;
 pub mod leftover;
 pub mod nats_server;
