@@ -105,7 +105,7 @@ pub struct Shared {
     pub applied: Arc<AppliedCounts>,
     /// How far this copy is behind the others.
     pub freshness: Arc<Freshness>,
-    /// Who waits for locks here.
+    /// The locks, and who waits for them here.
     pub locks: Arc<Locks>,
 }
 
@@ -157,7 +157,7 @@ impl Applier {
             remote_writes: Arc::default(),
             applied: Arc::default(),
             freshness: Arc::default(),
-            locks: Arc::default(),
+            locks: Arc::new(Locks::new(restored.locks)),
         };
         let applier = Self {
             copy,
@@ -261,7 +261,7 @@ impl Applier {
             Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
             None => Vec::new(),
         };
-        let awaited_locks = self.locks.awaited(self.buffer.keys());
+        let locks = self.buffer.locks();
         fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);
@@ -273,7 +273,7 @@ impl Applier {
         {
             remote_writes.applied(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
-        self.locks.written(&awaited_locks);
+        self.locks.written(&locks);
         *others_wrote = false;
         answers.drain(..).for_each(crate::log::Resolved::send);
         Ok(())

@@ -1,16 +1,17 @@
-//! Those who wait for a lock at this copy: one line for each name, in the order in which they came.
+//! The locks as this copy has applied them, and those who wait for one here: one line for each name, in the order in which they
+//! came.
 //!
-//! Only the first of a line asks, when the lock was written or its lease is over. The applier tells of written locks, and pays
-//! nothing for that while nobody waits.
+//! Only the first of a line asks, when the lock was written or its lease is over. The applier tells of written locks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use holdfast_storage::reserved;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use crate::model::lock_table::{LockTable, LockWrite};
 
 /// The line for one lock.
 #[derive(Debug)]
@@ -19,13 +20,19 @@ struct Line {
     written: Notify,
 }
 
-/// All lines at this copy.
+/// The locks, and all lines at this copy.
 #[derive(Debug, Default)]
 pub struct Locks {
+    table: Mutex<LockTable>,
+    is_sweeping: AtomicBool,
     lines: Mutex<HashMap<Box<str>, Arc<Line>>>,
     waiting: AtomicUsize,
     leaving: Notify,
 }
+
+/// The right to remove locks whose lease is over, given back when dropped. One at a time has it, since two would remove the same.
+#[derive(Debug)]
+pub struct Sweeping(Arc<Locks>);
 
 /// A place in a line, given up when dropped.
 #[derive(Debug)]
@@ -36,6 +43,36 @@ pub struct InLine<'a> {
 }
 
 impl Locks {
+    /// With the locks that the copy had when it was opened.
+    #[must_use]
+    pub fn new(table: LockTable) -> Self {
+        Self { table: Mutex::new(table), ..Self::default() }
+    }
+
+    /// How many are held.
+    #[must_use]
+    pub fn held(&self, now_ms: u64) -> usize {
+        self.table.lock().held(now_ms)
+    }
+
+    /// How many have a lease that is over.
+    #[must_use]
+    pub fn over(&self, now_ms: u64) -> usize {
+        self.table.lock().over(now_ms)
+    }
+
+    /// Up to `most` of those whose lease is over, those first that ended first.
+    #[must_use]
+    pub fn oldest_over(&self, most: usize, now_ms: u64) -> Vec<Arc<str>> {
+        self.table.lock().oldest_over(most, now_ms)
+    }
+
+    /// The right to remove some; none while somebody has it.
+    #[must_use]
+    pub fn begin_to_sweep(self: &Arc<Self>) -> Option<Sweeping> {
+        (!self.is_sweeping.swap(true, Ordering::AcqRel)).then(|| Sweeping(Arc::clone(self)))
+    }
+
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -55,19 +92,19 @@ impl Locks {
         InLine { locks: self, name: name.into(), line }
     }
 
-    /// The names of the awaited locks among the keys that are about to be written.
-    pub fn awaited<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<Box<str>> {
-        if self.waiting() == 0 {
-            return Vec::new();
-        }
-        let names = keys.filter_map(|key| std::str::from_utf8(key.strip_prefix(&reserved::LOCKS)?).ok());
-        names.map(Box::from).collect()
-    }
-
     /// These locks were written: whoever is first in their lines asks again.
-    pub fn written(&self, names: &[Box<str>]) {
-        let lines = self.lines.lock();
-        names.iter().filter_map(|name| lines.get(name)).for_each(|line| line.written.notify_one());
+    pub fn written(&self, writes: &[LockWrite]) {
+        if writes.is_empty() {
+            return;
+        }
+        {
+            let mut table = self.table.lock();
+            writes.iter().for_each(|write| table.write(write));
+        }
+        if self.waiting() > 0 {
+            let lines = self.lines.lock();
+            writes.iter().filter_map(|write| lines.get(&write.name)).for_each(|line| line.written.notify_one());
+        }
     }
 
     /// Everybody looks whether this copy is still the one to wait at.
@@ -95,6 +132,12 @@ impl InLine<'_> {
     }
 }
 
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.is_sweeping.store(false, Ordering::Release);
+    }
+}
+
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
         let mut lines = self.locks.lines.lock();
@@ -116,17 +159,15 @@ mod tests {
     async fn the_first_of_a_line_is_told_and_empty_lines_are_removed() {
         let locks = Locks::default();
         let far = Instant::now() + Duration::from_secs(60);
-        let key = reserved::lock("stock");
-        let keys = || [key.as_slice(), b"/*other"].into_iter();
-        assert!(locks.awaited(keys()).is_empty(), "nobody waits");
+        let written = [LockWrite { name: "stock".into(), expires_at_ms: Some(5) }];
+        locks.written(&written);
+        assert_eq!((locks.held(4), locks.over(4)), (1, 0), "it counts whether somebody waits or not");
         {
             let (first, second) = (locks.line_up("stock"), locks.line_up("stock"));
             let turn = first.first(far).await.unwrap();
             assert!(second.first(Instant::now()).await.is_none(), "one at a time");
-            let awaited = locks.awaited(keys());
-            assert_eq!(awaited, [Box::from("stock")]);
             // Told before it listens, and hears it all the same.
-            locks.written(&awaited);
+            locks.written(&written);
             first.news(far).await;
             drop(turn);
             assert!(second.first(far).await.is_some());

@@ -18,7 +18,6 @@ use tracing::{error, info};
 
 use crate::config::ReplicationConfig;
 use crate::member::Member;
-use crate::model::Certifier;
 use crate::requests::{self, Intake};
 use crate::service::{Started, take_up};
 use crate::store::Restored;
@@ -100,8 +99,7 @@ impl SetAside {
             memory_bytes: 0,
             write_buffer_min_bytes: 0,
         };
-        let certifier = Certifier::new(STORAGE_VERSION);
-        let restored = Restored { certifier, refusals: std::collections::BTreeSet::new(), expired: Vec::new() };
+        let restored = Restored::empty(STORAGE_VERSION);
         let Started { member, .. } = Started::new(config, started_at_ms, Copy::open(&none).await?, restored, ctx)?;
         member.set_state(CspState::Quarantined, Some(format!("its copy cannot be taken up: {cause}")));
         let _ = member.set_storage_error(cause);

@@ -20,6 +20,7 @@ mod idle;
 mod kills;
 mod large;
 mod locks;
+mod locks_never_vanish;
 mod one_damaged_copy;
 mod one_damaged_copy_csp;
 mod policies;

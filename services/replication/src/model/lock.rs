@@ -6,7 +6,8 @@
 //!
 //! Of one name a later acquisition always has the higher token. The token is the position behind the snapshot in which the
 //! acquisition found the lock free. Its commit is at that position or behind it, and is refused if the lock was written since
-//! the snapshot; so whoever acquires next reads at that commit or behind it, and gets a higher number.
+//! the snapshot; so whoever acquires next reads at that commit or behind it, and gets a higher number. That holds whatever
+//! became of the key in between, so the key of a lock whose lease is over can be removed.
 //!
 //! The lease says when another may take the lock, by the log's own clock. It protects no data: the token does.
 
@@ -46,6 +47,14 @@ pub enum Decision {
     Lost,
 }
 
+impl Lock {
+    /// Whether its lease is over: it counts as held no more, and may be taken or removed.
+    #[must_use]
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.expires_at_ms <= now_ms
+    }
+}
+
 /// Decides about a wish, where a snapshot at `position` shows `held`.
 #[must_use]
 pub fn decide(
@@ -64,7 +73,7 @@ pub fn decide(
             Decision::Grant(Lock { token, expires_at_ms, holder: holder.or_else(|| held.holder.clone()) })
         }
         (Wish::Renew(_), _) => Decision::Lost,
-        (Wish::Acquire, Some(held)) if held.expires_at_ms > now_ms => {
+        (Wish::Acquire, Some(held)) if !held.is_over(now_ms) => {
             Decision::Held { free_in_ms: held.expires_at_ms - now_ms }
         }
         (Wish::Acquire, _) => Decision::Grant(Lock { token: position + 1, expires_at_ms, holder }),
@@ -127,7 +136,7 @@ mod tests {
 
     /// One attempt: how stale its snapshot is, how far the clock moves before it, what it wants.
     fn attempts() -> impl Strategy<Value = Vec<(u64, u64, u8)>> {
-        prop::collection::vec((0..4_u64, 0..400_u64, 0..4_u8), 1..80)
+        prop::collection::vec((0..4_u64, 0..400_u64, 0..5_u8), 1..80)
     }
 
     proptest! {
@@ -147,6 +156,8 @@ mod tests {
                 let snapshot = states.get(seen + 1).map_or(position - 1, |(next, _)| next - 1);
                 let write = match wish {
                     0 => held.as_ref().map(|_| None),
+                    // What is removed is what the copy shows as over.
+                    4 => held.as_ref().filter(|held| held.is_over(now_ms)).map(|_| None),
                     1 => match decide(held.as_ref(), Wish::Renew(last_token), 300, None, snapshot, now_ms) {
                         Decision::Grant(lock) => Some(Some(lock)),
                         _ => None,
@@ -157,10 +168,12 @@ mod tests {
                     },
                 };
                 let Some(write) = write.filter(|_| written_at <= snapshot) else { continue };
+                let is_over = current.as_ref().is_none_or(|current| current.is_over(now_ms));
+                prop_assert!(wish != 4 || is_over, "a lock that is held was removed");
                 if let (Some(lock), true) = (&write, wish > 1) {
                     prop_assert!(lock.token > last_token, "token {} after {}", lock.token, last_token);
                     prop_assert!(lock.token <= position);
-                    prop_assert!(current.is_none_or(|current| current.expires_at_ms <= now_ms), "a lease was cut short");
+                    prop_assert!(is_over, "a lease was cut short");
                     last_token = lock.token;
                 }
                 states.push((position, write));

@@ -31,6 +31,7 @@ mod judge;
 mod keys;
 mod limits;
 pub mod lock;
+pub mod lock_table;
 mod origin;
 mod position;
 mod rebuild;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::answer::{Asked, answer_error, barrier, conclude, failure_reply, refusal};
+use super::lock_sweep::sweep_soon;
 use super::settle::kept_at;
 use super::update::{not_primary, primary_elsewhere};
 use crate::committer::submit;
@@ -101,6 +102,7 @@ async fn acquire(member: &Arc<Member>, asked: Asked) {
         Err(refused) => return asked.give_back(member, refused).await,
     };
     let outcome = locking.acquire(&request).await;
+    sweep_soon(member);
     conclude(&asked, member, outcome, locking.deadline).await;
 }
 
@@ -207,8 +209,8 @@ impl<'a> Locking<'a> {
             Decision::Held { free_in_ms } => Ok(Attempt::Held { free_in_ms }),
             Decision::Lost => Ok(Attempt::Lost),
             Decision::Grant(lock) => {
-                if held.is_none() {
-                    self.check_room().await?;
+                if wish == Wish::Acquire {
+                    self.check_room(now_ms)?;
                 }
                 let kept = Kept::Acquired {
                     name: self.name.to_owned(),
@@ -320,13 +322,13 @@ impl<'a> Locking<'a> {
         LockReleaseReply { id: self.id.clone(), csp, name: self.name.to_owned(), position, released }.encode()
     }
 
-    /// The number of locks is bounded, roughly: those who come at once may exceed it by their number.
-    async fn check_room(&self) -> Result<(), ErrorReply> {
-        let count = count(self.member).await.map_err(|error| self.internal(&error))?;
-        if count < limits::MAX_LOCKS {
+    /// The number of locks that are held is bounded, roughly: those who come at once may exceed it by their number.
+    fn check_room(&self, now_ms: u64) -> Result<(), ErrorReply> {
+        let held = self.member.shared.locks.held(now_ms);
+        if held < limits::MAX_LOCKS {
             return Ok(());
         }
-        let message = format!("the group holds {count} locks, more than may be: release some, or send it again later");
+        let message = format!("the group holds {held} locks, more than may be: release some, or send it again later");
         Err(self.error(ErrorCode::Overloaded, message))
     }
 
@@ -400,8 +402,8 @@ pub(super) async fn first_lost<'a>(
     Ok(None)
 }
 
-/// The locks that are held, of a view of the copy, in pages.
-async fn for_each(member: &Member, mut take: impl FnMut(&[u8], &[u8])) -> Result<Position, CopyError> {
+/// All locks of a view of the copy, in pages.
+async fn for_each(member: &Member, mut take: impl FnMut(&str, &[u8])) -> Result<Position, CopyError> {
     let snapshot = member.copy.snapshot().await?;
     let (position, _) = snapshot.applied().await?;
     let mut start = reserved::LOCKS.to_vec();
@@ -409,16 +411,10 @@ async fn for_each(member: &Member, mut take: impl FnMut(&[u8], &[u8])) -> Result
         let page = snapshot.page(&start, &reserved::LOCKS_END).await?;
         let Some((last, _)) = page.last() else { break };
         start = [last.as_slice(), &[0]].concat();
-        page.iter().for_each(|(key, value)| take(key, value));
+        page.iter().for_each(|(key, value)| reserved::lock_name(key).into_iter().for_each(|name| take(name, value)));
     }
     snapshot.close().await;
     Ok(position)
-}
-
-async fn count(member: &Member) -> Result<usize, CopyError> {
-    let mut count = 0;
-    for_each(member, |_, _| count += 1).await?;
-    Ok(count)
 }
 
 async fn list(member: &Arc<Member>, asked: Asked) {
@@ -435,7 +431,7 @@ async fn list(member: &Arc<Member>, asked: Asked) {
     let now_ms = member.shared.view.log_now_ms();
     let mut locks = Vec::new();
     let mut more = false;
-    let gathered = for_each(member, |key, value| match listed(key, value, now_ms) {
+    let gathered = for_each(member, |name, value| match listed(name, value, now_ms) {
         Some(lock) if locks.len() < limits::MAX_LOCKS_LISTED => locks.push(lock),
         found => more |= found.is_some(),
     });
@@ -446,9 +442,10 @@ async fn list(member: &Arc<Member>, asked: Asked) {
     conclude(&asked, member, outcome, deadline).await;
 }
 
-fn listed(key: &[u8], value: &[u8], now_ms: u64) -> Option<HeldLock> {
-    let name = std::str::from_utf8(key.strip_prefix(&reserved::LOCKS)?).ok()?;
-    let Lock { token, expires_at_ms, holder } = Lock::decode(value)?;
+/// One that is held.
+fn listed(name: &str, value: &[u8], now_ms: u64) -> Option<HeldLock> {
+    let lock = Lock::decode(value).filter(|lock| !lock.is_over(now_ms))?;
+    let Lock { token, expires_at_ms, holder } = lock;
     let remaining_ms = expires_at_ms.saturating_sub(now_ms);
     Some(HeldLock { name: name.to_owned(), token, holder, expires_at_ms, remaining_ms })
 }

@@ -6,6 +6,7 @@ mod control;
 mod digest;
 mod intake;
 mod lock;
+mod lock_sweep;
 mod query;
 mod results;
 mod route;

@@ -17,6 +17,7 @@ use holdfast_storage::{
 use super::kept_ids::{KeptId, KeptIds};
 use crate::entry::{TRANSACTION_MAX_BYTES, WRITES_MAX};
 use crate::fault::{self, Sabotage};
+use crate::model::lock_table::LockWrite;
 use crate::model::{Applied, AppliedBatch, AppliedState, Outcome, Position};
 
 /// The smallest write buffer of a copy: the largest entry, behind what is gathered before it, with what is ours.
@@ -92,6 +93,14 @@ impl ApplyBuffer {
             .flat_map(|batch| batch.accepted())
             .flat_map(|(_, transaction, _)| transaction.writes())
             .map(|write| write.key)
+    }
+
+    /// What the gathered transactions do to locks, in their order.
+    #[must_use]
+    pub fn locks(&self) -> Vec<LockWrite> {
+        let transactions = self.batches.iter().flat_map(|batch| batch.accepted());
+        let writes = transactions.flat_map(|(_, transaction, _)| transaction.writes());
+        writes.filter_map(|write| Some(LockWrite::of(reserved::lock_name(write.key)?, write.value))).collect()
     }
 
     /// Writes everything, with the state after the last message, and empties the buffer.

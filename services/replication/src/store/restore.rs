@@ -9,6 +9,7 @@ use holdfast_storage::{Copy, CopyError, Snapshot, reserved};
 use super::buffer::decode_applied;
 use super::kept_ids::KeptIds;
 use crate::log::{LogError, Subscription};
+use crate::model::lock_table::{LockTable, LockWrite};
 use crate::model::{AppliedState, Broken, Certifier, Place, Position, Rebuild, Record, RecordError, StateError};
 
 /// How long the log may deliver nothing of what it is known to hold.
@@ -53,6 +54,17 @@ pub struct Restored {
     pub refusals: BTreeSet<Position>,
     /// Positions whose ids are known no more, and still in the copy.
     pub expired: Vec<Position>,
+    /// The locks that have a key.
+    pub locks: LockTable,
+}
+
+impl Restored {
+    /// An empty copy.
+    #[must_use]
+    pub fn empty(storage_version: u16) -> Self {
+        let (certifier, refusals) = (Certifier::new(storage_version), BTreeSet::new());
+        Self { certifier, refusals, expired: Vec::new(), locks: LockTable::default() }
+    }
 }
 
 /// Reads what `copy` stored and goes through the part of the log that the certifier remembers.
@@ -70,16 +82,17 @@ pub async fn restore(
     let (_, stored) = snapshot.applied().await?;
     let Some(stored) = stored else {
         snapshot.close().await;
-        let certifier = Certifier::new(storage_version);
-        return Ok(Restored { certifier, refusals: BTreeSet::new(), expired: Vec::new() });
+        return Ok(Restored::empty(storage_version));
     };
     let state = decode_applied(&stored)?;
     let records = read_records(&snapshot).await?;
     let mut rebuild = Rebuild::new(state.clone(), storage_version);
     let expired = give_back_ids(&snapshot, &mut rebuild).await?;
+    let locks = read_locks(&snapshot).await?;
     snapshot.close().await;
     replay(&mut rebuild, &state, &records, context, client, stream).await?;
-    Ok(Restored { certifier: rebuild.finish()?, refusals: records.into_keys().collect(), expired })
+    let (certifier, refusals) = (rebuild.finish()?, records.into_keys().collect());
+    Ok(Restored { certifier, refusals, expired, locks })
 }
 
 async fn replay(
@@ -136,6 +149,18 @@ async fn give_back_ids(snapshot: &Snapshot, rebuild: &mut Rebuild) -> Result<Vec
         }
     }
     Ok(expired)
+}
+
+async fn read_locks(snapshot: &Snapshot) -> Result<LockTable, CopyError> {
+    let mut locks = LockTable::default();
+    let mut start = reserved::LOCKS.to_vec();
+    loop {
+        let page = snapshot.page(&start, &reserved::LOCKS_END).await?;
+        let Some((last, _)) = page.last() else { return Ok(locks) };
+        start = [last.as_slice(), &[0]].concat();
+        let writes = page.iter().filter_map(|(key, value)| Some(LockWrite::of(reserved::lock_name(key)?, Some(value))));
+        writes.for_each(|write| locks.write(&write));
+    }
 }
 
 /// Walks over the values that are kept by position under one prefix.

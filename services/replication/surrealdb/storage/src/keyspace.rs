@@ -17,7 +17,7 @@ pub mod reserved {
     pub const IDS: [u8; 2] = [PREFIX, b'i'];
     /// Results kept for the ids of one entry: prefix, then the position and the index.
     pub const RESULTS: [u8; 2] = [PREFIX, b'r'];
-    /// Locks that are held: prefix, then the name. The value begins with the token (8 bytes, big endian). Unlike the others
+    /// Locks, held or with a lease that is over: prefix, then the name. The value begins with the token (8 bytes, big endian). Unlike the others
     /// these are written by transactions, so they are the same on every copy.
     pub const LOCKS: [u8; 2] = [PREFIX, b'l'];
     /// Where the locks end.
@@ -27,6 +27,12 @@ pub mod reserved {
     #[must_use]
     pub fn lock(name: &str) -> Vec<u8> {
         [LOCKS.as_slice(), name.as_bytes()].concat()
+    }
+
+    /// The name of the lock whose key this is; none for any other key.
+    #[must_use]
+    pub fn lock_name(key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key.strip_prefix(&LOCKS)?).ok()
     }
 
     /// The key under `prefix` for `position`.
