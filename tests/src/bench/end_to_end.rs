@@ -14,7 +14,9 @@ use crate::system::{Options, System, cpu_time};
 /// Records that updates and reads are spread over.
 const RECORDS: u64 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(60);
-const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name";
+const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name; \
+    DEFINE TABLE counter; UPSERT counter:hot SET number = 0; \
+    DEFINE TABLE seen; DEFINE TABLE seen_count AS SELECT count() AS number FROM seen GROUP ALL";
 
 /// What clients do.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,10 @@ enum Operation {
     Create,
     Update,
     Read,
+    /// One record that all clients change.
+    HotCounter,
+    /// A view of one row, which every record that is made changes.
+    HotView,
 }
 
 /// End to end measurements.
@@ -33,25 +39,39 @@ pub struct EndToEnd {
     pub duration: Duration,
     /// Clients at once, one case each.
     pub clients: Vec<u64>,
+    /// The same for hot records.
+    pub hot_clients: Vec<u64>,
+    /// Whether hot records alone are measured.
+    pub only_hot: bool,
 }
 
 impl EndToEnd {
-    /// Measures creates, updates and reads, and the reference publish.
+    /// Measures creates, updates and reads, hot records, and the reference publish. A request that fails ends it.
     pub async fn rows(&self) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
         System::run(self.options.clone(), async |system| {
-            rows.push(super::publish_row(&system, self.duration / 2).await?);
             system.client().commit(Request::new(SCHEMA), PATIENCE).await?;
-            create_many(&system.client(), "person", usize::try_from(RECORDS)?).await?;
-            for operation in [Operation::Create, Operation::Update, Operation::Read] {
-                for &clients in &self.clients {
-                    let row = self.row(&system, operation, clients).await;
-                    rows.push(row.with_context(|| format!("{operation:?} with {clients} clients"))?);
-                }
+            if !self.only_hot {
+                rows.push(super::publish_row(&system, self.duration / 2).await?);
+                create_many(&system.client(), "person", usize::try_from(RECORDS)?).await?;
+                let operations = [Operation::Create, Operation::Update, Operation::Read];
+                rows.extend(self.cases(&system, &operations, &self.clients).await?);
             }
+            rows.extend(self.cases(&system, &[Operation::HotCounter, Operation::HotView], &self.hot_clients).await?);
             Ok(())
         })
         .await?;
+        Ok(rows)
+    }
+
+    async fn cases(&self, system: &System, operations: &[Operation], clients: &[u64]) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for &operation in operations {
+            for &clients in clients {
+                let row = self.row(system, operation, clients).await;
+                rows.push(row.with_context(|| format!("{operation:?} with {clients} clients"))?);
+            }
+        }
         Ok(rows)
     }
 
@@ -73,6 +93,8 @@ impl EndToEnd {
             ops_per_s: measured.per_second(),
             p50_ms: measured.at_ms(0.5),
             p99_ms: measured.at_ms(0.99),
+            mean_ms: measured.mean_ms(),
+            longest_ms: measured.at_ms(1.0),
             cpu_us_per_op: measured.per_operation(cpu.as_micros() as f64),
             log_bytes_per_op: measured.per_operation(log_bytes as f64),
             load_cpu_us_per_op: Some(measured.per_operation(load.as_micros() as f64)),
@@ -105,6 +127,8 @@ impl Operation {
             Self::Create => "create",
             Self::Update => "update",
             Self::Read => "read",
+            Self::HotCounter => "hot counter",
+            Self::HotView => "hot view",
         }
     }
 
@@ -122,6 +146,10 @@ impl Operation {
                 client.update(&Request::new(sql).var("number", number)).await
             }
             Self::Read => client.query(&Request::new(format!("SELECT * FROM person:{record}"))).await,
+            Self::HotCounter => client.update(&Request::new("UPDATE counter:hot SET number += 1 RETURN NONE")).await,
+            Self::HotView => {
+                client.update(&Request::new("CREATE seen SET from = $from RETURN NONE").var("from", from)).await
+            }
         };
         outcome.done().map(|_| ())
     }

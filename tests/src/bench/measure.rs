@@ -24,6 +24,11 @@ impl Measured {
         self.latencies_us.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
+    /// The mean latency in milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        self.latencies_us.mean() / 1_000.0
+    }
+
     /// Something that was used by all operations together, per operation.
     pub fn per_operation(&self, total: f64) -> f64 {
         total / self.latencies_us.len().max(1) as f64

@@ -43,6 +43,8 @@ pub async fn publish_row(system: &System, duration: Duration) -> anyhow::Result<
         ops_per_s: measured.per_second(),
         p50_ms: measured.at_ms(0.5),
         p99_ms: measured.at_ms(0.99),
+        mean_ms: measured.mean_ms(),
+        longest_ms: measured.at_ms(1.0),
         cpu_us_per_op: measured.per_operation(cpu.as_micros() as f64),
         log_bytes_per_op: PAYLOAD_BYTES as f64,
         load_cpu_us_per_op: None,

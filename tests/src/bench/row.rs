@@ -15,6 +15,12 @@ pub struct Row {
     pub p50_ms: f64,
     /// Latency that one in a hundred exceeds.
     pub p99_ms: f64,
+    /// Mean latency.
+    #[serde(default)]
+    pub mean_ms: f64,
+    /// Longest latency.
+    #[serde(default)]
+    pub longest_ms: f64,
     /// CPU time per operation over all processes of the system, without the load generator.
     pub cpu_us_per_op: f64,
     /// Bytes in the log per operation.
@@ -37,6 +43,11 @@ impl Row {
         self.case.rsplit([' ', '/', '-', '_', ':']).next().unwrap_or_default().trim_end_matches('s')
     }
 
+    /// Whether all clients change one and the same record.
+    pub fn is_hot(&self) -> bool {
+        self.case.contains(" hot ")
+    }
+
     /// Whether this is plain embedded SurrealDB.
     pub fn is_plain(&self) -> bool {
         self.case.starts_with("plain")
@@ -52,6 +63,12 @@ pub fn compare(rows: &mut [Row]) {
         row.ratio_to_plain = plain.map(|plain| row.ops_per_s / plain.ops_per_s);
         row.cpu_ratio_to_plain = plain.map(|plain| row.cpu_us_per_op / plain.cpu_us_per_op);
     }
+}
+
+/// Throughput as a part of what one client reaches with the same.
+pub fn ratio_to_one_client(rows: &[Row], row: &Row) -> Option<f64> {
+    let one = rows.iter().find(|other| other.case == row.case && other.clients == 1)?;
+    Some(row.ops_per_s / one.ops_per_s)
 }
 
 /// One client's update, end to end, as a multiple of plain embedded plus one JetStream publish: what it cannot go below.

@@ -21,6 +21,9 @@ struct Arguments {
     /// Leave out the engine level.
     #[arg(long)]
     end_to_end_only: bool,
+    /// Measure hot records alone, end to end.
+    #[arg(long)]
+    hot_only: bool,
     /// How the group replicates.
     #[arg(long, default_value = "primary", value_parser = ["primary", "peer"])]
     replication: String,
@@ -40,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let seconds = if arguments.quick { 2 } else { arguments.seconds };
     let mut rows = Vec::new();
-    if !arguments.end_to_end_only {
+    if !arguments.end_to_end_only && !arguments.hot_only {
         rows.extend(engine_rows(seconds)?);
     }
     let options = Options {
@@ -59,7 +62,13 @@ async fn main() -> anyhow::Result<()> {
             options.sync_interval.as_deref().unwrap_or("as nats-server has it")
         );
     }
-    let end_to_end = EndToEnd { options, duration: Duration::from_secs(seconds), clients: vec![1, 32] };
+    let end_to_end = EndToEnd {
+        options,
+        duration: Duration::from_secs(seconds),
+        clients: vec![1, 32],
+        hot_clients: vec![1, 32, 256],
+        only_hot: arguments.hot_only,
+    };
     rows.extend(end_to_end.rows().await?);
     print_table(rows, arguments.json)
 }

@@ -21,9 +21,13 @@ use crate::BoxError;
 
 /// Records that updates and reads are spread over.
 pub(crate) const RECORDS: u64 = 10_000;
-const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name";
+const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name; \
+    DEFINE TABLE counter; UPSERT counter:hot SET number = 0; \
+    DEFINE TABLE seen; DEFINE TABLE seen_count AS SELECT count() AS number FROM seen GROUP ALL";
 /// Clients at once, one case each.
 const CLIENTS: [u64; 2] = [1, 32];
+/// The same for hot records, which plain SurrealDB alone is measured with here: lining up is the service's.
+const HOT_CLIENTS: [u64; 3] = [1, 32, 256];
 
 /// One case.
 #[derive(Debug, Serialize)]
@@ -33,6 +37,8 @@ struct Row {
     ops_per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
+    mean_ms: f64,
+    longest_ms: f64,
     cpu_us_per_op: f64,
     log_bytes_per_op: f64,
 }
@@ -46,16 +52,23 @@ pub(crate) enum Operation {
     Update,
     /// One record by its id.
     Read,
+    /// A field of the same record, whoever does it.
+    HotCounter,
+    /// A record in a table with a view of one row.
+    HotView,
 }
 
 impl Operation {
     const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Read];
+    const HOT: [Self; 2] = [Self::HotCounter, Self::HotView];
 
     fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
             Self::Read => "read",
+            Self::HotCounter => "hot counter",
+            Self::HotView => "hot view",
         }
     }
 
@@ -69,6 +82,8 @@ impl Operation {
             ),
             Self::Update => format!("UPDATE person:{record} SET number = {number} RETURN NONE"),
             Self::Read => format!("SELECT * FROM person:{record}"),
+            Self::HotCounter => "UPDATE counter:hot SET number += 1 RETURN NONE".to_owned(),
+            Self::HotView => format!("CREATE seen SET from = {client} RETURN NONE"),
         }
     }
 }
@@ -90,6 +105,11 @@ pub async fn run(folder: &Path, server: &Server, seconds: u64) -> Result<(), Box
             // Side by side, so that a noisy moment of the machine meets both.
             case("plain", &plain, None, operation, clients, duration, server).await?;
             case("three copies", group.database(), Some(&group), operation, clients, duration, server).await?;
+        }
+    }
+    for operation in Operation::HOT {
+        for clients in HOT_CLIENTS {
+            case("plain", &plain, None, operation, clients, duration, server).await?;
         }
     }
     group.check_equal().await?;
@@ -131,6 +151,8 @@ async fn case(
         ops_per_s: operations / measured.took.as_secs_f64(),
         p50_ms: measured.latencies_us.value_at_quantile(0.5) as f64 / 1e3,
         p99_ms: measured.latencies_us.value_at_quantile(0.99) as f64 / 1e3,
+        mean_ms: measured.latencies_us.mean() / 1e3,
+        longest_ms: measured.latencies_us.max() as f64 / 1e3,
         cpu_us_per_op: cpu.as_micros() as f64 / operations,
         log_bytes_per_op: bytes as f64 / operations,
     };
