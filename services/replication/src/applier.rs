@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
+use crate::contention::Contention;
 use crate::digest::{Digests, digest_of};
 use crate::entry::Control;
 use crate::fault::{self, Step};
@@ -107,6 +108,8 @@ pub struct Shared {
     pub freshness: Arc<Freshness>,
     /// The locks, and who waits for them here.
     pub locks: Arc<Locks>,
+    /// Who wants the same keys here.
+    pub contention: Arc<Contention>,
 }
 
 /// What was applied since the start.
@@ -150,8 +153,10 @@ impl Applier {
     #[must_use]
     pub fn new(copy: Copy, restored: Restored, gateway: Arc<Gateway>) -> (Self, Shared) {
         let view = Arc::new(AppliedView::new(restored.certifier.state()));
+        let certifier = Arc::new(Mutex::new(restored.certifier));
         let shared = Shared {
-            certifier: Arc::new(Mutex::new(restored.certifier)),
+            contention: Arc::new(Contention::new(Arc::clone(&certifier))),
+            certifier,
             view: Arc::clone(&view),
             digests: Arc::default(),
             remote_writes: Arc::default(),

@@ -1,4 +1,5 @@
-//! What stands behind a SurrealDB commit on this copy: the gateway, or in a primary group the way to the primary.
+//! What stands behind a SurrealDB commit on this copy: the gateway, or in a primary group the way to the primary. What is certain
+//! to lose goes neither way (`contention`).
 //!
 //! Only what SurrealDB writes for itself goes that way. A client's transaction is bound to its id, which lets the request be
 //! carried out once at most, by whichever copy: the request goes to the primary, never its commit.
@@ -8,9 +9,11 @@ use std::sync::Arc;
 use holdfast_storage::{BoxFuture, CommitFailure, CommitLog, Committed, WriteSet};
 use tokio::sync::oneshot;
 
+use crate::contention::{Admission, Contention, Passage};
 use crate::fault::{self, Step};
 use crate::forward::Forward;
-use crate::log::{Gateway, Submission, Waiting};
+use crate::log::{Answer, Gateway, Submission, Waiting};
+use crate::model::contention::Footprint;
 use crate::model::{Isolation, Replication};
 use crate::view::AppliedView;
 
@@ -19,13 +22,19 @@ pub struct Committer {
     gateway: Arc<Gateway>,
     view: Arc<AppliedView>,
     forward: Arc<Forward>,
+    contention: Arc<Contention>,
 }
 
 impl Committer {
     /// A committer of this copy.
     #[must_use]
-    pub fn new(gateway: Arc<Gateway>, view: Arc<AppliedView>, forward: Arc<Forward>) -> Self {
-        Self { gateway, view, forward }
+    pub fn new(
+        gateway: Arc<Gateway>,
+        view: Arc<AppliedView>,
+        forward: Arc<Forward>,
+        contention: Arc<Contention>,
+    ) -> Self {
+        Self { gateway, view, forward, contention }
     }
 
     /// The primary to hand a commit to; none when this copy may commit itself.
@@ -42,7 +51,7 @@ impl Committer {
 impl CommitLog for Committer {
     fn commit(&self, write_set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitFailure>> {
         match self.elsewhere() {
-            None => Box::pin(submit(Arc::clone(&self.gateway), write_set)),
+            None => Box::pin(line_up(Arc::clone(&self.gateway), Arc::clone(&self.contention), write_set)),
             Some(Err(failure)) => Box::pin(async { Err(failure) }),
             Some(Ok(_)) if write_set.id().is_some() => Box::pin(async { Err(CommitFailure::NotPrimary) }),
             Some(Ok(primary)) => {
@@ -57,12 +66,55 @@ impl CommitLog for Committer {
     }
 }
 
+/// Submits a write set unless it is certain to lose. One that has a ticket is given back at once if others are before it; any
+/// other waits for them, since nobody would run it again when it is its turn.
+async fn line_up(
+    gateway: Arc<Gateway>,
+    contention: Arc<Contention>,
+    write_set: WriteSet,
+) -> Result<Committed, CommitFailure> {
+    if fault::sends_losers() {
+        return submit(gateway, write_set).await;
+    }
+    let footprint = Arc::new(Footprint::of(&write_set));
+    let write_set = Arc::new(write_set);
+    let lost_over = |key| {
+        if let (Some(request), Some(key)) = (&write_set.request, key) {
+            request.set_contended(key);
+        }
+    };
+    let has_ticket = write_set.request.as_ref().is_some_and(|request| request.ticket().is_some());
+    let passage = loop {
+        match contention.admit(&write_set, &footprint) {
+            Admission::Enter(passage) => break passage,
+            Admission::Behind { fate: Some(fate), .. } if !has_ticket => drop(fate.await),
+            Admission::Behind { key, .. } => {
+                lost_over(Some(key));
+                return Err(CommitFailure::Contended);
+            }
+            Admission::Lost { key, position } => {
+                lost_over(Some(key));
+                return Err(CommitFailure::Conflict { position });
+            }
+            Admission::Known(first) => {
+                let first = Committed { position: first.position, index: first.index };
+                return Err(CommitFailure::Duplicate { first });
+            }
+        }
+    };
+    let outcome = hand_over(gateway, Arc::clone(&write_set), None, Some(passage)).await;
+    if matches!(outcome, Err(CommitFailure::Conflict { .. })) && has_ticket {
+        lost_over(contention.lost_over(&write_set, &footprint));
+    }
+    outcome
+}
+
 /// Hands a write set to this copy's own publisher and waits for its outcome.
 ///
 /// # Errors
 /// See [`CommitFailure`].
 pub async fn submit(gateway: Arc<Gateway>, write_set: WriteSet) -> Result<Committed, CommitFailure> {
-    hand_over(gateway, write_set, None).await
+    hand_over(gateway, Arc::new(write_set), None, None).await
 }
 
 /// The same for a write set that is right only as long as this copy is the primary of `epoch`.
@@ -70,12 +122,18 @@ pub async fn submit(gateway: Arc<Gateway>, write_set: WriteSet) -> Result<Commit
 /// # Errors
 /// [`CommitFailure::NotPrimary`] when it is not any more, else see [`CommitFailure`].
 pub async fn submit_in(gateway: Arc<Gateway>, write_set: WriteSet, epoch: u64) -> Result<Committed, CommitFailure> {
-    hand_over(gateway, write_set, Some(epoch)).await
+    hand_over(gateway, Arc::new(write_set), Some(epoch), None).await
 }
 
-async fn hand_over(gateway: Arc<Gateway>, write_set: WriteSet, epoch: Option<u64>) -> Result<Committed, CommitFailure> {
+async fn hand_over(
+    gateway: Arc<Gateway>,
+    write_set: Arc<WriteSet>,
+    epoch: Option<u64>,
+    passage: Option<Passage>,
+) -> Result<Committed, CommitFailure> {
     fault::reach(Step::BeforeSubmit, write_set.id().is_some());
     let (answer, outcome) = oneshot::channel();
+    let answer = Answer::new(answer, passage);
     gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch, answer })));
     // A dropped answer means that the publisher stopped: what it held may have been sent before.
     outcome.await.unwrap_or_else(|_| Err(CommitFailure::OutcomeUnknown("the copy is stopping".to_owned())))

@@ -145,7 +145,14 @@ pub fn breaks(sabotage: Sabotage) -> bool {
     FAULTS.get().is_some_and(|faults| faults.sabotages.contains(&sabotage))
 }
 
-/// The same, for one in [`NOW_AND_THEN`] of those who ask.
+/// Whether a transaction that is certain to lose is to be sent all the same: what some sabotages break is how it is judged.
+#[must_use]
+pub fn sends_losers() -> bool {
+    use Sabotage::{ApplyRefused, IgnoreConflicts, IgnoreIndexConflicts, TellLostAsDone};
+    [IgnoreConflicts, IgnoreIndexConflicts, ApplyRefused, TellLostAsDone].into_iter().any(breaks)
+}
+
+/// Whether a promise is to be broken on purpose for this one: it is for one in [`NOW_AND_THEN`] of those who ask.
 #[must_use]
 pub fn breaks_now_and_then(sabotage: Sabotage) -> bool {
     static ASKED: AtomicU32 = AtomicU32::new(0);

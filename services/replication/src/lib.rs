@@ -9,6 +9,7 @@ pub mod applier;
 pub mod bench;
 pub mod committer;
 pub mod config;
+pub mod contention;
 pub mod digest;
 pub mod entry;
 pub mod fault;

@@ -15,6 +15,7 @@ mod faults;
 mod features;
 mod gray;
 mod growth;
+mod hot_records;
 mod identity;
 mod idle;
 mod kills;

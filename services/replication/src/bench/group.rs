@@ -68,7 +68,8 @@ impl Group {
             Arc::clone(&view),
             limits::LOG_MESSAGE_MAX_BYTES,
         );
-        let committer = Committer::new(Arc::clone(gateway), view, Arc::new(forward));
+        let contention = Arc::clone(&first.shared.contention);
+        let committer = Committer::new(Arc::clone(gateway), view, Arc::new(forward), contention);
         let engine =
             Box::new(Engine::new(first.copy.clone(), Arc::new(committer), crate::start_up::TRANSACTION_LIMITS));
         let database = Database::open(OpenOptions { engine, node_id: [1; 16] }).await?;

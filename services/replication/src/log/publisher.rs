@@ -130,7 +130,7 @@ impl Publisher {
     fn add(&mut self, submission: Submission, epoch: u64) -> Result<Option<Submission>, Submission> {
         let Submission::Transaction(waiting) = submission else { return Ok(Some(submission)) };
         if waiting.epoch.is_some_and(|bound| bound != epoch) {
-            let _ = waiting.answer.send(Err(CommitFailure::NotPrimary));
+            waiting.answer.send(Err(CommitFailure::NotPrimary));
             return Ok(None);
         }
         let snapshot = is_broken(&waiting.write_set).then(|| self.applied.position());
@@ -226,7 +226,7 @@ impl Publisher {
 
 /// Tells whoever waits that the log does not take the transaction.
 fn refuse(waiting: Waiting, refused: &EntryError) {
-    let _ = waiting.answer.send(Err(refusal(refused)));
+    waiting.answer.send(Err(refusal(refused)));
 }
 
 /// What an encoder's refusal means to the transaction.

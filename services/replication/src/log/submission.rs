@@ -1,13 +1,38 @@
 //! What is handed to the publisher, and how it is answered.
 
+use std::sync::Arc;
+
 use holdfast_storage::{CommitFailure, Committed, WriteSet};
 use tokio::sync::oneshot;
 
+use crate::contention::Passage;
 use crate::fault::{self, Sabotage};
 use crate::model::{Position, Verdict, VoidReason};
 
 /// The sender's side of an outcome.
-pub type Answer = oneshot::Sender<Result<Committed, CommitFailure>>;
+#[derive(Debug)]
+pub struct Answer {
+    outcome: oneshot::Sender<Result<Committed, CommitFailure>>,
+    /// Ends behind the answer, and lets others go on that want the same.
+    passage: Option<Passage>,
+}
+
+impl Answer {
+    /// To whoever waits, and what ends with it.
+    #[must_use]
+    pub fn new(outcome: oneshot::Sender<Result<Committed, CommitFailure>>, passage: Option<Passage>) -> Self {
+        Self { outcome, passage }
+    }
+
+    /// Tells the outcome. That nobody waits any more is no error: it is in the log all the same.
+    pub fn send(self, outcome: Result<Committed, CommitFailure>) {
+        let is_accepted = outcome.is_ok();
+        let _ = self.outcome.send(outcome);
+        if let Some(passage) = self.passage {
+            passage.end(is_accepted);
+        }
+    }
+}
 
 /// Something that wants a place in the log.
 #[derive(Debug)]
@@ -31,7 +56,7 @@ impl Submission {
 #[derive(Debug)]
 pub struct Waiting {
     /// What it did; kept until its fate is known, because a lost entry is sent again.
-    pub write_set: WriteSet,
+    pub write_set: Arc<WriteSet>,
     /// The epoch outside of which it is not to be committed; none when it is right in any.
     pub epoch: Option<u64>,
     /// Who waits.
@@ -57,7 +82,7 @@ impl Resolved {
     /// Tells whoever waits. That nobody waits any more is no error: the outcome is in the log all the same.
     pub fn send(self) {
         match self {
-            Self::Transaction(answer, outcome) => drop(answer.send(outcome)),
+            Self::Transaction(answer, outcome) => answer.send(outcome),
             Self::Barrier(answer, position) => drop(answer.send(position)),
         }
     }

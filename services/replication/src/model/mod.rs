@@ -26,6 +26,7 @@ mod assemble;
 mod broken;
 mod certifier;
 mod chain;
+pub mod contention;
 mod ids;
 mod judge;
 mod keys;

@@ -184,7 +184,7 @@ pub fn failure_reply(id: &str, failure: &CommitFailure) -> ErrorReply {
 
 fn failure_code(failure: &CommitFailure) -> ErrorCode {
     match failure {
-        CommitFailure::Conflict { .. } => ErrorCode::Conflict,
+        CommitFailure::Conflict { .. } | CommitFailure::Contended => ErrorCode::Conflict,
         CommitFailure::TooOld => ErrorCode::TransactionTooOld,
         CommitFailure::Duplicate { .. } => ErrorCode::AlreadyExists,
         CommitFailure::TooLarge { .. } => ErrorCode::TransactionTooLarge,

@@ -8,6 +8,8 @@
 //! What wrote nothing was not certified either: a statement may have failed only because this copy had not applied yet what
 //! another one acknowledged, or because it is not the primary any more and does not know. So a peer runs it again behind a
 //! barrier, and a primary settles it within the epoch in which it ran.
+//!
+//! What lost waits for its turn among those that want the same at this copy (`contention`), and is run again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,18 +22,24 @@ use holdfast_schemas::{ErrorCode, Message as _, header, limits, subject};
 use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request};
 use tokio::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
 use super::results::{answer_at, update_answer};
 use super::settle::{Kept, Settled, Unsettled, first_outcome, settle};
+use crate::contention::InLine;
 use crate::fault::{self, Sabotage};
 use crate::member::Member;
 use crate::model::Replication;
 
 /// Times that a request is handed on when it reaches a copy that is no primary (any more).
 const HANDED_ON_MAX: u32 = 3;
-/// Longest pause before a transaction that lost is run again.
+/// Longest pause before a transaction that lost is run again, if it is not known over what.
 const BACK_OFF_MAX_MS: u64 = 40;
+/// The same for one that is first in line at this copy, and lost against another copy.
+const PEERS_BACK_OFF_MAX_MS: u64 = 16;
+/// How fast it grows up to that: so many doublings for each time.
+const PEERS_BACK_OFF: u32 = 2;
 /// The most of a request's time that is set aside to settle what it failed with.
 const SETTLE_MAX: Duration = Duration::from_millis(50);
 /// The part of a request's time that is, where that is less: one of these.
@@ -65,8 +73,11 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
     let update = Update { member: &member, request, id, work_until, deadline, asked_before };
-    let outcome = update.run().await;
-    member.counts.update_time.note(began.elapsed());
+    let mut place = member.shared.contention.arrive(update.text());
+    let outcome = update.run(&mut place).await;
+    // Those who wait for one another say nothing about how fast this copy is.
+    member.counts.update_time.note(began.elapsed().saturating_sub(place.waited()));
+    drop(place);
     member.counts.updates.fetch_add(1, Ordering::Relaxed);
     match (&outcome, primary_elsewhere(&member)) {
         (Err(error), Some(primary)) if error.error.code == ErrorCode::NotPrimary => {
@@ -170,7 +181,7 @@ enum Before {
 }
 
 impl Update<'_> {
-    async fn run(&self) -> Result<Vec<u8>, ErrorReply> {
+    async fn run(&self, place: &mut InLine<'_>) -> Result<Vec<u8>, ErrorReply> {
         if self.asked_before
             && let Some(first) = first_outcome(self.member, &self.id).await
         {
@@ -180,9 +191,11 @@ impl Update<'_> {
         let mut is_behind_barrier = false;
         loop {
             attempt += 1;
-            let request = Request::under_locks(Some(self.id.clone()), held_locks(&self.request.locks));
+            let locks = held_locks(&self.request.locks);
+            let request = Request::run_again(Some(self.id.clone()), locks, place.ticket());
+            let is_in_turn = self.wait_for_turn(place).await?;
             let epoch = self.epoch_as_primary();
-            let outcome = self.attempt(&request).await;
+            let outcome = if is_in_turn { place.watch(self.attempt(&request)).await } else { Err(not_in_turn()) };
             if let Err(error) = &outcome {
                 note_storage(self.member, &request, error).await;
             }
@@ -194,9 +207,7 @@ impl Update<'_> {
             }
             if is_conflict(&request, &outcome) {
                 self.member.counts.conflicts.fetch_add(1, Ordering::Relaxed);
-                let pause = back_off(attempt, &self.id);
-                if Instant::now() + pause < self.work_until {
-                    tokio::time::sleep(pause).await;
+                if self.line_up(&request, place, attempt).await {
                     continue;
                 }
             }
@@ -208,8 +219,67 @@ impl Update<'_> {
                     }
                     is_behind_barrier = true;
                 }
-                Before::BeingCurrent | Before::Settling => return self.settle(&request, outcome, epoch).await,
+                Before::BeingCurrent | Before::Settling => {
+                    // The others need not wait for that.
+                    place.leave();
+                    return self.settle(&request, outcome, epoch).await;
+                }
             }
+        }
+    }
+
+    /// What the request does, as far as that can be told without carrying it out.
+    fn text(&self) -> u64 {
+        let seed = xxh3_64(self.request.ns.as_bytes()).rotate_left(1) ^ xxh3_64(self.request.db.as_bytes());
+        xxh3_64_with_seed(self.request.sql.as_bytes(), seed)
+    }
+
+    /// Waits for those who are before it, if there are any. False if its turn did not come in time.
+    async fn wait_for_turn(&self, place: &mut InLine<'_>) -> Result<bool, ErrorReply> {
+        if !place.waits() {
+            return Ok(true);
+        }
+        let mut epochs = self.member.shared.view.epochs();
+        let deposed = epochs.wait_for(|_| primary_elsewhere(self.member).is_some());
+        tokio::select! {
+            is_in_turn = place.turn(self.work_until) => Ok(is_in_turn),
+            _ = deposed => Err(not_primary(&self.id, None)),
+        }
+    }
+
+    /// Prepares another attempt after a conflict. False if there is no time for one.
+    async fn line_up(&self, request: &Request, place: &mut InLine<'_>, attempt: u32) -> bool {
+        let view = &self.member.shared.view;
+        if let Some(CommitFailure::Conflict { position }) = request.failure()
+            && !view.reached(*position, self.work_until).await
+        {
+            return false;
+        }
+        let pause = match request.contended() {
+            Some(key) => {
+                place.lost(key);
+                self.pause_for_peers(request, place)
+            }
+            None => back_off(attempt, BACK_OFF_MAX_MS, &self.id),
+        };
+        if Instant::now() + pause >= self.work_until {
+            return false;
+        }
+        if pause > Duration::ZERO {
+            tokio::time::sleep(pause).await;
+        }
+        true
+    }
+
+    /// Those in line here meet nobody but the first ones of other copies' lines. Whoever lost against them once has the newest state
+    /// now. Whoever loses again lets the others get on: most of what is sent at the same time is in vain.
+    fn pause_for_peers(&self, request: &Request, place: &mut InLine<'_>) -> Duration {
+        let has_peers = self.member.shared.view.with(|view| view.replication == Replication::Peer);
+        match request.failure() {
+            Some(CommitFailure::Conflict { .. }) if has_peers => {
+                back_off(PEERS_BACK_OFF * (place.lost_elsewhere() - 1), PEERS_BACK_OFF_MAX_MS, &self.id)
+            }
+            _ => Duration::ZERO,
         }
     }
 
@@ -272,7 +342,9 @@ impl Update<'_> {
 
 fn is_conflict(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {
     match request.failure() {
-        Some(failure) => matches!(failure, CommitFailure::Conflict { .. } | CommitFailure::TooOld),
+        Some(failure) => {
+            matches!(failure, CommitFailure::Conflict { .. } | CommitFailure::Contended | CommitFailure::TooOld)
+        }
         None => matches!(outcome, Err(StatementError::Conflict(_))),
     }
 }
@@ -292,7 +364,10 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
     if let Some(failure) = request.failure() {
         return match failure {
             CommitFailure::LockLost { .. } | CommitFailure::TooLarge { .. } => Before::BeingCurrent,
-            CommitFailure::Conflict { .. } | CommitFailure::TooOld | CommitFailure::Unavailable(_) => Before::Settling,
+            CommitFailure::Conflict { .. }
+            | CommitFailure::Contended
+            | CommitFailure::TooOld
+            | CommitFailure::Unavailable(_) => Before::Settling,
             // No outcomes: another CSP, or a later question, finds it.
             CommitFailure::NotPrimary | CommitFailure::ShuttingDown | CommitFailure::OutcomeUnknown(_) => {
                 Before::Nothing
@@ -319,9 +394,13 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
     }
 }
 
+/// What a request came to whose turn did not come.
+fn not_in_turn() -> StatementError {
+    StatementError::Conflict("others that change the same were before it until its deadline".to_owned())
+}
+
 /// A pause that grows with each attempt and differs between requests, so that those that collided do not meet again.
-fn back_off(attempt: u32, id: &str) -> Duration {
-    let ceiling = (1_u64 << attempt.min(6)).min(BACK_OFF_MAX_MS) * 1_000;
-    let seed = xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), u64::from(attempt));
-    Duration::from_micros(seed % ceiling.max(1))
+fn back_off(attempt: u32, max_ms: u64, id: &str) -> Duration {
+    let ceiling = (1_u64 << attempt.min(6)).min(max_ms) * 1_000;
+    Duration::from_micros(xxh3_64_with_seed(id.as_bytes(), u64::from(attempt)) % ceiling.max(1))
 }

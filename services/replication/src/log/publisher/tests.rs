@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::bench::Server;
 use crate::entry::Message;
-use crate::log::Origin;
+use crate::log::{Answer, Origin};
 use crate::model::{AppliedState, Chain};
 
 /// How long anything here may take.
@@ -28,7 +28,11 @@ fn state(position: u64) -> AppliedState {
 fn transaction(snapshot: u64) -> Submission {
     let writes = vec![(b"key".to_vec(), Some(b"value".to_vec()))];
     let write_set = WriteSet { snapshot, writes, ..WriteSet::default() };
-    Submission::Transaction(Box::new(Waiting { write_set, epoch: None, answer: oneshot::channel().0 }))
+    Submission::Transaction(Box::new(Waiting {
+        write_set: Arc::new(write_set),
+        epoch: None,
+        answer: Answer::new(oneshot::channel().0, None),
+    }))
 }
 
 /// What was seen as the primary of one epoch is not committed in another.
@@ -38,7 +42,9 @@ async fn what_is_right_in_one_epoch_only_is_refused_in_another() {
     for (epoch, is_sent) in [(3, false), (5, false), (4, true)] {
         let (answer, outcome) = oneshot::channel();
         let write_set = WriteSet { snapshot: 7, ..WriteSet::default() };
-        rig.gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch: Some(epoch), answer })));
+        let answer = Answer::new(answer, None);
+        let waiting = Waiting { write_set: Arc::new(write_set), epoch: Some(epoch), answer };
+        rig.gateway.submit(Submission::Transaction(Box::new(waiting)));
         if is_sent {
             assert_eq!(rig.sent().await.epoch(), epoch);
         } else {

@@ -1,6 +1,7 @@
 //! Tests of the certifier: against a slow and obvious one, through restarts at any point, and rule by rule.
 
 mod compare;
+mod foresight;
 mod history;
 mod log;
 mod rebuild;

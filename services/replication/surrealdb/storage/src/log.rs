@@ -27,6 +27,9 @@ pub enum CommitFailure {
         /// The position that won.
         position: u64,
     },
+    /// Others that want the same are before it at this copy, so it was not sent. Run it again when it is its turn.
+    #[error("others that change the same are before it")]
+    Contended,
     /// A lock that it was to hold is not held under its token in the snapshot. Nothing was begun.
     #[error("the lock {name:?} is not held under the token {token}")]
     LockLost {

@@ -45,6 +45,8 @@ pub struct Request {
     committed: OnceLock<Committed>,
     failure: OnceLock<CommitFailure>,
     snapshot_position: AtomicU64,
+    ticket: Option<u64>,
+    contended: OnceLock<u64>,
     builds_indexes: AtomicBool,
 }
 
@@ -59,6 +61,29 @@ impl Request {
     #[must_use]
     pub fn under_locks(id: Option<String>, locks: Vec<HeldLock>) -> Arc<Self> {
         Arc::new(Self { id, locks, ..Self::default() })
+    }
+
+    /// The same for a request that its caller runs again when it loses. The ticket is the caller's name for it meanwhile.
+    #[must_use]
+    pub fn run_again(id: Option<String>, locks: Vec<HeldLock>, ticket: u64) -> Arc<Self> {
+        Arc::new(Self { id, locks, ticket: Some(ticket), ..Self::default() })
+    }
+
+    /// The name that the request has for a caller that runs it again when it loses; none for any other.
+    #[must_use]
+    pub fn ticket(&self) -> Option<u64> {
+        self.ticket
+    }
+
+    /// Says over which key it lost, by the key's hash.
+    pub fn set_contended(&self, key: u64) {
+        let _ = self.contended.set(key);
+    }
+
+    /// The hash of the key over which it lost, if that is known.
+    #[must_use]
+    pub fn contended(&self) -> Option<u64> {
+        self.contended.get().copied()
     }
 
     /// The locks that have to be held.

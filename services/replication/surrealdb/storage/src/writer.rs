@@ -141,7 +141,9 @@ impl Writer {
 /// What SurrealDB is told. Only a conflict may be retried by it, and an unknown outcome must never be called a failure.
 fn engine_error(failure: CommitFailure) -> Error {
     match failure {
-        CommitFailure::Conflict { .. } | CommitFailure::TooOld => Error::TransactionConflict(failure.to_string()),
+        CommitFailure::Conflict { .. } | CommitFailure::Contended | CommitFailure::TooOld => {
+            Error::TransactionConflict(failure.to_string())
+        }
         CommitFailure::TooLarge { .. } => Error::TransactionTooLarge,
         CommitFailure::ShuttingDown => Error::Shutdown,
         CommitFailure::OutcomeUnknown(cause) => Error::CommitOutcomeUnknown(cause),
