@@ -8,6 +8,7 @@ mod catch_up;
 mod consistency;
 mod content;
 mod counters;
+mod define_index_in_blocks;
 mod deposed;
 mod disconnect;
 mod failover;

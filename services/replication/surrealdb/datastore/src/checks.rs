@@ -2,7 +2,8 @@
 
 use surrealdb_core::kvs::Datastore;
 use surrealdb_core::syn;
-use surrealdb_sql::statements::DefineStatement;
+use surrealdb_expr::expr::statements::rebuild::RebuildStatement;
+use surrealdb_expr::expr::visit::Visitor;
 use surrealdb_sql::{Ast, Expr, TopLevelExpr};
 
 use crate::error::StatementError;
@@ -18,70 +19,31 @@ pub(crate) fn check_update(ast: &Ast, sql: &str) -> Result<(), StatementError> {
     }
     // The graph of a vector index that is rebuilt on one copy would stay in the memory of the others: it keeps its identity,
     // and nothing that they read says that it changed.
-    if mentions(sql, "rebuild")
-        && ast.expressions.iter().any(|expression| holds(expression, &["RebuildIndexStatement {"]))
-    {
+    if mentions(sql, "rebuild") && ast.expressions.iter().any(rebuilds) {
         return Err(StatementError::Unsupported(
             "REBUILD INDEX is not replicated correctly: use DEFINE INDEX OVERWRITE, which builds the index anew",
-        ));
-    }
-    if mentions(sql, "index") && indexes_its_own_writes(ast) {
-        return Err(StatementError::Unsupported(
-            "an index is built from what was committed before, and would miss what this update writes ahead of it: put \
-             DEFINE INDEX first, or into an update of its own",
         ));
     }
     Ok(())
 }
 
+/// Whether a word stands somewhere in the text: most texts do not have it, and need no search of their tree.
 fn mentions(sql: &str, word: &str) -> bool {
     sql.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// Whether a statement has one of these nodes, at its top or inside a block, function or event.
-///
-/// The syntax tree has no walker, so its debugging text is searched for the names. That is slow, and done only for
-/// statements that mention what is looked for at all.
-fn holds(expression: &TopLevelExpr, nodes: &[&str]) -> bool {
-    let text = format!("{expression:?}");
-    nodes.iter().any(|node| text.contains(node))
-}
+/// Whether a statement rebuilds an index, at its top or inside a block, closure, function or event.
+fn rebuilds(expression: &TopLevelExpr) -> bool {
+    struct Rebuild;
+    struct Search;
+    impl Visitor for Search {
+        type Error = Rebuild;
 
-/// Nodes that change records, or may: what a function of the database does is not seen from here.
-const WRITES: [&str; 10] = [
-    "CreateStatement {",
-    "UpdateStatement {",
-    "UpsertStatement {",
-    "DeleteStatement {",
-    "RelateStatement {",
-    "InsertStatement {",
-    "RemoveTableStatement {",
-    "Custom(",
-    "Module(",
-    "Silo {",
-];
-
-/// Whether an index is built while the transaction is open: any but one that is built in the background, after the commit.
-pub(crate) fn builds_an_index(ast: &Ast, sql: &str) -> bool {
-    let waits =
-        |expression| holds(expression, &["concurrently: false"]) && holds(expression, &["DefineIndexStatement {"]);
-    mentions(sql, "index") && ast.expressions.iter().any(waits)
-}
-
-/// Whether an index is defined behind a statement that changes records. SurrealDB builds an index in transactions of its
-/// own, which see nothing of the one that defines it.
-fn indexes_its_own_writes(ast: &Ast) -> bool {
-    let mut wrote = false;
-    ast.expressions.iter().any(|expression| {
-        wrote |= match expression {
-            // A view is filled as it is defined; of all other definitions, what is inside runs later.
-            TopLevelExpr::Expr(Expr::Define(define)) => {
-                matches!(define.as_ref(), DefineStatement::Table(table) if table.view.is_some())
-            }
-            other => holds(other, &WRITES),
-        };
-        wrote && holds(expression, &["DefineIndexStatement {"])
-    })
+        fn visit_rebuild(&mut self, _: &RebuildStatement) -> Result<(), Rebuild> {
+            Err(Rebuild)
+        }
+    }
+    Search.visit_top_level_expr(&expression.clone().into()).is_err()
 }
 
 pub(crate) fn check_query(ast: &Ast) -> Result<(), StatementError> {

@@ -12,11 +12,11 @@ use surrealdb_datastore::Transaction;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::checks::{builds_an_index, check_update, parse};
+use crate::checks::{check_update, parse};
 use crate::convert::{self, Results};
 use crate::effort::Effort;
 use crate::error::StatementError;
-use crate::statements::{self, begin_write, json_of};
+use crate::statements::{self, begin_write, json_of, refused_index};
 
 /// An open write transaction. Dropped without a commit, it is aborted: nothing of it happened.
 pub struct OpenTransaction {
@@ -61,15 +61,9 @@ impl OpenTransaction {
         Box::pin(async move {
             let ast = parse(&self.datastore, &sql)?;
             check_update(&ast, &sql)?;
-            // It would be built from what was committed before the transaction began, and miss what the messages before this
-            // one wrote.
-            if builds_an_index(&ast, &sql) {
-                return Err(StatementError::Unsupported(
-                    "an index cannot be defined in a transaction over several messages: define it in an update of its own",
-                ));
-            }
             let transaction = Arc::clone(self.transaction.as_ref().ok_or_else(ended)?);
             let (datastore, session) = (Arc::clone(&self.datastore), self.session.clone());
+            let request = Arc::clone(&self.request);
             let effort = Effort::new();
             let own = effort.clone();
             let work = async move {
@@ -79,7 +73,7 @@ impl OpenTransaction {
                     let ran = statements::run(&datastore, &session, ast, vars, &transaction, deadline, cancel).await?;
                     json_of(ran, results_bytes_max).map(Results::kept)
                 };
-                own.metered(statements).await
+                own.metered(statements).await.map_err(|error| refused_index(&request).unwrap_or(error))
             };
             match effort.finished(work, &self.spent).await {
                 // Nothing has left the scratch.

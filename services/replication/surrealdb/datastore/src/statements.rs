@@ -16,7 +16,7 @@ use surrealdb_types::{Value, Variables};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::checks::{builds_an_index, check_query, check_update, parse};
+use crate::checks::{check_query, check_update, parse};
 use crate::convert::{self, Results};
 use crate::effort::Effort;
 use crate::error::StatementError;
@@ -76,9 +76,6 @@ async fn prepare(
 ) -> Result<(Arc<Transaction>, Bytes), StatementError> {
     let ast = parse(datastore, &call.sql)?;
     check_update(&ast, &call.sql)?;
-    if builds_an_index(&ast, &call.sql) {
-        call.request.set_builds_indexes();
-    }
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
     let transaction = begin_write(datastore, Some(&call.request)).await?;
     let vars = convert::variables(call.vars);
@@ -88,9 +85,17 @@ async fn prepare(
         Err(error) => {
             // Nothing has left the scratch; that it cannot be cancelled twice is no harm.
             let _ = transaction.cancel().await;
-            Err(error)
+            Err(refused_index(&call.request).unwrap_or(error))
         }
     }
+}
+
+/// What to say when the storage engine refused an index, of which SurrealDB only says that a statement failed.
+pub(crate) fn refused_index(request: &Request) -> Option<StatementError> {
+    request.index_behind_writes().then_some(StatementError::Unsupported(
+        "an index is built from what was committed before, and would miss what was written to its table ahead of it: put \
+         DEFINE INDEX first, or into an update of its own",
+    ))
 }
 
 /// Carries out a query in a task of its own, which may have to be left behind.

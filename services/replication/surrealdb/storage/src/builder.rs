@@ -7,6 +7,7 @@ use surrealdb_kvs::err::{Error, Result};
 use surrealdb_kvs::{Key, Metrics, TransactionBuilder, TransactionType};
 
 use crate::copy::{Copy, applied_position, applied_stamp};
+use crate::definitions::Definitions;
 use crate::keyspace::reserved;
 use crate::limits::TransactionLimits;
 use crate::log::{CommitFailure, CommitLog};
@@ -19,6 +20,7 @@ pub struct Engine {
     copy: Copy,
     log: Arc<dyn CommitLog>,
     limits: TransactionLimits,
+    definitions: Arc<Definitions>,
 }
 
 impl Engine {
@@ -26,7 +28,7 @@ impl Engine {
     /// writes as soon as it has the engine. No transaction may be larger than `limits`.
     #[must_use]
     pub fn new(copy: Copy, log: Arc<dyn CommitLog>, limits: TransactionLimits) -> Self {
-        Self { copy, log, limits }
+        Self { copy, log, limits, definitions: Arc::default() }
     }
 
     async fn transaction(&self, kind: TransactionType) -> Result<Box<dyn Transactable>> {
@@ -49,7 +51,8 @@ impl Engine {
         Ok(match kind {
             TransactionType::Read => Box::new(Reader { inner, stamp }),
             TransactionType::Write => {
-                Box::new(Writer::new(inner, Arc::clone(&self.log), self.limits, position, stamp, request))
+                let (log, definitions) = (Arc::clone(&self.log), Arc::clone(&self.definitions));
+                Box::new(Writer::new(inner, log, definitions, self.limits, position, stamp, request))
             }
         })
     }

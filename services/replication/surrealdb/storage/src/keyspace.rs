@@ -120,7 +120,7 @@ pub(crate) fn is_observable(key: &[u8]) -> bool {
                 Some([b'!', kind @ ..]) => {
                     !matches!(kind, [b't', b'h' | b'i', ..] | [b's', b'd' | b'q', ..] | [b'c', b'f', ..])
                 }
-                Some([b'*', table @ ..]) => table_level_is_observable(table),
+                Some([b'*', ..]) => under_table(key).is_none_or(|found| table_level_is_observable(found.rest)),
                 _ => true,
             },
             _ => true,
@@ -134,31 +134,92 @@ pub(crate) fn is_observable(key: &[u8]) -> bool {
     }
 }
 
-/// The records, edges and references of the table whose index `key` defines, as a range: start inclusive, end exclusive.
-/// None for any other key.
-pub(crate) fn records_under_index(key: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let table =
-        key.get(DATABASE_KIND + 1..).filter(|_| key.starts_with(b"/*") && key.get(DATABASE_KIND) == Some(&b'*'))?;
-    let name_end = DATABASE_KIND + 1 + table.iter().position(|byte| *byte == 0)?;
-    let (name, rest) = key.split_at_checked(name_end + 1)?;
-    rest.starts_with(b"!ix").then(|| ([name, b"*"].concat(), [name, b"+"].concat()))
-}
-
-/// As [`is_observable`], for what follows the table's tag: its name, then the part of the table.
-fn table_level_is_observable(table: &[u8]) -> bool {
-    let Some(name_end) = table.iter().position(|byte| *byte == 0) else { return true };
-    match table.get(name_end + 1..) {
-        Some([b'!', kind @ ..]) => {
+/// As [`is_observable`], for what follows the table's name.
+fn table_level_is_observable(rest: &[u8]) -> bool {
+    match rest {
+        [b'!', kind @ ..] => {
             matches!(kind, [b'e', b'v', ..] | [b'f', b'd' | b't', ..] | [b'i', b'l' | b'x', ..] | [b'l', b'q', ..] | [])
         }
-        // An index: four bytes of id, then `*` for its entries or `!` for what the index keeps for itself. Of that, full
-        // text postings and the deltas of a counting index are what a query answers from.
-        Some([b'+', index @ ..]) => match index.get(4..) {
+        // An index: four bytes of id, then `*` for its entries or `!` for what the index keeps for itself. Of that, a query
+        // answers from the documents of a term and from the deltas of a counting index.
+        [b'+', index @ ..] => match index.get(4..) {
             Some([b'!', kind @ ..]) => matches!(kind, [b't', b'd', ..] | [b'i', b'u', ..]),
             _ => true,
         },
         _ => true,
     }
+}
+
+/// A range of keys: start inclusive, end exclusive.
+pub(crate) type Range = (Vec<u8>, Vec<u8>);
+
+/// A key of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnderTable<'a> {
+    /// The key as far as the table's name, with the zero byte that ends it.
+    pub table: &'a [u8],
+    /// What follows.
+    pub rest: &'a [u8],
+}
+
+/// Takes the key of a table apart; none for any other key.
+pub(crate) fn under_table(key: &[u8]) -> Option<UnderTable<'_>> {
+    if !key.starts_with(b"/*") || key.get(DATABASE_KIND) != Some(&b'*') {
+        return None;
+    }
+    let name = key.get(DATABASE_KIND + 1..)?;
+    let name_end = DATABASE_KIND + 1 + name.iter().position(|byte| *byte == 0)?;
+    let (table, rest) = key.split_at_checked(name_end + 1)?;
+    Some(UnderTable { table, rest })
+}
+
+impl UnderTable<'_> {
+    /// The table's records.
+    pub fn records(&self) -> Range {
+        ([self.table, b"*"].concat(), [self.table, b"+"].concat())
+    }
+
+    /// Where the table is defined.
+    pub fn definition(&self) -> Vec<u8> {
+        let (database, name) = self.table.split_at(DATABASE_KIND);
+        [database, b"!tb", name.get(1..).unwrap_or_default()].concat()
+    }
+
+    /// The index whose number this key gives a name, which SurrealDB writes when an index is defined: the table and the
+    /// number. None for any other key.
+    pub fn named_index(&self) -> Option<Vec<u8>> {
+        match self.rest {
+            [b'!', b'i', b'l', index @ ..] => Some([self.table, index].concat()),
+            _ => None,
+        }
+    }
+
+    /// The index whose build this key keeps the state of, as [`Self::named_index`] has it.
+    pub fn index_in_build(&self) -> Option<Vec<u8>> {
+        match self.rest {
+            [b'!', b'b', b's', index @ ..] => Some([self.table, index].concat()),
+            _ => None,
+        }
+    }
+
+    /// The index whose builder this key gives a first ticket, as it is written when a build begins.
+    pub fn index_begun(&self) -> Option<Vec<u8>> {
+        match self.rest {
+            [b'!', b'b', b't', index @ ..] => Some([self.table, index.get(..4)?].concat()),
+            _ => None,
+        }
+    }
+}
+
+/// Everything under the table that `key` defines; none for any other key.
+pub(crate) fn under_definition(key: &[u8]) -> Option<Range> {
+    let (database, name) = key.split_at_checked(DATABASE_KIND)?;
+    let name = name.strip_prefix(b"!tb").filter(|_| database.starts_with(b"/*"))?;
+    let start = [database, b"*", name].concat();
+    let mut end = start.clone();
+    // A name ends with a zero byte.
+    *end.last_mut()? = 1;
+    Some((start, end))
 }
 
 #[cfg(test)]
@@ -195,13 +256,25 @@ mod tests {
     }
 
     #[test]
-    fn an_index_definition_names_the_records_of_its_table() {
-        let records = (key(b"*person\0*"), key(b"*person\0+"));
-        assert_eq!(records_under_index(&key(b"*person\0!ixname\0")), Some(records));
-        for tail in [b"*person\0!ilname\0".as_slice(), b"*person\0*!ix", b"!tbperson\0", b"*person!ix", b"", b"*"] {
-            assert_eq!(records_under_index(&key(tail)), None, "{tail:?}");
+    fn a_key_of_a_table_is_taken_apart() {
+        let record = key(b"*person\0*x");
+        let found = under_table(&record).expect("it is one of a table");
+        assert_eq!(found.records(), (key(b"*person\0*"), key(b"*person\0+")));
+        assert_eq!(found.definition(), key(b"!tbperson\0"));
+        assert_eq!(under_definition(&found.definition()), Some((key(b"*person\0"), key(b"*person\x01"))));
+        assert_eq!((found.named_index(), found.index_in_build(), found.index_begun()), (None, None, None));
+        let index = Some(key(b"*person\0\0\0\0\x07"));
+        let named = key(b"*person\0!il\0\0\0\x07");
+        assert_eq!(under_table(&named).and_then(|found| found.named_index()), index);
+        let state = key(b"*person\0!bs\0\0\0\x07");
+        assert_eq!(under_table(&state).and_then(|found| found.index_in_build()), index);
+        let ticket = key(b"*person\0!bt\0\0\0\x07\0\0\0\0\0\0\0\x01");
+        assert_eq!(under_table(&ticket).and_then(|found| found.index_begun()), index);
+        for tail in [b"!tbperson\0".as_slice(), b"*person!ix", b"", b"*"] {
+            assert_eq!(under_table(&key(tail)), None, "{tail:?}");
         }
-        assert_eq!(records_under_index(b"/!nsmain\0"), None);
+        assert_eq!(under_table(b"/!nsmain\0"), None);
+        assert_eq!(under_definition(&record), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod arena;
 mod builder;
 mod copy;
 mod cursor;
+mod definitions;
 mod keyspace;
 mod limits;
 mod log;

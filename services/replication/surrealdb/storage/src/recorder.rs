@@ -6,11 +6,12 @@
 //! purpose, to force a conflict).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::keyspace::{is_changefeed_placeholder, is_observable, records_under_index};
+use crate::keyspace::{Range, is_changefeed_placeholder, is_observable, under_definition, under_table};
 use crate::limits::Size;
 use crate::request::Request;
 
@@ -27,8 +28,8 @@ pub struct WriteSet {
     pub locked: Vec<Vec<u8>>,
     /// Keys read plainly, in a group that certifies reads; without those that were also written or locked.
     pub reads: Vec<Vec<u8>>,
-    /// Ranges read, start inclusive, end exclusive, in a group that certifies reads; in every group, the records under the
-    /// indexes that it built.
+    /// Ranges read, start inclusive, end exclusive, in a group that certifies reads; in every group, what it made something
+    /// from (the records under an index or a view) and what it removed as a whole.
     pub ranges: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether what was read plainly is in here, as serializable groups demand.
     pub certified_reads: bool,
@@ -72,7 +73,7 @@ pub struct Recorder {
     scopes: Vec<Scope>,
     locked: Vec<Vec<u8>>,
     reads: Vec<Vec<u8>>,
-    ranges: Vec<(Vec<u8>, Vec<u8>)>,
+    ranges: Vec<Range>,
     written_bytes: usize,
     scratch_bytes: usize,
     /// Bytes of what was read, as noted since it was last compacted, and what is left of it.
@@ -163,6 +164,44 @@ impl Recorder {
         }
     }
 
+    /// Whether something in this range was written or deleted, and not rolled back.
+    #[must_use]
+    pub(crate) fn wrote_within(&self, (start, end): &Range) -> bool {
+        self.writes
+            .range::<[u8], _>((Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice())))
+            .next()
+            .is_some()
+    }
+
+    /// Names ranges in which nothing may have changed since the snapshot, in every group.
+    pub(crate) fn guard(&mut self, ranges: impl IntoIterator<Item = Range>) {
+        self.ranges.extend(ranges);
+    }
+
+    /// Holds records and the definitions of their table together where plain reads are not certified.
+    ///
+    /// Who writes a record depends on how the table is defined: which indexes, views, events and references follow from it.
+    /// And who defines a view or removes a table depends on all of its records. Under write skew between the two, a record
+    /// would be missing in an index for good, or come back to life with the next table of that name; no snapshot shows that.
+    fn hold_definitions(&mut self) {
+        let mut held: &[u8] = &[];
+        for (key, value) in &self.writes {
+            let Some(found) = under_table(key) else {
+                self.ranges.extend(under_definition(key).filter(|_| value.is_none()));
+                continue;
+            };
+            match found.rest {
+                // Keys are in order, so those of a table come one after the other.
+                [b'*' | b'~' | b'&', ..] if found.table != held => {
+                    self.locked.push(found.definition());
+                    held = found.table;
+                }
+                [b'!', b'f', b't', ..] if value.is_some() => self.ranges.push(found.records()),
+                _ => {}
+            }
+        }
+    }
+
     /// Opens a savepoint.
     pub fn open_scope(&mut self) {
         self.scopes.push(Scope::default());
@@ -203,9 +242,8 @@ impl Recorder {
     /// Ends the record.
     #[must_use]
     pub fn into_write_set(mut self, snapshot: u64, request: Option<Arc<Request>>) -> WriteSet {
-        if request.as_ref().is_some_and(|request| request.builds_indexes()) {
-            let defined = self.writes.iter().filter(|(_, value)| value.is_some());
-            self.ranges.extend(defined.filter_map(|(key, _)| records_under_index(key)));
+        if !self.certifies_reads {
+            self.hold_definitions();
         }
         self.compact_reads();
         self.locked.retain(|key| !self.writes.contains_key(key));
@@ -229,9 +267,9 @@ fn size_of(key: &[u8], value: &Value) -> usize {
 }
 
 /// Sorts ranges and joins those that touch: a scan reads page after page, and one range certifies faster than many.
-fn merge(mut ranges: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn merge(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_unstable();
-    let mut merged: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<Range> = Vec::with_capacity(ranges.len());
     for (start, end) in ranges {
         match merged.last_mut() {
             Some(last) if start <= last.1 => {
@@ -245,7 +283,7 @@ fn merge(mut ranges: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
     merged
 }
 
-fn covers(ranges: &[(Vec<u8>, Vec<u8>)], key: &[u8]) -> bool {
+fn covers(ranges: &[Range], key: &[u8]) -> bool {
     let behind = ranges.partition_point(|(start, _)| start.as_slice() <= key);
     behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, end)| key < end.as_slice())
 }

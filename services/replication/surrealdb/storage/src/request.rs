@@ -47,7 +47,7 @@ pub struct Request {
     snapshot_position: AtomicU64,
     ticket: Option<u64>,
     contended: OnceLock<u64>,
-    builds_indexes: AtomicBool,
+    index_behind_writes: AtomicBool,
 }
 
 impl Request {
@@ -110,15 +110,15 @@ impl Request {
         self.results.get()
     }
 
-    /// Says that the statements build indexes before the commit. SurrealDB reads the records for that in transactions of its
-    /// own, so nothing that this one reads tells which they were; the commit then demands that no record of the table changed
-    /// since the snapshot. Whoever wrote one meanwhile did not know of the index, and the index not of the record.
-    pub fn set_builds_indexes(&self) {
-        self.builds_indexes.store(true, Ordering::Release);
+    /// Says that an index was defined behind writes that it would miss; the transaction cannot commit.
+    pub(crate) fn set_index_behind_writes(&self) {
+        self.index_behind_writes.store(true, Ordering::Release);
     }
 
-    pub(crate) fn builds_indexes(&self) -> bool {
-        self.builds_indexes.load(Ordering::Acquire)
+    /// Whether an index was defined behind writes of the same transaction that it would miss.
+    #[must_use]
+    pub fn index_behind_writes(&self) -> bool {
+        self.index_behind_writes.load(Ordering::Acquire)
     }
 
     /// The position that the transaction's snapshot reflects; 0 until it was opened.

@@ -12,6 +12,8 @@ use surrealdb_kvs::timestamp::{BoxTimeStamp, BoxTimeStampImpl};
 use surrealdb_kvs::{Direction, Key, KeyRange, Val};
 
 use crate::cursor::{Extent, RecordingKeys, RecordingVals};
+use crate::definitions::{DefinedIndex, Definitions};
+use crate::keyspace::{Range, under_table};
 use crate::limits::TransactionLimits;
 use crate::log::{CommitFailure, CommitLog};
 use crate::recorder::Recorder;
@@ -27,6 +29,9 @@ pub(crate) struct Writer {
     limits: TransactionLimits,
     /// Why it may not be committed any more, once it has become too large.
     excess: OnceLock<CommitFailure>,
+    definitions: Arc<Definitions>,
+    /// The indexes that this transaction defines.
+    defined: Mutex<Vec<DefinedIndex>>,
     records_reads: bool,
     done: AtomicBool,
     snapshot: u64,
@@ -38,6 +43,7 @@ impl Writer {
     pub(crate) fn new(
         inner: Box<dyn Transactable>,
         log: Arc<dyn CommitLog>,
+        definitions: Arc<Definitions>,
         limits: TransactionLimits,
         snapshot: u64,
         stamp: u64,
@@ -48,9 +54,20 @@ impl Writer {
         for lock in request.iter().flat_map(|request| request.locks()) {
             recorder.locked(&lock.key());
         }
-        let recorder = Mutex::new(recorder);
-        let (excess, done) = (OnceLock::new(), AtomicBool::new(false));
-        Self { inner, log, recorder, limits, excess, records_reads, done, snapshot, stamp, request }
+        Self {
+            inner,
+            log,
+            recorder: Mutex::new(recorder),
+            definitions,
+            limits,
+            excess: OnceLock::new(),
+            defined: Mutex::default(),
+            records_reads,
+            done: AtomicBool::new(false),
+            snapshot,
+            stamp,
+            request,
+        }
     }
 
     fn open(&self) -> Result<()> {
@@ -102,11 +119,31 @@ impl Writer {
         self.check(&self.recorder.lock())
     }
 
+    /// SurrealDB builds a new index in transactions of its own, from what was committed before. What this transaction wrote
+    /// into the table already would be missing in it, and what it removed would still be there.
+    async fn admit_index(&self, key: &Key<'_>, index: Vec<u8>, records: Range) -> Result<()> {
+        // One that is there already is only altered: nothing is built.
+        if self.inner.exists(key.as_borrowed(), None).await? {
+            return Ok(());
+        }
+        if self.recorder.lock().wrote_within(&records) {
+            if let Some(request) = &self.request {
+                request.set_index_behind_writes();
+            }
+            return Err(Error::Transaction("an index would miss what was written before it was defined".to_owned()));
+        }
+        let defined = self.definitions.define(index, records);
+        self.defined.lock().push(defined);
+        Ok(())
+    }
+
     async fn commit_through_log(&self) -> Result<()> {
         if self.done.swap(true, Ordering::AcqRel) {
             return Err(Error::TransactionFinished);
         }
-        let recorder = {
+        // Held until the outcome is known, also if this future is dropped.
+        let defined = std::mem::take(&mut *self.defined.lock());
+        let mut recorder = {
             let mut recorder = self.recorder.lock();
             // A cursor notes what it read, and cannot refuse it.
             let _ = self.check(&recorder);
@@ -117,10 +154,12 @@ impl Writer {
         if let Some(failure) = self.excess.get() {
             return Err(engine_error(failure.clone()));
         }
+        recorder.guard(defined.iter().filter_map(DefinedIndex::commit));
         let write_set = recorder.into_write_set(self.snapshot, self.request.clone());
         if write_set.is_empty() {
             return Ok(());
         }
+        self.definitions.hold_builders(&write_set).await;
         match self.log.commit(write_set).await {
             Ok(committed) => {
                 if let Some(request) = &self.request {
@@ -172,6 +211,7 @@ impl Transactable for Writer {
             if self.done.swap(true, Ordering::AcqRel) {
                 return Err(Error::TransactionFinished);
             }
+            self.defined.lock().clear();
             self.inner.cancel().await
         })
     }
@@ -214,6 +254,12 @@ impl Transactable for Writer {
     fn set<'a>(&'a self, key: Key<'a>, val: Val) -> BoxFut<'a, Result<()>> {
         Box::pin(async move {
             self.open()?;
+            if let Some(table) = under_table(&key)
+                && let Some(index) = table.named_index()
+            {
+                // Boxed, so that all other writes do not carry its state.
+                Box::pin(self.admit_index(&key, index, table.records())).await?;
+            }
             self.inner.set(key.as_borrowed(), val.clone()).await?;
             self.wrote(&key, Some(val))
         })

@@ -1,10 +1,11 @@
-//! The datastore through its public interface, on SurrealDB's own in-memory engine. One binary: linking SurrealDB is dear.
+//! The datastore through its public interface, on in-memory engines. One binary: linking SurrealDB is dear.
 
 mod atomicity;
 mod deadline;
 mod export;
 mod json;
 mod live;
+mod logged;
 mod open_transaction;
 mod refusals;
 mod results;

@@ -3,6 +3,7 @@
 use holdfast_datastore::StatementError;
 use serde_json::json;
 
+use crate::logged::open_logged;
 use crate::support::{open, query, run, try_query, try_update, update};
 
 #[test]
@@ -39,26 +40,81 @@ fn what_a_request_cannot_do_is_refused_as_unsupported() {
 }
 
 #[test]
-fn an_index_is_not_defined_behind_what_it_would_miss() {
+fn rebuilding_is_found_wherever_it_stands_and_words_are_only_words() {
     run(async {
         let database = open().await;
-        update(&database, "DEFINE TABLE item; DEFINE FUNCTION fn::writes() { CREATE item }").await;
+        update(&database, "DEFINE TABLE item; DEFINE INDEX name ON item FIELDS name").await;
         for sql in [
-            "CREATE item:1; DEFINE INDEX name ON item FIELDS name",
-            "{ CREATE item:1; DEFINE INDEX name ON item FIELDS name }",
-            "FOR $i IN 1..3 { CREATE item }; DEFINE INDEX name ON item FIELDS name CONCURRENTLY",
-            "fn::writes(); DEFINE INDEX name ON item FIELDS name",
-            "REMOVE TABLE item; DEFINE TABLE item; DEFINE INDEX name ON item FIELDS name",
-            "DEFINE TABLE names AS SELECT name FROM item; DEFINE INDEX name ON names FIELDS name",
+            "{ LET $x = 1; { REBUILD INDEX name ON item } }",
+            "FOR $i IN 1..2 { REBUILD INDEX IF EXISTS name ON item }",
+            "LET $f = || { REBUILD INDEX name ON item }; $f()",
+            "DEFINE FUNCTION fn::r() { REBUILD INDEX name ON item }",
+            "DEFINE EVENT e ON item THEN { REBUILD INDEX name ON item }",
+            "SELECT * FROM [1].map(|$x| { REBUILD INDEX name ON item })",
         ] {
             let error = try_update(&database, sql).await.expect_err(sql);
             assert!(matches!(error, StatementError::Unsupported(_)), "{sql}: {error:?}");
         }
-        let first = "DEFINE EVENT made ON item THEN { CREATE other }; DEFINE INDEX name ON item FIELDS name; \
-                     CREATE item:1 SET name = 'x'";
-        update(&database, first).await;
-        let found = query(&database, "SELECT VALUE id FROM item WHERE name = 'x'").await;
-        assert_eq!(found, json!([["item:1"]]), "what is written behind the definition is in the index");
+        for word in
+            ["RebuildIndexStatement {", "DefineIndexStatement {", "OPTION IMPORT", "LIVE SELECT", "BEGIN; COMMIT"]
+        {
+            let sql = format!("CREATE item SET s = '{word}'; DEFINE TABLE IF NOT EXISTS other COMMENT '{word}'");
+            update(&database, &sql).await;
+        }
+    });
+}
+
+#[test]
+fn an_index_is_not_defined_behind_what_it_would_miss() {
+    run(async {
+        let database = open_logged().await;
+        let schema = "DEFINE TABLE item; DEFINE TABLE full; DEFINE FUNCTION fn::writes() { CREATE item };
+            DEFINE FUNCTION fn::indexes() { DEFINE INDEX name ON item FIELDS name }; CREATE full:1";
+        update(&database, schema).await;
+        for sql in [
+            "CREATE item:1; DEFINE INDEX name ON item FIELDS name",
+            "{ CREATE item:1; DEFINE INDEX name ON item FIELDS name }",
+            "FOR $i IN 1..3 { CREATE item }; DEFINE INDEX name ON item FIELDS name CONCURRENTLY",
+            "UPSERT item:1; IF true { DEFINE INDEX name ON item FIELDS name UNIQUE }",
+            "INSERT INTO item { id: 1 }; DEFINE INDEX name ON item COUNT",
+            "fn::writes(); DEFINE INDEX name ON item FIELDS name",
+            "CREATE item:1; fn::indexes()",
+            "CREATE item:1; LET $f = || { DEFINE INDEX name ON item FIELDS name }; $f()",
+            "REMOVE TABLE full; DEFINE TABLE full; DEFINE INDEX name ON full FIELDS name",
+            "DELETE full:1; DEFINE INDEX name ON full FIELDS name",
+            "DEFINE TABLE names AS SELECT name FROM full; DEFINE INDEX name ON names FIELDS name",
+        ] {
+            let error = try_update(&database, sql).await.expect_err(sql);
+            assert!(matches!(error, StatementError::Unsupported(_)), "{sql}: {error:?}");
+        }
+        assert_eq!(query(&database, "SELECT VALUE id FROM item").await, json!([[]]), "nothing of it happened");
+    });
+}
+
+#[test]
+fn an_index_is_defined_ahead_of_writes_and_beside_those_of_other_tables() {
+    run(async {
+        let database = open_logged().await;
+        for (number, sql) in [
+            "DEFINE TABLE t_; DEFINE EVENT made ON t_ THEN { CREATE other }; DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1",
+            "{ DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1; RETURN 'OK' }",
+            "DEFINE TABLE t_; DEFINE TABLE v AS SELECT count() FROM t_ GROUP ALL; DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1",
+            "CREATE other SET s = 'DefineIndexStatement {'; DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1",
+            "REMOVE TABLE IF EXISTS t_; DEFINE TABLE t_; DEFINE INDEX i ON t_ FIELDS n UNIQUE; CREATE t_:1 SET n = 1",
+            "DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1; DEFINE INDEX IF NOT EXISTS i ON t_ FIELDS n",
+            "DEFINE FUNCTION fn::i() { DEFINE INDEX i ON t_ FIELDS n }; fn::i(); FOR $i IN 1..2 { CREATE t_:1 SET n = 1 }",
+            "DEFINE INDEX i ON t_ FIELDS n; CREATE t_:1 SET n = 1; ALTER INDEX i ON t_ COMMENT 'x'",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let table = format!("t{number}");
+            update(&database, &sql.replace("t_", &table).replace("v AS", &format!("v{number} AS"))).await;
+            let found = query(&database, &format!("SELECT VALUE id FROM {table} WHERE n = 1")).await;
+            assert_eq!(found, json!([[format!("{table}:1")]]), "{sql}: what is written behind the definition is in the index");
+            let all = query(&database, &format!("SELECT VALUE id FROM {table} WITH NOINDEX WHERE n = 1")).await;
+            assert_eq!(found, all, "{sql}");
+        }
     });
 }
 

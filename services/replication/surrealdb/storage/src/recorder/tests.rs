@@ -76,3 +76,46 @@ fn reads_are_kept_only_where_they_are_certified_and_add_something() {
     let write_set = recorder.into_write_set(7, None);
     assert!(write_set.reads.is_empty() && write_set.ranges.is_empty());
 }
+
+fn table_key(tail: &[u8]) -> Vec<u8> {
+    [b"/*\0\0\0\x01*\0\0\0\x02".as_slice(), tail].concat()
+}
+
+#[test]
+fn records_hold_the_definition_of_their_table_where_reads_are_not_certified() {
+    let records = [b"*item\0*1".as_slice(), b"*item\0*2", b"*item\0+\0\0\0\x01*x", b"*person\0~x", b"*other\0!ce"];
+    for (certifies, locked) in [(false, vec![table_key(b"!tbitem\0"), table_key(b"!tbperson\0")]), (true, Vec::new())] {
+        let mut recorder = Recorder::new(certifies);
+        records.iter().for_each(|tail| recorder.wrote(&table_key(tail), Some(vec![1])));
+        let write_set = recorder.into_write_set(7, None);
+        assert_eq!((write_set.locked, write_set.ranges), (locked, Vec::new()));
+    }
+    // Who wrote the definition itself has it certified already.
+    let mut recorder = Recorder::new(false);
+    recorder.wrote(&table_key(b"!tbitem\0"), Some(vec![1]));
+    recorder.wrote(&table_key(b"*item\0*1"), Some(vec![1]));
+    assert!(recorder.into_write_set(7, None).locked.is_empty());
+}
+
+#[test]
+fn views_and_removed_tables_name_all_records_where_reads_are_not_certified() {
+    let mut recorder = Recorder::new(false);
+    recorder.wrote(&table_key(b"*item\0!ftview\0"), Some(vec![1]));
+    recorder.wrote(&table_key(b"!tbgone\0"), None);
+    recorder.wrote(&table_key(b"!tbkept\0"), Some(vec![1]));
+    let named =
+        vec![(table_key(b"*gone\0"), table_key(b"*gone\x01")), (table_key(b"*item\0*"), table_key(b"*item\0+"))];
+    assert_eq!(recorder.into_write_set(7, None).ranges, named);
+}
+
+#[test]
+fn what_was_rolled_back_is_not_within() {
+    let records = (table_key(b"*item\0*"), table_key(b"*item\0+"));
+    let mut recorder = Recorder::new(true);
+    recorder.open_scope();
+    recorder.wrote(&table_key(b"*item\0*1"), None);
+    assert!(recorder.wrote_within(&records));
+    recorder.roll_back_scope();
+    recorder.wrote(&table_key(b"*item\0+\0\0\0\x01*x"), None);
+    assert!(!recorder.wrote_within(&records));
+}
