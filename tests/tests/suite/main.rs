@@ -1,5 +1,6 @@
 //! What must hold, shown on real processes over a real nats-server. Each test has a system of its own.
 
+mod anomalies;
 mod answers_above_one_message;
 mod availability;
 mod bad_input;
@@ -14,6 +15,7 @@ mod disconnect;
 mod failover;
 mod faults;
 mod features;
+mod fulltext_write_skew;
 mod gray;
 mod growth;
 mod hot_records;
