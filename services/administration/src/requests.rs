@@ -7,9 +7,9 @@ use crate::gather;
 use async_nats::Message as NatsMessage;
 use holdfast_foundation::bus::Bus;
 use holdfast_foundation::clock::Clock;
-use holdfast_schemas::Message;
 use holdfast_schemas::message::ErrorReply;
 use holdfast_schemas::message::{GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest};
+use holdfast_schemas::{ErrorCode, Message};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +64,20 @@ impl Administrator {
                 ErrorReply::new(None, error.code(), error.sentence()).encode()
             }
         };
-        if let Err(error) = self.bus.client().publish(reply, body.into()).await {
+        if let Err(error) = self.bus.client().publish(reply, self.within_a_message(body).into()).await {
             tracing::warn!(%error, "an answer could not be handed to the connection");
         }
+    }
+
+    /// The answer, or in its place an error when it is larger than what NATS takes in one message.
+    fn within_a_message(&self, body: Vec<u8>) -> Vec<u8> {
+        let (bytes, limit) = (body.len(), self.bus.client().server_info().max_payload);
+        if bytes <= limit {
+            return body;
+        }
+        let message =
+            format!("the answer has {bytes} bytes, and nats takes {limit} in one message: raise its max_payload");
+        ErrorReply::new(None, ErrorCode::AnswerTooLarge, message).encode()
     }
 
     async fn carry_out(&self, verb: Verb, body: &[u8]) -> Result<Vec<u8>, RequestError> {

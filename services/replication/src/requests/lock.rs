@@ -417,6 +417,9 @@ async fn for_each(member: &Member, mut take: impl FnMut(&str, &[u8])) -> Result<
     Ok(position)
 }
 
+/// What a lock takes in a list, beside its name and its holder, in which each byte may have to be escaped.
+const LISTED_BYTES: usize = 160;
+
 async fn list(member: &Arc<Member>, asked: Asked) {
     let _taken = member.take_request();
     let request = match LockListRequest::decode(&asked.payload) {
@@ -430,10 +433,15 @@ async fn list(member: &Arc<Member>, asked: Asked) {
     }
     let now_ms = member.shared.view.log_now_ms();
     let mut locks = Vec::new();
-    let mut more = false;
-    let gathered = for_each(member, |name, value| match listed(name, value, now_ms) {
-        Some(lock) if locks.len() < limits::MAX_LOCKS_LISTED => locks.push(lock),
-        found => more |= found.is_some(),
+    let (mut more, mut bytes) = (false, 0);
+    let gathered = for_each(member, |name, value| {
+        let Some(lock) = listed(name, value, now_ms) else { return };
+        bytes += LISTED_BYTES + 2 * (lock.name.len() + lock.holder.as_deref().map_or(0, str::len));
+        if more || locks.len() >= limits::MAX_LOCKS_LISTED || bytes > member.results_bytes_max() {
+            more = true;
+        } else {
+            locks.push(lock);
+        }
     });
     let outcome = match gathered.await {
         Ok(position) => Ok(LockListReply { id, csp: member.identity.csp.clone(), position, locks, more }.encode()),
