@@ -36,6 +36,14 @@ pub enum ErrorCode {
     AnswerTooLarge,
     /// The transaction over several messages is not open any more: it was aborted, and nothing of it happened. Begin anew.
     TransactionAborted,
+    /// This message of an open transaction is not carried out again, because a later one was taken since, and the answer that it
+    /// had is not kept any more. Go on with the next message, or abort.
+    AnswerNotKept,
+    /// The id, or the number of a message, was used for another request. Nothing was done. Choose another one.
+    IdReused,
+    /// Two CSPs ended while they worked on this request, so no other one carries it out. Nothing was done. Change it before you
+    /// send it again.
+    RequestKills,
     /// Somebody else held the lock until the deadline. Nothing was done. Ask for it again, or wait for its lease to end.
     LockHeld,
     /// The lock is not held under this token: its lease ran out and it was taken, or it was released. Nothing was written.
@@ -77,7 +85,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -91,6 +99,9 @@ impl ErrorCode {
         Self::StatementTooLarge,
         Self::AnswerTooLarge,
         Self::TransactionAborted,
+        Self::AnswerNotKept,
+        Self::IdReused,
+        Self::RequestKills,
         Self::LockHeld,
         Self::LockLost,
         Self::DeadlineExceeded,
@@ -150,6 +161,9 @@ impl ErrorCode {
             Self::StatementTooLarge => "statement_too_large",
             Self::AnswerTooLarge => "answer_too_large",
             Self::TransactionAborted => "transaction_aborted",
+            Self::AnswerNotKept => "answer_not_kept",
+            Self::IdReused => "id_reused",
+            Self::RequestKills => "request_kills",
             Self::LockHeld => "lock_held",
             Self::LockLost => "lock_lost",
             Self::DeadlineExceeded => "deadline_exceeded",

@@ -9,7 +9,7 @@ pub const ATTEMPT: &str = "Holdfast-Attempt";
 /// When the answer stops mattering, in milliseconds since 1970.
 pub const DEADLINE: &str = "Holdfast-Deadline";
 
-/// [`DISPOSITION_NORMAL`], [`DISPOSITION_RECOVERY`] or [`DISPOSITION_OUTCOME`].
+/// [`DISPOSITION_NORMAL`], [`DISPOSITION_RECOVERY`], [`DISPOSITION_OUTCOME`] or [`DISPOSITION_REFUSE`].
 pub const DISPOSITION: &str = "Holdfast-Disposition";
 
 /// The request is sent for the first time.
@@ -22,6 +22,14 @@ pub const DISPOSITION_RECOVERY: &str = "recovery";
 /// `not_found`.
 pub const DISPOSITION_OUTCOME: &str = "outcome";
 
+/// Two CSPs ended while they worked on the request. It is not to be carried out any more: the outcome that its id has is told, or
+/// it is refused under its id for good, as `request_kills`.
+pub const DISPOSITION_REFUSE: &str = "refuse";
+
 /// Where the CSP notes that it is done with the request: `<instance>:<number>` of the execution service that forwarded it.
 /// A CSP that cannot take such a request gives it back there, instead of refusing it.
 pub const ROUTE: &str = "Holdfast-Route";
+
+/// Names a message of an open transaction: `<instance>:<number>`, the same in every attempt at it, with numbers that grow in the
+/// order in which the instance took them. By it a CSP knows a repetition from another message.
+pub const MESSAGE: &str = "Holdfast-Message";

@@ -57,6 +57,12 @@ pub const MAX_TRANSACTION_MS: u64 = 60_000;
 /// Most transactions that one CSP keeps open.
 pub const MAX_OPEN_TRANSACTIONS: usize = 1_024;
 
+/// Answers to messages of open transactions that one CSP keeps for repetitions, in bytes.
+pub const KEPT_ANSWERS_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most transactions whose end one CSP remembers, so that their late messages are told why they ended.
+pub const MAX_ENDED_TRANSACTIONS: usize = 16_384;
+
 /// Longest name of an explicit lock.
 pub const MAX_LOCK_NAME_BYTES: usize = 128;
 
@@ -102,8 +108,15 @@ pub const LOG_MESSAGE_MAX_BYTES: usize = 512 * 1024;
 /// How long ids and outcomes are kept, so that a repeated request gets its first outcome.
 pub const IDS_KEPT_MS: u64 = 600_000;
 
-/// Shortest time for which a group may keep ids: longer than any request may live.
-pub const MIN_IDS_KEPT_MS: u64 = 2 * MAX_DEADLINE_MS;
+/// For how long, at most, the certifier remembers what was written, by the log's own clock.
+pub const CERTIFIER_WINDOW_MS: u64 = 300_000;
+
+/// Shortest time for which a new group may keep ids. An entry that is delayed for longer than the certifier remembers is refused;
+/// one that is delayed for less must find its id, if that counted already.
+pub const MIN_IDS_KEPT_MS: u64 = CERTIFIER_WINDOW_MS;
+
+/// The same, for groups that were defined before there was [`MIN_IDS_KEPT_MS`].
+pub const MIN_IDS_KEPT_BEFORE_MS: u64 = 2 * MAX_DEADLINE_MS;
 
 /// Longest time for which a group may keep ids (a day): they are part of every snapshot.
 pub const MAX_IDS_KEPT_MS: u64 = 86_400_000;

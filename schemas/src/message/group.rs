@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindows, pool, supervision_policy, task};
 use crate::codec::{DecodeError, Kind, Message};
-use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_MS};
+use crate::limits::{IDS_KEPT_MS, MAX_CSPS, MAX_IDS_KEPT_MS, MIN_IDS_KEPT_BEFORE_MS};
 use crate::name::{self, NameKind};
 
 /// Who may write.
@@ -132,10 +132,11 @@ impl Message for GroupDefinition {
     fn check(&self) -> Result<(), DecodeError> {
         name::validate(NameKind::Group, &self.name).map_err(|error| refused_name("name", &error))?;
         self.check_csps()?;
-        if !(MIN_IDS_KEPT_MS..=MAX_IDS_KEPT_MS).contains(&self.ids_kept_ms) {
+        // New groups are held to more by administration; what is defined already goes on.
+        if !(MIN_IDS_KEPT_BEFORE_MS..=MAX_IDS_KEPT_MS).contains(&self.ids_kept_ms) {
             return Err(DecodeError::refused(
                 "ids_kept_ms",
-                format!("is {}: send {MIN_IDS_KEPT_MS} to {MAX_IDS_KEPT_MS}", self.ids_kept_ms),
+                format!("is {}: send {MIN_IDS_KEPT_BEFORE_MS} to {MAX_IDS_KEPT_MS}", self.ids_kept_ms),
             ));
         }
         if !matches!(self.log_replicas, 1 | 3 | 5) {

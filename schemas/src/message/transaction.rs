@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::reply::{Results, ResultsDropped};
 use super::{LockToken, default_database, rules};
 use crate::codec::{DecodeError, Kind, Message, encode_as};
-use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS};
+use crate::limits::{DEFAULT_TRANSACTION_IDLE_MS, MAX_TRANSACTION_IDLE_MS, MAX_TRANSACTION_MS};
 use crate::name::{self, NameKind};
 
 /// What every message of a transaction bears: `<csp>:<incarnation>:<position>:<id>`.
@@ -55,7 +55,14 @@ fn check_token(token: &str) -> Result<(), DecodeError> {
     }
 }
 
-/// Opens a transaction.
+fn check_number(number: Option<u64>) -> Result<(), DecodeError> {
+    match number {
+        Some(0) => Err(DecodeError::refused("number", "is 0: the first message behind `begin` is number 1")),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a transaction. Sent again under its `id` while that is open on the same CSP, it gets the same token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionBeginRequest {
@@ -112,6 +119,13 @@ pub struct TransactionBeginReply {
     pub position: u64,
     /// After this long without a message it is aborted, in milliseconds.
     pub idle_ms: u64,
+    /// After this long it is aborted, whatever messages come, in milliseconds from its beginning.
+    #[serde(default = "life")]
+    pub life_ms: u64,
+}
+
+fn life() -> u64 {
+    MAX_TRANSACTION_MS
 }
 
 impl Message for TransactionBeginReply {
@@ -119,7 +133,7 @@ impl Message for TransactionBeginReply {
     const KIND: Kind = Kind::Reply;
 }
 
-/// Carries out statements in an open transaction. They are not repeated: without an answer, abort and begin anew.
+/// Carries out statements in an open transaction, once. With a `number` it can be sent again when no answer came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionExecuteRequest {
@@ -130,6 +144,12 @@ pub struct TransactionExecuteRequest {
     /// Values of the parameters (`$name`) in `sql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vars: Option<Map<String, Value>>,
+    /// Which message of the transaction this is: 1 for the first one behind `begin`, then 2, and so on. Sent again under its
+    /// number it is not carried out again, and gets the answer of the first time. Without a number a message that is sent
+    /// again is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub number: Option<u64>,
     /// How long the client waits for the answer, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60_000))]
@@ -143,6 +163,7 @@ impl Message for TransactionExecuteRequest {
     fn check(&self) -> Result<(), DecodeError> {
         check_token(&self.transaction)?;
         rules::sql(&self.sql)?;
+        check_number(self.number)?;
         rules::deadline(self.deadline_ms)
     }
 }
@@ -183,6 +204,11 @@ pub fn transaction_execute_reply_bytes(id: &str, results: Results<'_>) -> Vec<u8
 pub struct TransactionRequest {
     /// The token.
     pub transaction: String,
+    /// Which message of the transaction a commit is, counted like those with statements. The others need none: they can be
+    /// sent any number of times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub number: Option<u64>,
     /// How long the client waits for the answer, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60_000))]
@@ -195,6 +221,7 @@ impl Message for TransactionRequest {
 
     fn check(&self) -> Result<(), DecodeError> {
         check_token(&self.transaction)?;
+        check_number(self.number)?;
         rules::deadline(self.deadline_ms)
     }
 }

@@ -176,6 +176,11 @@ fn next_step(reply: &ErrorReply) -> String {
         ErrorCode::StatementTooLarge => "nothing was changed: let it build less at a time".to_owned(),
         ErrorCode::AnswerTooLarge => "ask for less at a time, with LIMIT and START".to_owned(),
         ErrorCode::TransactionAborted => "nothing was changed: begin the transaction anew".to_owned(),
+        ErrorCode::AnswerNotKept => "go on with the transaction's next message, or abort it".to_owned(),
+        ErrorCode::IdReused => "nothing was changed: send it under another id".to_owned(),
+        ErrorCode::RequestKills => {
+            "nothing was changed: find out what is wrong with it before you send it again".to_owned()
+        }
         ErrorCode::LockHeld => {
             "ask for it again, or wait with a longer --deadline; `holdfast lock list` shows its holder".to_owned()
         }

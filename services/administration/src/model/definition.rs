@@ -4,6 +4,7 @@
 //! change where that is only of how requests are routed or how the group is watched, and else refused: copies and their log
 //! already work by the first.
 
+use holdfast_schemas::limits::MIN_IDS_KEPT_MS;
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{ErrorCode, Message};
 
@@ -51,6 +52,15 @@ pub fn judge(wanted: &GroupDefinition, defined: &[GroupDefinition]) -> Verdict {
             None if works_alike(wanted, present) => Verdict::Present(Box::new(present.clone())),
             None => Verdict::Change,
         };
+    }
+    if wanted.ids_kept_ms < MIN_IDS_KEPT_MS {
+        return Verdict::Refuse(Refusal {
+            code: ErrorCode::InvalidRequest,
+            message: format!(
+                "the field `ids_kept_ms` is {}: send {MIN_IDS_KEPT_MS} at least, or an update could count twice",
+                wanted.ids_kept_ms
+            ),
+        });
     }
     match overlap(wanted, defined) {
         None => Verdict::Create,
