@@ -1,23 +1,35 @@
 //! What stands behind a SurrealDB commit on this copy: the gateway, or in a primary group the way to the primary. What is certain
 //! to lose goes neither way (`contention`).
 //!
-//! Only what SurrealDB writes for itself goes that way. A client's transaction is bound to its id, which lets the request be
-//! carried out once at most, by whichever copy: the request goes to the primary, never its commit.
+//! What SurrealDB writes for itself goes that way. Of a client's update it is the request that goes to the primary, never its
+//! commit: it can be run again there. A transaction over several messages cannot, so its commit is handed to the primary, under
+//! its id, which counts once in the log. It can therefore be handed over again when no answer came, or to the next primary, and
+//! is told as committed if any of that took effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_storage::{BoxFuture, CommitFailure, CommitLog, Committed, WriteSet};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::contention::{Admission, Contention, Passage};
 use crate::fault::{self, Step};
-use crate::forward::Forward;
+use crate::forward::{Forward, PRIMARY_MAX};
 use crate::log::{Answer, Gateway, Submission, Waiting};
 use crate::model::contention::Footprint;
 use crate::model::{Isolation, Replication};
 use crate::view::AppliedView;
 
+/// How long one attempt to hand a client's commit to the primary may take; it is sent again then.
+const ATTEMPT_MAX: Duration = Duration::from_secs(1);
+/// Between two attempts, at first; doubled with each.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_millis(320);
+
 /// Commits through the log.
+#[derive(Clone)]
 pub struct Committer {
     gateway: Arc<Gateway>,
     view: Arc<AppliedView>,
@@ -48,15 +60,47 @@ impl Committer {
     }
 }
 
+impl Committer {
+    /// Commits a client's transaction wherever the primary is by now, for as long as that may take.
+    async fn commit_anywhere(self, write_set: Arc<WriteSet>) -> Result<Committed, CommitFailure> {
+        let deadline = Instant::now() + PRIMARY_MAX;
+        let (mut pause, mut may_be_sent) = (PAUSE, false);
+        loop {
+            let outcome = match self.elsewhere() {
+                None => line_up(Arc::clone(&self.gateway), Arc::clone(&self.contention), Arc::clone(&write_set)).await,
+                Some(Err(failure)) => Err(failure),
+                Some(Ok(primary)) => self.forward.commit(&primary, &write_set, ATTEMPT_MAX).await,
+            };
+            // Another primary, or the same a moment later: nothing happened, or the id finds what did.
+            let again = match outcome {
+                Err(failure @ (CommitFailure::NotPrimary | CommitFailure::Unavailable(_))) => failure,
+                Err(failure @ CommitFailure::OutcomeUnknown(_)) => {
+                    may_be_sent = true;
+                    failure
+                }
+                outcome => return outcome,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(if may_be_sent { CommitFailure::OutcomeUnknown(again.to_string()) } else { again });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
 impl CommitLog for Committer {
     fn commit(&self, write_set: WriteSet) -> BoxFuture<'static, Result<Committed, CommitFailure>> {
+        if write_set.is_handed_on() {
+            return Box::pin(self.clone().commit_anywhere(Arc::new(write_set)));
+        }
         match self.elsewhere() {
-            None => Box::pin(line_up(Arc::clone(&self.gateway), Arc::clone(&self.contention), write_set)),
+            None => Box::pin(line_up(Arc::clone(&self.gateway), Arc::clone(&self.contention), Arc::new(write_set))),
             Some(Err(failure)) => Box::pin(async { Err(failure) }),
             Some(Ok(_)) if write_set.id().is_some() => Box::pin(async { Err(CommitFailure::NotPrimary) }),
             Some(Ok(primary)) => {
                 let forward = Arc::clone(&self.forward);
-                Box::pin(async move { forward.commit(&primary, &write_set).await })
+                Box::pin(async move { forward.commit(&primary, &write_set, PRIMARY_MAX).await })
             }
         }
     }
@@ -71,13 +115,12 @@ impl CommitLog for Committer {
 async fn line_up(
     gateway: Arc<Gateway>,
     contention: Arc<Contention>,
-    write_set: WriteSet,
+    write_set: Arc<WriteSet>,
 ) -> Result<Committed, CommitFailure> {
     if fault::sends_losers() {
         return submit(gateway, write_set).await;
     }
     let footprint = Arc::new(Footprint::of(&write_set));
-    let write_set = Arc::new(write_set);
     let lost_over = |key| {
         if let (Some(request), Some(key)) = (&write_set.request, key) {
             request.set_contended(key);
@@ -113,8 +156,8 @@ async fn line_up(
 ///
 /// # Errors
 /// See [`CommitFailure`].
-pub async fn submit(gateway: Arc<Gateway>, write_set: WriteSet) -> Result<Committed, CommitFailure> {
-    hand_over(gateway, Arc::new(write_set), None, None).await
+pub async fn submit(gateway: Arc<Gateway>, write_set: impl Into<Arc<WriteSet>>) -> Result<Committed, CommitFailure> {
+    hand_over(gateway, write_set.into(), None, None).await
 }
 
 /// The same for a write set that is right only as long as this copy is the primary of `epoch`.

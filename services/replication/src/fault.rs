@@ -12,7 +12,8 @@ use nix::sys::signal::{Signal, raise};
 #[derive(Debug, thiserror::Error)]
 #[error(
     "HOLDFAST_FAULT={0:?} is refused: faults are for tests, with HOLDFAST_FAULT_INJECTION=1, and only \
-     `stop-at:<step>:<file>`, `hold-apply:<file>` and the names of promises to break ({names}) exist, with commas in between",
+     `stop-at:<step>:<file>`, `hold-apply:<file>`, `die-of:<text>` and the names of promises to break ({names}) exist, with commas \
+     in between",
     names = Sabotage::ALL.map(|(name, _)| name).join(", ")
 )]
 pub struct FaultRefused(String);
@@ -100,6 +101,7 @@ struct Faults {
     sabotages: Vec<Sabotage>,
     stop_at: Option<(Step, PathBuf)>,
     hold_apply: Option<PathBuf>,
+    die_of: Option<String>,
 }
 
 static FAULTS: OnceLock<Faults> = OnceLock::new();
@@ -130,6 +132,7 @@ fn parse(faults: &str) -> Option<Faults> {
                 parsed.stop_at = Some((step, PathBuf::from(file)));
             }
             Some(("hold-apply", file)) if !file.is_empty() => parsed.hold_apply = Some(PathBuf::from(file)),
+            Some(("die-of", text)) if !text.is_empty() => parsed.die_of = Some(text.to_owned()),
             _ => {
                 let (_, sabotage) = Sabotage::ALL.into_iter().find(|(name, _)| *name == fault)?;
                 parsed.sabotages.push(sabotage);
@@ -174,6 +177,15 @@ pub fn reach(step: Step, is_meant: bool) {
     }
 }
 
+/// Statements are about to be carried out. Ends the process if a test asked for that by a text in them.
+pub fn meet(sql: &str) {
+    if let Some(text) = FAULTS.get().and_then(|faults| faults.die_of.as_ref())
+        && sql.contains(text)
+    {
+        let _ = raise(Signal::SIGKILL);
+    }
+}
+
 /// Something is about to be applied. Waits for as long as a test's file exists: the copy stands still, and everything else of
 /// the process goes on.
 pub async fn hold_apply() {
@@ -199,7 +211,9 @@ mod tests {
         assert_eq!(held, Some(PathBuf::from("/tmp/now")));
         let both = parse("skip-barrier,hold-apply:/tmp/now").unwrap_or_default();
         assert_eq!((both.sabotages, both.hold_apply), (vec![Sabotage::SkipBarrier], Some(PathBuf::from("/tmp/now"))));
+        assert_eq!(parse("die-of:bane").and_then(|faults| faults.die_of), Some("bane".to_owned()));
         for odd in [
+            "die-of:",
             ",",
             "skip-barrier,",
             "skip-barrier,odd",

@@ -3,7 +3,8 @@
 //! SurrealDB writes on every copy (its list of nodes, leases, id windows), and in a primary group only the primary's entries
 //! count. So a subscriber sends the write set to the primary, which publishes it like its own; the subscriber answers its
 //! SurrealDB once it has applied the place that the primary names. Clients' updates do not come this way: they are routed
-//! to the primary before they run.
+//! to the primary before they run. The commit of a transaction over several messages does, if another CSP became primary since
+//! it began; its id, and what is kept with that, travel in the entry that is sent (`committer`).
 
 mod parcel;
 
@@ -22,7 +23,7 @@ use crate::log::Gateway;
 use crate::view::AppliedView;
 
 /// How long the primary may take.
-const PRIMARY_MAX: Duration = Duration::from_secs(10);
+pub const PRIMARY_MAX: Duration = Duration::from_secs(10);
 
 /// What the primary answers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +39,13 @@ enum Outcome {
         position: u64,
     },
     TooOld,
+    /// The id was committed before. Said of clients' transactions only.
+    Duplicate {
+        position: u64,
+        index: u32,
+    },
+    /// Another CSP is the primary. Said of clients' transactions only.
+    NotPrimary,
     Refused {
         reason: String,
     },
@@ -72,13 +80,18 @@ impl Forward {
         Self { client, group, gateway, view, message_max_bytes, next_number, collector }
     }
 
-    /// On a subscriber: sends the write set, and waits until this copy has applied it too.
+    /// On a subscriber: sends the write set, waits `bound` for the answer, and then until this copy has applied it too.
     ///
     /// # Errors
     /// See [`CommitFailure`].
-    pub async fn commit(&self, primary: &str, write_set: &WriteSet) -> Result<Committed, CommitFailure> {
+    pub async fn commit(
+        &self,
+        primary: &str,
+        write_set: &WriteSet,
+        bound: Duration,
+    ) -> Result<Committed, CommitFailure> {
         let deadline = Instant::now() + PRIMARY_MAX;
-        match self.hand_over(primary, write_set).await? {
+        match self.hand_over(primary, write_set, bound).await? {
             Ok(Outcome::More) => Err(CommitFailure::OutcomeUnknown("the primary waits for more".to_owned())),
             Ok(Outcome::Committed { position, index }) => {
                 if self.view.reached(position, deadline).await {
@@ -91,6 +104,12 @@ impl Forward {
             }
             Ok(Outcome::Conflict { position }) => Err(CommitFailure::Conflict { position }),
             Ok(Outcome::TooOld) => Err(CommitFailure::TooOld),
+            Ok(Outcome::Duplicate { position, index }) => {
+                // Whoever asks for the outcome looks at this copy for it.
+                self.view.reached(position, deadline).await;
+                Err(CommitFailure::Duplicate { first: Committed { position, index } })
+            }
+            Ok(Outcome::NotPrimary) => Err(CommitFailure::NotPrimary),
             Ok(Outcome::Refused { reason }) => Err(CommitFailure::Unavailable(reason)),
             Ok(Outcome::Unknown { reason }) => Err(CommitFailure::OutcomeUnknown(reason)),
             Err(error) => Err(CommitFailure::OutcomeUnknown(error.to_string())),
@@ -102,18 +121,19 @@ impl Forward {
         &self,
         primary: &str,
         write_set: &WriteSet,
+        bound: Duration,
     ) -> Result<Result<Outcome, serde_json::Error>, CommitFailure> {
         let (origin, limit) = (self.gateway.origin(), self.message_max_bytes);
         let messages = pack(write_set, origin, 1, limit)?;
         if let [message] = messages.as_slice() {
-            return self.send(primary, message.clone()).await;
+            return self.send(primary, message.clone(), bound).await;
         }
         let mut number = self.next_number.lock().await;
         let messages = pack(write_set, origin, *number, limit)?;
         *number += messages.len() as u64;
         let mut answer = Ok(Outcome::More);
         for message in messages {
-            answer = self.send(primary, message).await?;
+            answer = self.send(primary, message, bound).await?;
             if !matches!(answer, Ok(Outcome::More)) {
                 break;
             }
@@ -121,8 +141,13 @@ impl Forward {
         Ok(answer)
     }
 
-    async fn send(&self, primary: &str, message: Bytes) -> Result<Result<Outcome, serde_json::Error>, CommitFailure> {
-        let request = async_nats::Request::new().payload(message).timeout(Some(PRIMARY_MAX));
+    async fn send(
+        &self,
+        primary: &str,
+        message: Bytes,
+        bound: Duration,
+    ) -> Result<Result<Outcome, serde_json::Error>, CommitFailure> {
+        let request = async_nats::Request::new().payload(message).timeout(Some(bound));
         match self.client.send_request(subject::csp_commit(&self.group, primary), request).await {
             Ok(answer) => Ok(serde_json::from_slice(&answer.payload)),
             Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
@@ -136,13 +161,20 @@ impl Forward {
     pub async fn serve(&self, payload: Bytes) -> Vec<u8> {
         let outcome = match self.open(payload).await {
             Ok(None) => Outcome::More,
-            Ok(Some(write_set)) => match submit(Arc::clone(&self.gateway), write_set).await {
-                Ok(committed) => Outcome::Committed { position: committed.position, index: committed.index },
-                Err(CommitFailure::Conflict { position }) => Outcome::Conflict { position },
-                Err(CommitFailure::TooOld) => Outcome::TooOld,
-                Err(CommitFailure::OutcomeUnknown(reason)) => Outcome::Unknown { reason },
-                Err(other) => Outcome::Refused { reason: other.to_string() },
-            },
+            Ok(Some(write_set)) => {
+                let is_of_a_client = write_set.id().is_some();
+                match submit(Arc::clone(&self.gateway), write_set).await {
+                    Ok(committed) => Outcome::Committed { position: committed.position, index: committed.index },
+                    Err(CommitFailure::Conflict { position }) => Outcome::Conflict { position },
+                    Err(CommitFailure::TooOld) => Outcome::TooOld,
+                    Err(CommitFailure::Duplicate { first }) => {
+                        Outcome::Duplicate { position: first.position, index: first.index }
+                    }
+                    Err(CommitFailure::NotPrimary) if is_of_a_client => Outcome::NotPrimary,
+                    Err(CommitFailure::OutcomeUnknown(reason)) => Outcome::Unknown { reason },
+                    Err(other) => Outcome::Refused { reason: other.to_string() },
+                }
+            }
             Err(reason) => Outcome::Refused { reason },
         };
         serde_json::to_vec(&outcome).unwrap_or_default()

@@ -11,6 +11,7 @@ use holdfast_storage::Copy;
 use parking_lot::Mutex;
 
 use crate::applier::Shared;
+use crate::committer::Committer;
 use crate::forward::Forward;
 use crate::log::Gateway;
 use crate::model;
@@ -209,6 +210,13 @@ impl Member {
     /// Notes that it has to catch up to `target`; none when it has.
     pub fn set_catch_up(&self, catch_up: Option<(u64, u64)>) {
         *self.catch_up.lock() = catch_up;
+    }
+
+    /// Its way to commit, to the primary if it may not write itself.
+    #[must_use]
+    pub fn committer(&self) -> Committer {
+        let (view, contention) = (Arc::clone(&self.shared.view), Arc::clone(&self.shared.contention));
+        Committer::new(Arc::clone(&self.gateway), view, Arc::clone(&self.forward), contention)
     }
 
     /// Counts a request as taken until the guard is dropped.

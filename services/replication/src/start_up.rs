@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::applier::RemoteWrites;
-use crate::committer::Committer;
 use crate::fault::{self, Step};
 use crate::log::{LogError, Subscription};
 use crate::member::Member;
@@ -120,9 +119,7 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
 }
 
 async fn try_open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
-    let shared = &member.shared;
-    let (view, contention) = (Arc::clone(&shared.view), Arc::clone(&shared.contention));
-    let log = Committer::new(Arc::clone(&member.gateway), view, Arc::clone(&member.forward), contention);
+    let log = member.committer();
     let engine = Engine::new(member.copy.clone(), Arc::new(log), TRANSACTION_LIMITS);
     let name = format!("{}/{}", member.identity.group, member.identity.csp);
     let node_id = xxhash_rust::xxh3::xxh3_128(name.as_bytes()).to_be_bytes();

@@ -26,6 +26,8 @@ pub struct View {
     pub isolation: Isolation,
     /// Log time.
     pub log_time_ms: u64,
+    /// Ids of transactions up to this position are forgotten.
+    pub ids_horizon: Position,
 }
 
 impl From<&AppliedState> for View {
@@ -38,6 +40,7 @@ impl From<&AppliedState> for View {
             replication: state.replication,
             isolation: state.isolation,
             log_time_ms: state.log_time_ms,
+            ids_horizon: state.ids_horizon,
         }
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::error::EntryError;
+use super::outcome;
 use super::transaction::{Write, flags, kind};
 use super::wire::{put_prefixed, put_varint};
 use super::{
@@ -43,6 +44,8 @@ pub struct TransactionHead<'a> {
     pub serializable: bool,
     /// The client's id.
     pub id: Option<&'a str>,
+    /// What is asked for under the id, as one number; stands in front of the results (`outcome`).
+    pub fingerprint: Option<u64>,
     /// What the client is told, again if it asks again.
     pub results: Option<&'a [u8]>,
 }
@@ -155,7 +158,7 @@ impl BatchEncoder {
             bit(head.stamped, flags::STAMPED)
                 | bit(head.serializable, flags::SERIALIZABLE)
                 | bit(head.id.is_some(), flags::ID)
-                | bit(head.results.is_some(), flags::RESULTS),
+                | bit(head.results.is_some() || head.fingerprint.is_some(), flags::RESULTS),
         );
         put_varint(&mut self.body, head.local);
         put_varint(&mut self.body, head.snapshot);
@@ -163,9 +166,7 @@ impl BatchEncoder {
             self.body.push(id.len() as u8);
             self.body.extend_from_slice(id.as_bytes());
         }
-        if let Some(results) = head.results {
-            put_prefixed(&mut self.body, results);
-        }
+        outcome::put(&mut self.body, head.fingerprint, head.results);
         flags_at
     }
 

@@ -41,6 +41,7 @@ mod control;
 mod encoder;
 mod error;
 mod frame;
+pub mod outcome;
 mod outline;
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ impl<'a> Transaction<'a> {
         if self.has(flags::ID) { std::str::from_utf8(id).ok() } else { None }
     }
 
-    /// What the client is told.
+    /// What is kept with the id: what was asked for, and what the client is told (`outcome`).
     pub fn results(&self) -> Option<&'a [u8]> {
         self.has(flags::RESULTS).then(|| self.outline.results.of(self.body))
     }

@@ -1,9 +1,13 @@
 //! A write set on its way to the primary: in the format of the log, over as many messages as it takes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use holdfast_storage::request::{Request, Terms};
 use holdfast_storage::{CommitFailure, WriteSet};
 use parking_lot::Mutex;
 
+use crate::entry::outcome;
 use crate::entry::{Batch, BatchEncoder, Entry, EntryHeader};
 use crate::log::{Origin, encode, refusal};
 use crate::model::{Assembled, Assembler};
@@ -62,9 +66,17 @@ impl Collector {
             ranges: transaction.ranges().map(|(start, end)| (start.to_vec(), end.to_vec())).collect(),
             certified_reads: transaction.serializable(),
             stamped: transaction.stamped(),
-            request: None,
+            request: transaction.id().map(|id| request_of(id, transaction.results())),
         }))
     }
+}
+
+/// The client's request that a transaction carries out, as it came in an entry.
+fn request_of(id: &str, kept: Option<&[u8]>) -> Arc<Request> {
+    let (fingerprint, results) = outcome::split(kept.unwrap_or_default());
+    let request = Request::on(Terms { id: Some(id.to_owned()), fingerprint, ..Terms::default() });
+    request.set_results(Bytes::copy_from_slice(results));
+    request
 }
 
 #[cfg(test)]
@@ -100,6 +112,20 @@ mod tests {
             assert_eq!((&found.writes, &found.locked, found.snapshot), (&sent.writes, &sent.locked, 5));
         }
         assert_eq!(arrived.len(), 2);
+    }
+
+    #[test]
+    fn a_clients_transaction_keeps_its_name_and_its_results() {
+        let terms = Terms { id: Some("order-1".to_owned()), fingerprint: Some(7), ..Terms::default() };
+        let request = Request::on(terms);
+        request.set_results(Bytes::from_static(b"[1]"));
+        let sent = WriteSet { request: Some(request), ..large(1) };
+        let collector = Collector::default();
+        let parcel = pack(&sent, &origin("a"), 1, 100_000).unwrap();
+        let arrived: Vec<_> = parcel.into_iter().filter_map(|part| collector.take(part).unwrap()).collect();
+        let [found] = arrived.as_slice() else { panic!("{}", arrived.len()) };
+        assert_eq!((found.id(), found.fingerprint()), (Some("order-1"), Some(7)));
+        assert_eq!(found.results().map(AsRef::as_ref), Some(&b"[1]"[..]));
     }
 
     #[test]

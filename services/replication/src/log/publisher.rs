@@ -20,6 +20,7 @@ use super::gateway::Gateway;
 use super::submission::{Submission, Waiting};
 use crate::entry::{BatchEncoder, EntryError, EntryHeader, TransactionHead, Write};
 use crate::fault::{self, Sabotage, Step};
+use crate::model::Position;
 use crate::view::AppliedView;
 
 /// How the publisher works.
@@ -71,9 +72,9 @@ impl Publisher {
             };
             self.wait_for_room().await;
             let Some(first) = first else { return };
-            let epoch = self.applied.with(|view| view.epoch);
-            let batch = self.gather(first, epoch);
-            self.send(batch, epoch).await;
+            let rules = self.applied.with(|view| Rules { epoch: view.epoch, ids_horizon: view.ids_horizon });
+            let batch = self.gather(first, rules);
+            self.send(batch, rules.epoch).await;
         }
     }
 
@@ -105,11 +106,11 @@ impl Publisher {
     }
 
     /// Takes everything that waits, as far as it fits and is right in the epoch.
-    fn gather(&mut self, first: Submission, epoch: u64) -> Vec<Submission> {
+    fn gather(&mut self, first: Submission, rules: Rules) -> Vec<Submission> {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(submission) = next {
-            match self.add(submission, epoch) {
+            match self.add(submission, rules) {
                 Ok(Some(submission)) => batch.push(submission),
                 Ok(None) => {}
                 Err(submission) => {
@@ -127,10 +128,10 @@ impl Publisher {
 
     /// Encodes a submission. Gives it back to be noted in the ledger, keeps nothing of one that can never fit, and returns
     /// it as an error when it has to wait for the next entry.
-    fn add(&mut self, submission: Submission, epoch: u64) -> Result<Option<Submission>, Submission> {
+    fn add(&mut self, submission: Submission, rules: Rules) -> Result<Option<Submission>, Submission> {
         let Submission::Transaction(waiting) = submission else { return Ok(Some(submission)) };
-        if waiting.epoch.is_some_and(|bound| bound != epoch) {
-            waiting.answer.send(Err(CommitFailure::NotPrimary));
+        if let Some(failure) = rules.refuse(&waiting) {
+            waiting.answer.send(Err(failure));
             return Ok(None);
         }
         let snapshot = is_broken(&waiting.write_set).then(|| self.applied.position());
@@ -224,6 +225,30 @@ impl Publisher {
     }
 }
 
+/// What holds where a batch is gathered.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    epoch: u64,
+    /// Ids up to this position are forgotten.
+    ids_horizon: Position,
+}
+
+impl Rules {
+    /// Why a transaction is not to be sent.
+    ///
+    /// A process may have slept between the moment at which a request came and this one, and somebody else may have carried the
+    /// request out meanwhile, so long ago that the id is forgotten. That would be behind the position at which the request came.
+    /// If ids are known from there on, then so is this one, here or in the log: whatever the certifier would accept is younger
+    /// than the ids that it knows.
+    fn refuse(self, waiting: &Waiting) -> Option<CommitFailure> {
+        if waiting.epoch.is_some_and(|bound| bound != self.epoch) {
+            return Some(CommitFailure::NotPrimary);
+        }
+        let is_forgotten = waiting.write_set.since().is_some_and(|since| since < self.ids_horizon);
+        is_forgotten.then(|| CommitFailure::OutcomeUnknown("its id may be forgotten by now".to_owned()))
+    }
+}
+
 /// Tells whoever waits that the log does not take the transaction.
 fn refuse(waiting: Waiting, refused: &EntryError) {
     waiting.answer.send(Err(refusal(refused)));
@@ -258,6 +283,7 @@ pub fn encode(encoder: &mut BatchEncoder, write_set: &WriteSet, snapshot: Option
         stamped: write_set.stamped,
         serializable: write_set.certified_reads,
         id: write_set.id().filter(|_| !fault::breaks(Sabotage::ForgetIds)),
+        fingerprint: write_set.fingerprint(),
         results: write_set.results().map(AsRef::as_ref),
     };
     let writes = write_set.writes.iter().map(|(key, value)| Write {

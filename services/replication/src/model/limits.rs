@@ -1,6 +1,8 @@
 //! How much the certifier remembers, and how much an entry may write. These numbers are part of the rules: every copy must use the same ones, so they are
 //! constants of a release and no configuration.
 
+use holdfast_schemas::limits::{CERTIFIER_WINDOW_MS, MIN_IDS_KEPT_MS};
+
 use crate::entry::WRITES_MAX;
 
 /// Bounds of the window and of the table of ids.
@@ -31,11 +33,14 @@ impl Limits {
     pub const RELEASED: Self = Self {
         window_bytes_max: 64 << 20,
         window_positions_max: 1_000_000,
-        window_age_ms_max: 300_000,
+        window_age_ms_max: CERTIFIER_WINDOW_MS,
         ids_max: 4_000_000,
         entry_writes_max: WRITES_MAX,
     };
 }
+
+// Whatever the certifier would still accept, it must know as a repetition (`model/ids`).
+const _: () = assert!(Limits::RELEASED.window_age_ms_max <= MIN_IDS_KEPT_MS);
 
 impl Default for Limits {
     fn default() -> Self {

@@ -59,14 +59,15 @@ impl Asked {
     }
 
     /// Sends the answer, and notes behind it that the request is done with.
-    pub async fn answer(&self, member: &Member, mut body: Vec<u8>) {
+    pub async fn answer(&self, member: &Member, body: impl Into<Bytes>) {
+        let mut body = body.into();
         let (bytes, limit) = (body.len(), member.answer_bytes_max());
         if bytes > limit {
             // Whoever asks gets an answer, whatever it is that grew so large.
-            body = answer_too_large(None, bytes, limit).encode();
+            body = answer_too_large(None, bytes, limit).encode().into();
         }
         if let Some(reply) = self.reply.clone()
-            && let Err(cause) = member.client.publish(reply, body.into()).await
+            && let Err(cause) = member.client.publish(reply, body).await
         {
             // Whoever asked runs into a time-out and asks again under the same id.
             warn!(group = member.identity.group, csp = member.identity.csp, error = %cause, "an answer could not be sent");
@@ -199,7 +200,12 @@ fn failure_code(failure: &CommitFailure) -> ErrorCode {
 /// Answers a request, or gives it back. What this CSP could not do says nothing of attempts elsewhere, of which execution
 /// knows, so it has the last word on it, also behind the deadline. An unknown outcome is told as such then: nobody would ask
 /// another CSP for it any more.
-pub async fn conclude(asked: &Asked, member: &Member, outcome: Result<Vec<u8>, ErrorReply>, deadline: Instant) {
+pub async fn conclude(
+    asked: &Asked,
+    member: &Member,
+    outcome: Result<impl Into<Bytes>, ErrorReply>,
+    deadline: Instant,
+) {
     match outcome {
         Ok(body) => asked.answer(member, body).await,
         Err(error) if error.error.code == ErrorCode::OutcomeUnknown && Instant::now() >= deadline => {

@@ -6,14 +6,19 @@ use std::time::Duration;
 use holdfast_schemas::message::{ControlAction, ControlReply, ControlRequest, CspState, ErrorReply};
 use holdfast_schemas::{ErrorCode, Message as _};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::answer::{Asked, answer_error};
+use super::open_transactions::aborted;
 use crate::heartbeat;
 use crate::member::Member;
 
 /// How often a CSP that drains looks whether it is done.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long a CSP that drains waits for transactions that are open there, once all else is handed over and answered.
+const OPEN_TRANSACTIONS_MAX: Duration = Duration::from_secs(20);
 
 /// Does what it is told, and answers that it begins to.
 pub async fn control(member: &Arc<Member>, asked: Asked, stop: &Notify) {
@@ -49,19 +54,33 @@ fn not_now(member: &Member, what: &str) -> ErrorReply {
     ErrorReply::new(None, ErrorCode::Unavailable, message)
 }
 
-/// Waits until the CSP has handed over and answered everything; it is in maintenance then.
+/// Waits until the CSP has handed over and answered everything; it is in maintenance then. Open transactions go on meanwhile, and
+/// commit through the next primary; the ones that are still open after a while are aborted.
 async fn drained(member: Arc<Member>) {
+    let mut without_others = None;
     while member.state() == CspState::Draining {
-        if !member.is_primary()
-            && member.outstanding() == 0
-            && member.shared.locks.waiting() == 0
-            && member.transactions.count() == 0
-        {
-            if member.change_state(CspState::Draining, CspState::Maintenance) {
-                info!(csp = member.identity.csp, position = member.shared.view.position(), "drained, in maintenance");
-                heartbeat::send_now(&member).await;
+        if !member.is_primary() && member.outstanding() == 0 && member.shared.locks.waiting() == 0 {
+            if member.transactions.count() == 0 {
+                if member.change_state(CspState::Draining, CspState::Maintenance) {
+                    info!(
+                        csp = member.identity.csp,
+                        position = member.shared.view.position(),
+                        "drained, in maintenance"
+                    );
+                    heartbeat::send_now(&member).await;
+                }
+                return;
             }
-            return;
+            if without_others.get_or_insert_with(Instant::now).elapsed() >= OPEN_TRANSACTIONS_MAX {
+                let waited_s = OPEN_TRANSACTIONS_MAX.as_secs();
+                let why = aborted(&format!("its CSP was drained, and waited {waited_s} s for it"));
+                let ids = member.transactions.abort_idle(&why);
+                info!(
+                    csp = member.identity.csp,
+                    count = ids.len(),
+                    "open transactions were aborted, because the CSP drains"
+                );
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -21,10 +21,12 @@ use tokio::time::Instant;
 
 use super::answer::{Asked, answer_error, barrier, conclude, failure_reply, refusal};
 use super::lock_sweep::sweep_soon;
-use super::settle::kept_at;
+use super::settle::{Named, id_reused, kept_at};
 use super::update::{not_primary, primary_elsewhere};
 use crate::committer::submit;
+use crate::entry::outcome;
 use crate::member::Member;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::lock::{Decision, Lock, Wish, decide};
 use crate::model::{Place, Position};
 
@@ -97,10 +99,12 @@ async fn acquire(member: &Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let locking = match Locking::begin(member, &asked, request.id.clone(), &request.name, request.deadline_ms) {
-        Ok(locking) => locking,
-        Err(refused) => return asked.give_back(member, refused).await,
-    };
+    let fingerprint = acquire_fingerprint(&request);
+    let locking =
+        match Locking::begin(member, &asked, request.id.clone(), fingerprint, &request.name, request.deadline_ms) {
+            Ok(locking) => locking,
+            Err(refused) => return asked.give_back(member, refused).await,
+        };
     let outcome = locking.acquire(&request).await;
     sweep_soon(member);
     conclude(&asked, member, outcome, locking.deadline).await;
@@ -111,18 +115,30 @@ async fn release(member: &Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
-    let locking = match Locking::begin(member, &asked, request.id.clone(), &request.name, request.deadline_ms) {
-        Ok(locking) => locking,
-        Err(refused) => return asked.give_back(member, refused).await,
-    };
+    let fingerprint = Fingerprint::of("release").text(&request.name).number(request.token).finish();
+    let locking =
+        match Locking::begin(member, &asked, request.id.clone(), fingerprint, &request.name, request.deadline_ms) {
+            Ok(locking) => locking,
+            Err(refused) => return asked.give_back(member, refused).await,
+        };
     let outcome = locking.release(request.token).await;
     conclude(&asked, member, outcome, locking.deadline).await;
+}
+
+/// What an `acquire` asks for: two that differ only in how they wait ask for the same.
+fn acquire_fingerprint(request: &LockAcquireRequest) -> u64 {
+    let fingerprint = Fingerprint::of("acquire").text(&request.name).number(request.lease_ms);
+    let fingerprint = request.token.iter().fold(fingerprint, |fingerprint, token| fingerprint.number(*token));
+    request.holder.iter().fold(fingerprint, |fingerprint, holder| fingerprint.text(holder)).finish()
 }
 
 /// One request for one lock.
 struct Locking<'a> {
     member: &'a Arc<Member>,
     id: String,
+    fingerprint: u64,
+    /// Where this copy was when it came.
+    since: Position,
     name: &'a str,
     deadline: Instant,
     /// Whether the id may have been used before.
@@ -147,6 +163,7 @@ impl<'a> Locking<'a> {
         member: &'a Arc<Member>,
         asked: &Asked,
         id: Option<String>,
+        fingerprint: u64,
         name: &'a str,
         deadline_ms: Option<u64>,
     ) -> Result<Self, ErrorReply> {
@@ -157,7 +174,9 @@ impl<'a> Locking<'a> {
             .or_else(|| primary_elsewhere(member).map(|primary| not_primary(&id, Some(&primary))));
         match refused {
             Some(refused) => Err(refused),
-            None => Ok(Self { member, id, name, deadline, asked_before }),
+            None => {
+                Ok(Self { member, id, fingerprint, since: member.shared.view.position(), name, deadline, asked_before })
+            }
         }
     }
 
@@ -260,7 +279,8 @@ impl<'a> Locking<'a> {
 
     /// Writes the lock, or removes it, unless it was written since `snapshot`.
     async fn commit(&self, snapshot: Position, value: Option<Vec<u8>>, kept: Kept) -> Result<Attempt, ErrorReply> {
-        let request = Request::new(Some(self.id.clone()));
+        let named = Named { id: &self.id, fingerprint: self.fingerprint, since: self.since };
+        let request = Request::on(named.terms());
         request.set_results(kept.encode());
         let write_set = WriteSet {
             snapshot,
@@ -291,13 +311,12 @@ impl<'a> Locking<'a> {
     /// The answer that the first request with this id got, if there was one.
     async fn first_outcome(&self) -> Option<Result<Vec<u8>, ErrorReply>> {
         let place: Place = self.member.shared.find_id(&self.id)?;
-        let results = kept_at(self.member, place).await?;
-        Some(match Kept::decode(&results) {
+        let kept = kept_at(self.member, place).await?;
+        let (fingerprint, results) = outcome::split(&kept);
+        let is_same = fingerprint.is_none_or(|known| known == self.fingerprint);
+        Some(match Kept::decode(results).filter(|_| is_same) {
             Some(kept) => Ok(self.reply(&kept, place.position)),
-            None => {
-                let message = "this id was used for something else than a lock: choose another one";
-                Err(self.error(ErrorCode::AlreadyExists, message))
-            }
+            None => Err(id_reused(&self.id)),
         })
     }
 

@@ -7,6 +7,7 @@ mod digest;
 mod intake;
 mod lock;
 mod lock_sweep;
+mod open_transactions;
 mod query;
 mod results;
 mod route;
@@ -16,5 +17,5 @@ mod update;
 
 pub use answer::now_ms;
 pub use intake::{Intake, serve};
+pub use open_transactions::Transactions;
 pub use route::Notes;
-pub use transaction::Transactions;

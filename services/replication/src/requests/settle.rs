@@ -8,14 +8,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdfast_schemas::message::ErrorBody;
-use holdfast_storage::request::Request;
-use holdfast_storage::{CommitFailure, Committed, WriteSet, reserved};
+use holdfast_schemas::ErrorCode;
+use holdfast_schemas::message::{ErrorBody, ErrorReply};
+use holdfast_storage::request::{Request, Terms};
+use holdfast_storage::{CommitFailure, CommitLog as _, Committed, WriteSet, reserved};
 use tokio::time::Instant;
 
 use crate::committer::{submit, submit_in};
+use crate::entry::outcome;
 use crate::member::Member;
-use crate::model::Place;
+use crate::model::{Place, Position};
 use crate::store::KeptIds;
 
 /// What is kept with an id: a list of results, or an error, as JSON.
@@ -53,8 +55,57 @@ pub(super) struct Settled {
     pub place: Place,
     /// Whether this call put it there.
     pub is_first: bool,
+    /// What was asked for under the id; none where a version of Holdfast kept it that did not note that.
+    pub fingerprint: Option<u64>,
     /// What it is.
     pub kept: Kept,
+}
+
+impl Settled {
+    /// Whether it is the outcome of this, as far as that is known.
+    pub fn is_of(&self, fingerprint: u64) -> bool {
+        self.fingerprint.is_none_or(|known| known == fingerprint)
+    }
+}
+
+/// What is told under an id whose outcome is that of another request.
+pub(super) fn id_reused(id: &str) -> ErrorReply {
+    let message = "this id was used for another request, and nothing was done for this one: choose another one";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::IdReused, message)
+}
+
+/// A request, by what is kept of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What it asks for.
+    pub fingerprint: u64,
+    /// Where the copy was when it came.
+    pub since: Position,
+}
+
+impl Named<'_> {
+    /// The terms of a transaction under this name.
+    pub fn terms(self) -> Terms {
+        Terms {
+            id: Some(self.id.to_owned()),
+            fingerprint: Some(self.fingerprint),
+            since: Some(self.since),
+            ..Terms::default()
+        }
+    }
+}
+
+/// As whom a CSP settles an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum As {
+    /// As one that may write now.
+    Writer,
+    /// As the primary of this epoch alone: what was seen as the primary of another one may be old.
+    PrimaryOf(u64),
+    /// As anybody, through the primary if need be: it is right wherever it was seen.
+    Anybody,
 }
 
 /// An id was not settled by this call.
@@ -69,11 +120,12 @@ pub(super) enum Unsettled {
 /// The outcome of an id, if it has one as far as this copy knows.
 pub(super) async fn first_outcome(member: &Member, id: &str) -> Option<Settled> {
     let place = member.shared.find_id(id)?;
-    let kept = Kept::decode(kept_at(member, place).await?);
-    Some(Settled { place, is_first: false, kept })
+    let kept = kept_at(member, place).await?;
+    let (fingerprint, results) = outcome::split(&kept);
+    Some(Settled { place, is_first: false, fingerprint, kept: Kept::decode(results.to_vec()) })
 }
 
-/// What is kept with the id whose transaction has this place.
+/// What is kept with the id whose transaction has this place (`entry::outcome`).
 pub(super) async fn kept_at(member: &Member, place: Place) -> Option<Vec<u8>> {
     // The id is known a moment before the inner commit that keeps its results.
     if !member.shared.view.reached(place.position, Instant::now() + std::time::Duration::from_secs(5)).await {
@@ -85,32 +137,35 @@ pub(super) async fn kept_at(member: &Member, place: Place) -> Option<Vec<u8>> {
     KeptIds::results_at(&kept, place)
 }
 
-/// Gives an id this outcome, unless it has one. With an epoch, only as the primary of that epoch: what was seen as the primary
-/// of another one may be old.
+/// Gives an id, under which this was asked for, this outcome, unless it has one.
 ///
 /// # Errors
 /// See [`Unsettled`].
 pub(super) async fn settle(
     member: &Arc<Member>,
-    id: &str,
+    named: Named<'_>,
     kept: Kept,
-    epoch: Option<u64>,
+    as_whom: As,
     deadline: Instant,
 ) -> Result<Settled, Unsettled> {
     loop {
-        let write_set = empty(member, id, kept.encode());
+        let is_handed_on = as_whom == As::Anybody;
+        let terms = Terms { is_handed_on, ..named.terms() };
+        let write_set = empty(member, terms, kept.encode());
         let gateway = Arc::clone(&member.gateway);
         let submitted = async {
-            match epoch {
-                Some(epoch) => submit_in(gateway, write_set, epoch).await,
-                None => submit(gateway, write_set).await,
+            match as_whom {
+                As::PrimaryOf(epoch) => submit_in(gateway, write_set, epoch).await,
+                As::Writer => submit(gateway, write_set).await,
+                As::Anybody => member.committer().commit(write_set).await,
             }
         };
         match tokio::time::timeout_at(deadline, submitted).await {
             Ok(Ok(Committed { position, index })) => {
-                return Ok(Settled { place: Place { position, index }, is_first: true, kept });
+                let place = Place { position, index };
+                return Ok(Settled { place, is_first: true, fingerprint: Some(named.fingerprint), kept });
             }
-            Ok(Err(CommitFailure::Duplicate { .. })) => match first_outcome(member, id).await {
+            Ok(Err(CommitFailure::Duplicate { .. })) => match first_outcome(member, named.id).await {
                 Some(first) => return Ok(first),
                 None => return Err(Unsettled::Unknown),
             },
@@ -123,8 +178,8 @@ pub(super) async fn settle(
 }
 
 /// An empty transaction under the id.
-fn empty(member: &Member, id: &str, kept: Bytes) -> WriteSet {
-    let request = Request::new(Some(id.to_owned()));
+fn empty(member: &Member, terms: Terms, kept: Bytes) -> WriteSet {
+    let request = Request::on(terms);
     request.set_results(kept);
     WriteSet {
         snapshot: member.shared.view.position(),
@@ -137,9 +192,6 @@ fn empty(member: &Member, id: &str, kept: Bytes) -> WriteSet {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_schemas::ErrorCode;
-    use holdfast_schemas::message::ErrorReply;
-
     use super::*;
 
     #[test]

@@ -20,17 +20,18 @@ use holdfast_datastore::{Call, StatementError};
 use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest};
 use holdfast_schemas::{ErrorCode, Message as _, header, limits, subject};
 use holdfast_storage::CommitFailure;
-use holdfast_storage::request::{HeldLock, Request};
+use holdfast_storage::request::{HeldLock, Request, Terms};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
 use super::results::{answer_at, update_answer};
-use super::settle::{Kept, Settled, Unsettled, first_outcome, settle};
+use super::settle::{As, Kept, Named, Settled, Unsettled, first_outcome, id_reused, settle};
 use crate::contention::InLine;
 use crate::fault::{self, Sabotage};
 use crate::member::Member;
-use crate::model::Replication;
+use crate::model::fingerprint::Fingerprint;
+use crate::model::{Position, Replication};
 
 /// Times that a request is handed on when it reaches a copy that is no primary (any more).
 const HANDED_ON_MAX: u32 = 3;
@@ -57,22 +58,28 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     let asked_before = request.id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(request.deadline_ms);
+    let fingerprint = fingerprint_of(&request);
+    let since = member.shared.view.position();
     if let Some(refusal) = refusal(&member, &id, deadline) {
         return asked.give_back(&member, refusal).await;
     }
     if asked.header(header::DISPOSITION) == Some(header::DISPOSITION_OUTCOME) {
-        return match known_outcome(&member, &id, deadline).await {
+        return match known_outcome(&member, &id, fingerprint, deadline).await {
             // Execution decides whether it may be carried out now.
             Err(error) if error.error.code == ErrorCode::NotFound => asked.give_back(&member, error).await,
             outcome => conclude(&asked, &member, outcome, deadline).await,
         };
+    }
+    if asked.header(header::DISPOSITION) == Some(header::DISPOSITION_REFUSE) {
+        let outcome = refuse_for_good(&member, Named { id: &id, fingerprint, since }, deadline).await;
+        return conclude(&asked, &member, outcome, deadline).await;
     }
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id).await;
     }
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
-    let update = Update { member: &member, request, id, work_until, deadline, asked_before };
+    let update = Update { member: &member, request, id, fingerprint, since, work_until, deadline, asked_before };
     let mut place = member.shared.contention.arrive(update.text());
     let outcome = update.run(&mut place).await;
     // Those who wait for one another say nothing about how fast this copy is.
@@ -103,23 +110,54 @@ fn refused_on_purpose(id: &str) -> ErrorReply {
 }
 
 /// The outcome that the id has, as of everything that was acknowledged before this call.
-async fn known_outcome(member: &Arc<Member>, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+async fn known_outcome(
+    member: &Arc<Member>,
+    id: &str,
+    fingerprint: u64,
+    deadline: Instant,
+) -> Result<Vec<u8>, ErrorReply> {
     if let Some(first) = first_outcome(member, id).await {
-        return tell(member, id, first);
+        return tell(member, id, fingerprint, first);
     }
     let error = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
     if !barrier(member, deadline).await {
         return Err(error(ErrorCode::Unavailable, "the log did not answer in time: ask again"));
     }
     match first_outcome(member, id).await {
-        Some(first) => tell(member, id, first),
+        Some(first) => tell(member, id, fingerprint, first),
         None => Err(error(ErrorCode::NotFound, "nothing is known under this id, and nothing was done")),
     }
 }
 
-/// The answer that the outcome of an id is.
-fn tell(member: &Member, id: &str, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
-    let Settled { place, is_first, kept } = settled;
+/// Two CSPs ended while they worked on it: it is refused under its id for good, unless it took effect before.
+async fn refuse_for_good(member: &Arc<Member>, named: Named<'_>, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
+    let Named { id, fingerprint, .. } = named;
+    if let Some(first) = first_outcome(member, id).await {
+        return tell(member, id, fingerprint, first);
+    }
+    let message =
+        "two CSPs ended while they worked on it, so no other one carries it out: change it before you send it again";
+    let reply = ErrorReply::new(Some(id.to_owned()), ErrorCode::RequestKills, message).settled();
+    match settle(member, named, Kept::Refused(Box::new(reply.error)), As::Writer, deadline).await {
+        Ok(settled) => tell(member, id, fingerprint, settled),
+        Err(Unsettled::NotPrimary) => Err(not_primary(id, None)),
+        Err(Unsettled::Unknown) => Err(unknown(id)),
+    }
+}
+
+/// What an update asks for: two that differ only in how long their senders wait ask for the same.
+fn fingerprint_of(request: &UpdateRequest) -> u64 {
+    let fingerprint = Fingerprint::of("update").text(&request.ns).text(&request.db).text(&request.sql);
+    let fingerprint = fingerprint.members(request.vars.iter().flatten());
+    request.locks.iter().fold(fingerprint, |fingerprint, lock| fingerprint.text(&lock.name).number(lock.token)).finish()
+}
+
+/// The answer that the outcome of an id is, if it is that of this request.
+fn tell(member: &Member, id: &str, fingerprint: u64, settled: Settled) -> Result<Vec<u8>, ErrorReply> {
+    if !settled.is_of(fingerprint) {
+        return Err(id_reused(id));
+    }
+    let Settled { place, is_first, kept, .. } = settled;
     match kept {
         Kept::Done(results) => Ok(answer_at(member, id, place, is_first, &results)),
         Kept::Refused(error) => Err(ErrorReply { id: Some(id.to_owned()), error: *error }),
@@ -162,6 +200,9 @@ struct Update<'a> {
     member: &'a Arc<Member>,
     request: UpdateRequest,
     id: String,
+    fingerprint: u64,
+    /// Where this copy was when it came.
+    since: Position,
     /// When statements are stopped and conflicts are not tried again: what they came to has to be settled by the deadline.
     work_until: Instant,
     deadline: Instant,
@@ -185,14 +226,14 @@ impl Update<'_> {
         if self.asked_before
             && let Some(first) = first_outcome(self.member, &self.id).await
         {
-            return tell(self.member, &self.id, first);
+            return tell(self.member, &self.id, self.fingerprint, first);
         }
         let mut attempt = 0;
         let mut is_behind_barrier = false;
         loop {
             attempt += 1;
-            let locks = held_locks(&self.request.locks);
-            let request = Request::run_again(Some(self.id.clone()), locks, place.ticket());
+            let (locks, ticket) = (held_locks(&self.request.locks), Some(place.ticket()));
+            let request = Request::on(Terms { locks, ticket, ..self.named().terms() });
             let is_in_turn = self.wait_for_turn(place).await?;
             let epoch = self.epoch_as_primary();
             let outcome = if is_in_turn { place.watch(self.attempt(&request)).await } else { Err(not_in_turn()) };
@@ -201,7 +242,7 @@ impl Update<'_> {
             }
             if matches!(request.failure(), Some(CommitFailure::Duplicate { .. })) {
                 return match first_outcome(self.member, &self.id).await {
-                    Some(first) => tell(self.member, &self.id, first),
+                    Some(first) => tell(self.member, &self.id, self.fingerprint, first),
                     None => Err(self.unknown()),
                 };
             }
@@ -283,6 +324,10 @@ impl Update<'_> {
         }
     }
 
+    fn named(&self) -> Named<'_> {
+        Named { id: &self.id, fingerprint: self.fingerprint, since: self.since }
+    }
+
     /// The epoch, in a group with a primary.
     fn epoch_as_primary(&self) -> Option<u64> {
         self.member.shared.view.with(|view| (view.replication == Replication::Primary).then_some(view.epoch))
@@ -299,8 +344,9 @@ impl Update<'_> {
             Ok(_) => Kept::Done(request.results().map(|results| results.to_vec()).unwrap_or_default()),
             Err(error) => Kept::Refused(Box::new(error_reply(&self.id, request, &error).settled().error)),
         };
-        match settle(self.member, &self.id, kept, epoch, self.deadline + ANSWER_MARGIN).await {
-            Ok(settled) => tell(self.member, &self.id, settled),
+        let as_whom = epoch.map_or(As::Writer, As::PrimaryOf);
+        match settle(self.member, self.named(), kept, as_whom, self.deadline + ANSWER_MARGIN).await {
+            Ok(settled) => tell(self.member, &self.id, self.fingerprint, settled),
             Err(Unsettled::NotPrimary) => Err(not_primary(&self.id, None)),
             Err(Unsettled::Unknown) => Err(self.unknown()),
         }
@@ -309,14 +355,13 @@ impl Update<'_> {
     /// The answer when the log was silent: whatever this attempt came to, another one under the id may have taken effect, or be
     /// about to.
     fn unknown(&self) -> ErrorReply {
-        let message = "the log did not answer in time, so it is not known what became of the request: ask again with the \
-                       same id";
-        ErrorReply::new(Some(self.id.clone()), ErrorCode::OutcomeUnknown, message)
+        unknown(&self.id)
     }
 
     async fn attempt(&self, request: &Arc<Request>) -> Result<Vec<u8>, StatementError> {
         let database =
             self.member.database.get().ok_or_else(|| StatementError::Failed("the copy is not open yet".to_owned()))?;
+        fault::meet(&self.request.sql);
         let call = Call {
             ns: self.request.ns.clone(),
             db: self.request.db.clone(),
@@ -338,6 +383,12 @@ impl Update<'_> {
         };
         Ok(update_answer(self.member, &self.id, position, index, None, &results))
     }
+}
+
+fn unknown(id: &str) -> ErrorReply {
+    let message =
+        "the log did not answer in time, so it is not known what became of the request: ask again with the same id";
+    ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message)
 }
 
 fn is_conflict(request: &Request, outcome: &Result<Vec<u8>, StatementError>) -> bool {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use holdfast_storage::WriteSet;
-use holdfast_storage::request::Request;
+use holdfast_storage::request::{Request, Terms};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ fn contention() -> Arc<Contention> {
 
 fn admit(contention: &Arc<Contention>, ticket: Option<Ticket>, keys: &[u8]) -> Admission {
     let request = match ticket {
-        Some(ticket) => Request::run_again(None, Vec::new(), ticket),
+        Some(ticket) => Request::on(Terms { ticket: Some(ticket), ..Terms::default() }),
         None => Request::new(None),
     };
     let writes = keys.iter().map(|key| (vec![*key], None)).collect();

@@ -34,6 +34,7 @@ impl Owned {
             stamped: self.stamped,
             serializable: self.serializable,
             id: self.id.as_deref(),
+            fingerprint: None,
             results: self.results.as_deref(),
         };
         let writes =

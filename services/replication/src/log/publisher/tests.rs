@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use holdfast_storage::WriteSet;
+use holdfast_storage::request::{Request, Terms};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -50,6 +51,25 @@ async fn what_is_right_in_one_epoch_only_is_refused_in_another() {
         } else {
             let refused = tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time");
             assert!(matches!(refused, Ok(Err(CommitFailure::NotPrimary))), "{refused:?}");
+        }
+    }
+}
+
+/// A process that slept may find that what it is about to send was done, and is forgotten.
+#[tokio::test]
+async fn what_came_before_ids_that_are_forgotten_is_not_sent() {
+    let mut rig = Rig::at(&AppliedState { ids_horizon: 5, ..state(7) }).await;
+    for (since, is_sent) in [(4, false), (5, true)] {
+        let (answer, outcome) = oneshot::channel();
+        let request = Request::on(Terms { id: Some("once".to_owned()), since: Some(since), ..Terms::default() });
+        let write_set = Arc::new(WriteSet { snapshot: 7, request: Some(request), ..WriteSet::default() });
+        let answer = Answer::new(answer, None);
+        rig.gateway.submit(Submission::Transaction(Box::new(Waiting { write_set, epoch: None, answer })));
+        if is_sent {
+            assert_eq!(rig.sent().await.number(), 1, "nothing else was sent");
+        } else {
+            let refused = tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time");
+            assert!(matches!(refused, Ok(Err(CommitFailure::OutcomeUnknown(_)))), "{refused:?}");
         }
     }
 }

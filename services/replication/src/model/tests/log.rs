@@ -104,6 +104,7 @@ pub(in crate::model) fn seal(
             stamped: meant.stamped,
             serializable: meant.serializable,
             id: meant.id.as_deref(),
+            fingerprint: None,
             results: None,
         };
         let writes = meant.writes.iter().map(|(key, stamped)| Write { key, value: Some(b"v"), stamped: *stamped });

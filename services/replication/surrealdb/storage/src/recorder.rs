@@ -52,6 +52,24 @@ impl WriteSet {
         self.request.as_ref().and_then(|request| request.id())
     }
 
+    /// What is asked for under the id, as one number to keep with it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<u64> {
+        self.request.as_ref().and_then(|request| request.fingerprint())
+    }
+
+    /// Where the copy was when the request came.
+    #[must_use]
+    pub fn since(&self) -> Option<u64> {
+        self.request.as_ref().and_then(|request| request.since())
+    }
+
+    /// Whether the commit may be handed to the primary, although it has an id.
+    #[must_use]
+    pub fn is_handed_on(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.is_handed_on())
+    }
+
     /// The results to keep with the id.
     #[must_use]
     pub fn results(&self) -> Option<&Bytes> {

@@ -36,16 +36,32 @@ impl HeldLock {
     }
 }
 
+/// What is asked for with a request, beside its statements.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// The id under which its outcome is kept.
+    pub id: Option<String>,
+    /// What it asks for, as one number that is kept with the id.
+    pub fingerprint: Option<u64>,
+    /// Where the copy was when it came: if it took effect before, then behind this position.
+    pub since: Option<u64>,
+    /// It takes effect only if these are held at its place in the log.
+    pub locks: Vec<HeldLock>,
+    /// Its name for a caller that runs it again when it loses.
+    pub ticket: Option<u64>,
+    /// Whether its commit may be handed to the primary. One that can be run again there is not: its id must not be under way in two
+    /// places for nothing.
+    pub is_handed_on: bool,
+}
+
 /// What is known of a client's request while it is carried out, shared by the service, SurrealDB's caller and the engine.
 #[derive(Debug, Default)]
 pub struct Request {
-    id: Option<String>,
-    locks: Vec<HeldLock>,
+    terms: Terms,
     results: OnceLock<Bytes>,
     committed: OnceLock<Committed>,
     failure: OnceLock<CommitFailure>,
     snapshot_position: AtomicU64,
-    ticket: Option<u64>,
     contended: OnceLock<u64>,
     index_behind_writes: AtomicBool,
 }
@@ -54,25 +70,19 @@ impl Request {
     /// A request with the id under which its outcome is kept, or without one when nobody can ask for it again.
     #[must_use]
     pub fn new(id: Option<String>) -> Arc<Self> {
-        Arc::new(Self { id, ..Self::default() })
+        Self::on(Terms { id, ..Terms::default() })
     }
 
-    /// A request that takes effect only if `locks` are held at its place in the log.
+    /// A request on these terms.
     #[must_use]
-    pub fn under_locks(id: Option<String>, locks: Vec<HeldLock>) -> Arc<Self> {
-        Arc::new(Self { id, locks, ..Self::default() })
-    }
-
-    /// The same for a request that its caller runs again when it loses. The ticket is the caller's name for it meanwhile.
-    #[must_use]
-    pub fn run_again(id: Option<String>, locks: Vec<HeldLock>, ticket: u64) -> Arc<Self> {
-        Arc::new(Self { id, locks, ticket: Some(ticket), ..Self::default() })
+    pub fn on(terms: Terms) -> Arc<Self> {
+        Arc::new(Self { terms, ..Self::default() })
     }
 
     /// The name that the request has for a caller that runs it again when it loses; none for any other.
     #[must_use]
     pub fn ticket(&self) -> Option<u64> {
-        self.ticket
+        self.terms.ticket
     }
 
     /// Says over which key it lost, by the key's hash.
@@ -89,13 +99,31 @@ impl Request {
     /// The locks that have to be held.
     #[must_use]
     pub fn locks(&self) -> &[HeldLock] {
-        &self.locks
+        &self.terms.locks
     }
 
     /// The id under which the outcome and the results are kept in the database.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+        self.terms.id.as_deref()
+    }
+
+    /// What it asks for, as one number.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<u64> {
+        self.terms.fingerprint
+    }
+
+    /// Where the copy was when it came.
+    #[must_use]
+    pub fn since(&self) -> Option<u64> {
+        self.terms.since
+    }
+
+    /// Whether its commit may be handed to the primary.
+    #[must_use]
+    pub fn is_handed_on(&self) -> bool {
+        self.terms.is_handed_on
     }
 
     /// Hands over the results before the commit, so that they are kept with the id and a repeated request gets the same.
