@@ -1,7 +1,8 @@
 //! A request with all that its CSP has to be told, kept until it ends. Nothing in it is copied when it is sent again: body and
 //! subjects are counted references.
 
-use crate::model::request::{self, Kind, Refusal, Request};
+use crate::model::open_requests;
+use crate::model::request::{self, Kind, Refusal, Request, Verb};
 use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use holdfast_schemas::{ErrorCode, header, limits};
@@ -10,6 +11,7 @@ const ID: HeaderName = HeaderName::from_static(header::ID);
 const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
 const DEADLINE: HeaderName = HeaderName::from_static(header::DEADLINE);
 const DISPOSITION: HeaderName = HeaderName::from_static(header::DISPOSITION);
+const MESSAGE: HeaderName = HeaderName::from_static(header::MESSAGE);
 const ROUTE: HeaderName = HeaderName::from_static(header::ROUTE);
 
 /// A request as it travels.
@@ -23,6 +25,8 @@ pub struct Envelope {
     pub id_is_in_body: bool,
     /// Whether it is the sender's own, so that the sender may have sent it before.
     pub id_is_senders: bool,
+    /// When it came, in milliseconds since 1970.
+    pub taken_at_ms: u64,
     /// When its answer stops mattering, in milliseconds since 1970.
     pub deadline_at_ms: u64,
     /// What is asked for.
@@ -42,6 +46,8 @@ pub struct Stamp<'a> {
     pub is_recovery: bool,
     /// Whether it is sent for the outcome that its id has already.
     pub asks: bool,
+    /// Whether it is sent to be refused for good, or to be told its outcome.
+    pub refuses: bool,
 }
 
 impl Envelope {
@@ -57,7 +63,7 @@ impl Envelope {
         };
         message.headers = message.headers.take().map(foreign);
         let deadline_at_ms = now_ms.saturating_add(request.deadline_ms);
-        Ok(Self { message, id, id_is_in_body, id_is_senders, deadline_at_ms, kind })
+        Ok(Self { message, id, id_is_in_body, id_is_senders, taken_at_ms: now_ms, deadline_at_ms, kind })
     }
 
     /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.
@@ -66,6 +72,10 @@ impl Envelope {
         headers.insert(DEADLINE, HeaderValue::from(self.deadline_at_ms));
         if let Some(number) = stamp.number {
             headers.insert(ROUTE, HeaderValue::from(format!("{}:{number}", stamp.instance)));
+            if matches!(self.kind, Kind::Transaction(Verb::Execute | Verb::End(_))) {
+                let message = open_requests::ticket(number);
+                headers.insert(MESSAGE, HeaderValue::from(format!("{}:{message}", stamp.instance)));
+            }
         }
         if !self.id_is_in_body || stamp.is_recovery {
             headers.insert(ID, HeaderValue::from(self.id.as_str()));
@@ -79,13 +89,16 @@ impl Envelope {
         if stamp.asks {
             headers.insert(DISPOSITION, HeaderValue::from(header::DISPOSITION_OUTCOME));
         }
+        if stamp.refuses {
+            headers.insert(DISPOSITION, HeaderValue::from(header::DISPOSITION_REFUSE));
+        }
         headers
     }
 }
 
 /// Only routing says what routing says: such headers of a client would be taken for ours where we leave them out.
 fn foreign(headers: HeaderMap) -> HeaderMap {
-    let ours = |name: &HeaderName| [ID, ATTEMPT, DEADLINE, DISPOSITION, ROUTE].contains(name);
+    let ours = |name: &HeaderName| [ID, ATTEMPT, DEADLINE, DISPOSITION, MESSAGE, ROUTE].contains(name);
     let mut kept = HeaderMap::new();
     for (name, values) in headers.iter().filter(|(name, _)| !ours(name)) {
         for value in values {

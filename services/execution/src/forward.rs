@@ -4,6 +4,7 @@
 //! the message to the connection: nobody waits for the CSP here, whose answer goes straight to the client.
 
 use crate::envelope::Stamp;
+use crate::model::policy;
 use crate::model::request::Refusal;
 use crate::router::Parcel;
 use async_nats::{Client, Subject};
@@ -39,10 +40,15 @@ impl Forwarder {
         Self { client, instance, counters: Counters::default() }
     }
 
-    /// Hands a request to the CSP that it is addressed to.
-    pub async fn forward(&self, parcel: Parcel) {
-        let Parcel { destination, envelope, number, attempt, is_recovery, asks } = parcel;
-        let headers = envelope.headers(Stamp { instance: &self.instance, number, attempt, is_recovery, asks });
+    /// Hands a request to the CSP that it is addressed to, at `utc_ms` by the clock on the wall.
+    pub async fn forward(&self, parcel: Parcel, utc_ms: u64) {
+        if parcel.envelope.kind.may_write() && policy::is_overslept(parcel.envelope.taken_at_ms, utc_ms) {
+            // It stays in the table, and its sender is told at its deadline that the outcome is not known.
+            tracing::warn!(id = parcel.envelope.id, "a request came too long ago to be sent (again)");
+            return;
+        }
+        let Parcel { destination, envelope, number, attempt, is_recovery, asks, refuses } = parcel;
+        let headers = envelope.headers(Stamp { instance: &self.instance, number, attempt, is_recovery, asks, refuses });
         let payload = envelope.message.payload.clone();
         let sent = match envelope.message.reply.clone() {
             Some(reply) => self.client.publish_with_reply_and_headers(destination, reply, headers, payload).await,

@@ -2,8 +2,8 @@
 
 use crate::envelope::Envelope;
 use crate::lookup::Lookup;
-use crate::model::request::{self, Kind, Refusal};
-use crate::model::traffic::Arrival;
+use crate::model::request::{self, Kind, Refusal, Verb};
+use crate::model::traffic::{Arrival, Condemned};
 use crate::perform::Performer;
 use async_nats::Message;
 use holdfast_foundation::bus::requests::Requests;
@@ -72,6 +72,12 @@ impl Intake {
             may_repeat: kind == Kind::Update && envelope.id_is_senders,
             utc_ms,
             holder: request.holder,
+            condemned: match kind {
+                Kind::Update => Condemned::ByItsId,
+                Kind::Query | Kind::Transaction(Verb::Begin) => Condemned::Here,
+                // Nobody but the CSP that is lost can carry it out; others only look for its outcome.
+                Kind::Transaction(Verb::Execute | Verb::End(_)) | Kind::Lock(_) => Condemned::Never,
+            },
             bytes: envelope.message.payload.len(),
             deadline_ms: request.deadline_ms,
             has_reply: envelope.message.reply.is_some(),

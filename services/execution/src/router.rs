@@ -66,6 +66,8 @@ pub struct Parcel {
     pub is_recovery: bool,
     /// Whether it is sent for the outcome that its id has already, and is not to be carried out.
     pub asks: bool,
+    /// Whether it is sent to be refused under its id for good, or to be told its outcome, and is not to be carried out.
+    pub refuses: bool,
 }
 
 /// Is that CSP there?
@@ -310,6 +312,7 @@ impl Group {
                 attempt: sending.attempt,
                 is_recovery: sending.is_recovery,
                 asks: sending.asks,
+                refuses: sending.refuses,
             }),
             Effect::End { cargo, ending } => Task::Refuse {
                 envelope: cargo,

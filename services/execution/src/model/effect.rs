@@ -53,6 +53,8 @@ pub struct Sending<C> {
     pub is_recovery: bool,
     /// Whether it is sent for the outcome that its id has already, and is not to be carried out.
     pub asks: bool,
+    /// Whether it is sent to be refused under its id for good, or to be told its outcome, and is not to be carried out.
+    pub refuses: bool,
 }
 
 /// How it was noticed that a CSP is gone.
@@ -73,6 +75,9 @@ pub enum Cause {
     /// It says nothing any more.
     #[error("its heartbeats are missing")]
     Silent,
+    /// It says something again, after it was held for lost.
+    #[error("it is heard again, and messages to it may be lost")]
+    HeardAgain,
     /// Another CSP has been the primary for a while, and it did not give its updates back.
     #[error("another primary is named, and it gave no updates back")]
     Deposed,
@@ -121,6 +126,11 @@ pub enum Ending {
         /// How long that is from now.
         retry_after_ms: u64,
     },
+    /// Two CSPs ended while they worked on it.
+    #[error(
+        "two CSPs ended while they worked on it, so it is given to no other one: change it before you send it again"
+    )]
+    Kills,
     /// The group was removed while it waited.
     #[error("the group was removed")]
     GroupRemoved,
@@ -138,6 +148,7 @@ impl Ending {
             Self::NoRoute(_) => ErrorCode::Unavailable,
             Self::UnknownPool => ErrorCode::NotFound,
             Self::OutsideWindow { .. } => ErrorCode::OutsideUpdateWindow,
+            Self::Kills => ErrorCode::RequestKills,
             Self::GroupRemoved => ErrorCode::UnknownGroup,
         }
     }
@@ -148,7 +159,12 @@ impl Ending {
             Self::Full { retry_after_ms }
             | Self::TooLate { retry_after_ms, .. }
             | Self::OutsideWindow { retry_after_ms, .. } => Some(retry_after_ms),
-            Self::OutcomeUnknown | Self::Unanswered | Self::NoRoute(_) | Self::UnknownPool | Self::GroupRemoved => None,
+            Self::OutcomeUnknown
+            | Self::Unanswered
+            | Self::NoRoute(_)
+            | Self::UnknownPool
+            | Self::Kills
+            | Self::GroupRemoved => None,
         }
     }
 }

@@ -47,6 +47,10 @@ pub struct Member {
     pub(super) connects: Option<u64>,
     /// Nobody was found behind the name then, or it was judged to be gone.
     pub(super) gone_at_ms: Option<u64>,
+    /// Supervision judged the process to be unavailable, and nothing was heard of it since.
+    pub(super) is_condemned: bool,
+    /// Its last heartbeat was the first after it was held for gone.
+    pub(super) is_back: bool,
     /// Supervision does not hold it for sound.
     pub(super) is_doubted: bool,
     pub(super) probe: Probe,
@@ -69,6 +73,8 @@ impl Member {
             heard_at_ms: now_ms,
             connects: report.connects,
             gone_at_ms: None,
+            is_condemned: false,
+            is_back: false,
             is_doubted: false,
             probe: Probe::default(),
             pace: Pace::default(),
@@ -94,6 +100,8 @@ impl Member {
         self.connects = report.connects;
         self.note_times(report, now_ms);
         let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
+        self.is_back = is_newer;
+        self.is_condemned &= !is_newer;
         if is_newer && report.state == CspState::Available {
             self.gone_at_ms = None;
         }
@@ -144,9 +152,9 @@ impl Member {
         self.gone_at_ms.is_none() && now_ms.saturating_sub(self.heard_at_ms) <= fresh_ms
     }
 
-    /// Was found gone, and not heard of since.
-    pub fn is_gone(&self) -> bool {
-        self.gone_at_ms.is_some()
+    /// Was judged to be gone, and not heard of since: what lived in the process is lost.
+    pub fn is_condemned(&self) -> bool {
+        self.is_condemned
     }
 
     /// Says of itself that it serves, and is there.

@@ -16,6 +16,7 @@
 //! | `update_window` | when a window is open |
 //! | `probe`   | when a CSP is asked whether it is still there |
 //! | `service_time` | what a request weighs at a slow CSP |
+//! | `suspicion` | whether a request kills whoever works on it |
 //! | `pace`    | how long a request would wait behind others |
 //! | `policy`  | the numbers that the rules go by |
 //! | `assignment` | which CSP holds which task |
@@ -34,6 +35,7 @@ pub mod request;
 pub mod roster;
 pub mod route;
 pub mod service_time;
+pub mod suspicion;
 pub mod timeline;
 pub mod traffic;
 pub mod update_window;

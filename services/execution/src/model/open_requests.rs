@@ -6,6 +6,8 @@
 
 use super::roster::CspIndex;
 use super::route::{Demand, NoRoute};
+use super::suspicion::Losses;
+use super::traffic::Condemned;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,6 +21,12 @@ const KEPT_CAPACITY: usize = 4_096;
 /// Names a request in the table, in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
+
+impl std::fmt::Display for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The number that a CSP is given for this attempt at this request.
 pub fn number(ticket: Ticket, attempt: u32) -> u64 {
@@ -75,6 +83,21 @@ pub struct Open<C> {
     pub avoided_until_ms: u64,
     /// Whether a CSP that does not have it any more may have carried it out.
     pub may_have_run: bool,
+    /// Until when a message of an open transaction is not sent to the holder of that again.
+    pub rests_until_ms: u64,
+    /// The processes that were lost while they had it.
+    pub losses: Losses,
+    /// How it is refused if those were too many.
+    pub condemned: Condemned,
+    /// Whether it goes to a CSP to be refused for good, or to be told its outcome.
+    pub refuses: bool,
+}
+
+impl<C> Open<C> {
+    /// Whether it is a message of an open transaction, for the CSP that holds it.
+    pub fn is_bound_to(&self, csp: CspIndex) -> bool {
+        self.demand.holder == Some(csp)
+    }
 }
 
 /// All open requests of a group.
@@ -138,6 +161,11 @@ impl<C> OpenRequests<C> {
     /// All requests, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Ticket, &Open<C>)> {
         self.table.iter().map(|(ticket, open)| (*ticket, open))
+    }
+
+    /// All requests, to be changed; their places are changed by [`Self::put`] alone.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Open<C>> {
+        self.table.values_mut()
     }
 
     /// Those that wait, the oldest first.

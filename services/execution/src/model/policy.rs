@@ -2,6 +2,7 @@
 //! policy of each group.
 
 use super::roster::HEARTBEATS_MISSED_MAX;
+use holdfast_schemas::limits;
 use holdfast_schemas::message::SupervisionPolicy;
 
 /// All numbers of the rules.
@@ -42,6 +43,17 @@ impl Silence {
     }
 }
 
+/// By the clock on the wall a request may be this much older than any deadline before it is not sent any more: clocks are put
+/// right in steps, and ids are kept for longer than this at least.
+const OVERSLEPT_MS: u64 = 2 * limits::MAX_DEADLINE_MS;
+const _: () = assert!(OVERSLEPT_MS < limits::MIN_IDS_KEPT_MS);
+
+/// Whether a request came so long ago that its id may be forgotten, so that it might be carried out a second time. The deadlines of
+/// the rules go by a clock that stands still while the machine is suspended; the one on the wall does not.
+pub fn is_overslept(taken_utc_ms: u64, utc_ms: u64) -> bool {
+    utc_ms.saturating_sub(taken_utc_ms) > OVERSLEPT_MS
+}
+
 #[cfg(test)]
 impl Policy {
     /// Small and round numbers.
@@ -55,5 +67,17 @@ impl Policy {
             open_bytes_max: 100_000,
             csp_open_max: 500,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_before_a_long_sleep_is_not_sent_again() {
+        assert!(!is_overslept(1_000, 1_000 + limits::MAX_DEADLINE_MS), "an ordinary repetition");
+        assert!(!is_overslept(1_000, 0), "a clock that was set back");
+        assert!(is_overslept(1_000, 1_000 + limits::MIN_IDS_KEPT_MS));
     }
 }

@@ -52,6 +52,11 @@ pub enum Verb {
 }
 
 impl Kind {
+    /// Whether something may take effect by it.
+    pub fn may_write(self) -> bool {
+        !matches!(self, Self::Query | Self::Lock(LockVerb::List))
+    }
+
     /// Whether it begins a transaction, be it one of a single message.
     pub fn begins_transaction(self) -> bool {
         matches!(self, Self::Update | Self::Transaction(Verb::Begin))
@@ -149,7 +154,9 @@ fn decode_transaction(verb: Verb, body: &[u8]) -> Result<Request, DecodeError> {
     let (id, deadline_ms, token, key) = match verb {
         Verb::Begin => {
             let request = TransactionBeginRequest::decode(body)?;
-            (request.id, request.deadline_ms, None, first_name(request.locks))
+            // Sent again under its id it finds the transaction that it opened, where several CSPs could take it.
+            let key = first_name(request.locks).or_else(|| request.id.clone());
+            (request.id, request.deadline_ms, None, key)
         }
         Verb::Execute => {
             let request = TransactionExecuteRequest::decode(body)?;

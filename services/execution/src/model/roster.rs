@@ -27,6 +27,8 @@ pub enum Heard {
     Known(CspIndex),
     /// The process that was there before, over another connection: what was on its way when the one before it ended may be lost.
     Reconnected(CspIndex),
+    /// The process that was there before, after a silence in which it was held for lost.
+    HeardAgain(CspIndex),
     /// Another process than before: what was open at the one before is lost.
     Replaced(CspIndex),
 }
@@ -101,8 +103,13 @@ impl Roster {
         let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
                 let is_reconnected = member.connects != report.connects;
+                let was_lost = now_ms.saturating_sub(member.heard_at_ms) > self.policy.silence.lost_after_ms;
                 member.update(report, lag_ms, now_ms, under_way_ms);
-                if is_reconnected { Heard::Reconnected(index) } else { Heard::Known(index) }
+                match (is_reconnected, was_lost) {
+                    (true, _) => Heard::Reconnected(index),
+                    (false, true) => Heard::HeardAgain(index),
+                    (false, false) => Heard::Known(index),
+                }
             }
             Some(place) => match place.replace(Member::new(report, lag_ms, now_ms)) {
                 Some(_) => Heard::Replaced(index),

@@ -61,7 +61,7 @@ pub struct Demand {
     /// A CSP that gave the request back a moment ago.
     pub avoided: Option<CspIndex>,
     /// The CSP that holds the transaction which the message belongs to. Nobody else has it, so the message goes there for as
-    /// long as the CSP is not known to be gone, however late or doubted it is.
+    /// long as the CSP is not judged to be gone, however late or doubted it is.
     pub holder: Option<CspIndex>,
 }
 
@@ -101,7 +101,7 @@ pub enum NoRoute {
 pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
     if let Some(holder) = demand.holder.filter(|holder| demand.avoided != Some(*holder)) {
         match roster.member(holder) {
-            Some(member) if !member.is_gone() => return Ok(holder),
+            Some(member) if !member.is_condemned() => return Ok(holder),
             // Gone, and its transactions with it: whoever may write tells from the log what became of this one.
             Some(_) => {}
             // Not heard of yet; its first heartbeat tells.

@@ -13,7 +13,10 @@
 //! is never forgotten and never sent after its deadline; every attempt is counted; and once it was with a CSP that was lost,
 //! every later attempt says so.
 
+mod kills;
 mod windows;
+
+pub use kills::Condemned;
 
 use super::effect::{Cause, Effect, Ending, Sending};
 use super::gate::{Gate, Passage};
@@ -24,6 +27,7 @@ use super::pools::PoolIndex;
 use super::probe::ProbeOutcome;
 use super::roster::{CspIndex, Heard, Roster};
 use super::route::{self, Demand, Need, NoRoute};
+use super::suspicion::Losses;
 use holdfast_schemas::ErrorCode;
 use holdfast_schemas::message::{Completions, CspState, Replication, Returned};
 use std::sync::Arc;
@@ -37,6 +41,10 @@ const RETRY_AFTER_MS: u64 = 100;
 /// How long a primary may take to give its updates back once another one is named. One that works does so in a few
 /// milliseconds, and is spared a second attempt.
 const DEPOSED_AFTER_MS: u64 = 100;
+/// A message of an open transaction is not sent to its CSP again for so long; doubled with every further time.
+const REST_MS: u64 = 20;
+/// The longest such rest.
+const REST_MAX_MS: u64 = 1_000;
 /// Kinds of requests that are tried in vain before the rest of them is not tried any more, in one go through those that wait.
 const VAIN_NEEDS_MAX: usize = 16;
 
@@ -59,6 +67,8 @@ pub struct Arrival<C> {
     pub utc_ms: u64,
     /// The CSP that holds the transaction which the message belongs to.
     pub holder: Option<String>,
+    /// How it is refused if two CSPs end while they work on it.
+    pub condemned: Condemned,
     /// Size of its body.
     pub bytes: usize,
     /// How long its answer matters, from now on.
@@ -190,6 +200,10 @@ impl<C> Traffic<C> {
             returns: 0,
             avoided_until_ms: 0,
             may_have_run: false,
+            rests_until_ms: 0,
+            losses: Losses::default(),
+            condemned: arrival.condemned,
+            refuses: false,
         }
     }
 
@@ -262,14 +276,40 @@ impl<C> Traffic<C> {
 
     /// A CSP says that it lives.
     pub fn heard(&mut self, csp: &str, report: &Report, now_ms: u64) -> (bool, Vec<Effect<C>>) {
+        let before = self.incarnation_before(csp, report);
         let heard = self.roster.observe(csp, report, now_ms);
+        self.learn_who_lives(heard, before.as_deref());
         let mut effects = match heard {
-            Heard::Replaced(csp) => self.vanish(csp, Cause::Replaced, now_ms),
+            Heard::Replaced(csp) => {
+                let before = before.unwrap_or_default();
+                self.vanish_as(csp, &before, Cause::Replaced, now_ms)
+            }
             Heard::Reconnected(csp) => self.vanish(csp, Cause::Reconnected, now_ms),
+            // Only messages of open transactions waited there for this.
+            Heard::HeardAgain(csp) => self.vanish(csp, Cause::HeardAgain, now_ms),
             Heard::Known(_) | Heard::Stranger => Vec::new(),
         };
         effects.extend(self.place_waiting(now_ms));
         (heard != Heard::Stranger, effects)
+    }
+
+    /// The process that was behind a name, where the report is of another one.
+    fn incarnation_before(&self, csp: &str, report: &Report) -> Option<String> {
+        let member = self.roster.find(csp).and_then(|csp| self.roster.member(csp))?;
+        (member.incarnation() != report.incarnation).then(|| member.incarnation().to_owned())
+    }
+
+    fn learn_who_lives(&mut self, heard: Heard, before: Option<&str>) {
+        match heard {
+            Heard::Replaced(csp) => self.confirm_loss(csp, before.unwrap_or_default()),
+            Heard::HeardAgain(csp) => self.refute_loss(csp),
+            Heard::Known(csp) | Heard::Reconnected(csp) => {
+                if self.roster.member(csp).is_some_and(|member| member.is_back) {
+                    self.refute_loss(csp);
+                }
+            }
+            Heard::Stranger => {}
+        }
     }
 
     /// Supervision says how a CSP is. A verdict on a process that is not there any more says nothing.
@@ -284,11 +324,17 @@ impl<C> Traffic<C> {
             return Vec::new();
         }
         member.is_doubted = !matches!(state, CspState::Available | CspState::Draining);
+        member.is_condemned = state == CspState::Unavailable;
         if state != CspState::Unavailable {
             return self.place_waiting(now_ms);
         }
         member.gone_at_ms = Some(now_ms);
-        self.vanish(csp, Cause::Judged, now_ms)
+        let incarnation = member.incarnation().to_owned();
+        self.confirm_loss(csp, &incarnation);
+        let mut effects = self.vanish_as(csp, &incarnation, Cause::Judged, now_ms);
+        // Others may have waited for the verdict.
+        effects.extend(self.place_waiting(now_ms));
+        effects
     }
 
     /// What became of a question.
@@ -385,8 +431,15 @@ impl<C> Traffic<C> {
 
     /// The CSP has lost what it had, or may have: everything there is sent anew, and may have been carried out.
     fn vanish(&mut self, csp: CspIndex, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
+        let incarnation = self.roster.member(csp).map(|member| member.incarnation().to_owned()).unwrap_or_default();
+        self.vanish_as(csp, &incarnation, cause, now_ms)
+    }
+
+    /// The same, of a process that may have been replaced since.
+    fn vanish_as(&mut self, csp: CspIndex, incarnation: &str, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
         let mut effects = Vec::new();
         let lost = self.lose(csp, cause, &mut effects);
+        lost.iter().for_each(|ticket| self.note_loss(*ticket, csp, incarnation, cause));
         effects.extend(self.place(lost, now_ms));
         effects
     }
@@ -422,11 +475,15 @@ impl<C> Traffic<C> {
         effects
     }
 
-    /// Takes everything from the CSP, and lets it wait.
+    /// Takes everything from the CSP, and lets it wait. But messages of open transactions stay there while it may still have
+    /// those: nobody else can carry them out, and silence says nothing of what became of them.
     fn lose(&mut self, csp: CspIndex, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
-        let there = self.open.at(csp);
-        // A silent CSP without requests is nothing new with every sweep, and a new connection nothing to speak of.
-        if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected) {
+        let mut there = self.open.at(csp);
+        if cause == Cause::Silent {
+            there.retain(|ticket| self.open.get(*ticket).is_some_and(|open| !open.is_bound_to(csp)));
+        }
+        // A silent CSP without requests is nothing new with every sweep, and one that is back nothing to speak of.
+        if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected | Cause::HeardAgain) {
             return there;
         }
         self.take_from(csp, cause, &there, effects);
@@ -452,6 +509,7 @@ impl<C> Traffic<C> {
     fn place(&mut self, tickets: Vec<Ticket>, now_ms: u64) -> Vec<Effect<C>> {
         let mut vain: Vec<((Need, Option<PoolIndex>), NoRoute)> = Vec::new();
         let (tickets, mut effects) = self.admitted(tickets, now_ms);
+        let tickets = self.harmless(tickets, &mut effects);
         for ticket in tickets {
             let Some(open) = self.open.get_mut(ticket).filter(|open| now_ms < open.deadline_ms) else {
                 continue;
@@ -465,6 +523,7 @@ impl<C> Traffic<C> {
             let known = vain.iter().find(|(vain, _)| *vain == kind && !is_bound).map(|(_, reason)| *reason);
             let chosen = known.map_or_else(|| route::choose(&self.roster, demand, now_ms), Err);
             match chosen {
+                Ok(csp) if open.is_bound_to(csp) && now_ms < open.rests_until_ms => self.retries_at_sweep = true,
                 Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
                 Err(reason) => {
                     self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
@@ -485,6 +544,7 @@ impl<C> Traffic<C> {
         let open = self.open.get_mut(ticket)?;
         open.asks &= !is_in_window;
         open.begun |= !open.asks;
+        open.rests_until_ms = now_ms + REST_MAX_MS.min(REST_MS << open.attempt.min(8));
         open.attempt += 1;
         let need = open.demand.need;
         let sending = Sending {
@@ -495,6 +555,7 @@ impl<C> Traffic<C> {
             attempt: open.attempt,
             is_recovery: open.may_have_run,
             asks: open.asks,
+            refuses: open.refuses,
         };
         if open.has_reply {
             self.roster.sent(csp, need);
@@ -549,6 +610,9 @@ impl<C> Open<C> {
     }
 }
 
+#[cfg(test)]
+#[path = "traffic/bound_tests.rs"]
+mod bound_tests;
 #[cfg(test)]
 #[path = "traffic_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 //! The rules of recovery case by case, and under random histories.
 
 use super::*;
+use crate::model::suspicion::Suspicion;
 use holdfast_schemas::ErrorCode;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ pub(super) fn arrival(cargo: u64, need: Need) -> Arrival<u64> {
         may_repeat: false,
         utc_ms: 0,
         holder: None,
+        condemned: if need.is_update() { Condemned::ByItsId } else { Condemned::Here },
         bytes: 10,
         deadline_ms: 5_000,
         has_reply: true,
@@ -448,6 +450,7 @@ enum Event {
         need: Need,
         deadline_ms: u64,
         has_reply: bool,
+        holder: Option<usize>,
     },
     Heard {
         csp: usize,
@@ -501,11 +504,13 @@ fn event() -> impl Strategy<Value = Event> {
     let code = prop_oneof![Just(ErrorCode::NotPrimary), Just(ErrorCode::ShuttingDown), Just(ErrorCode::OutcomeUnknown)];
     let picks = || prop::collection::vec(any::<prop::sample::Index>(), 0..4);
     let returned = prop::collection::vec((any::<prop::sample::Index>(), code), 0..3);
-    let take = (need, 1u64..2_000, prop::bool::weighted(0.9)).prop_map(|(need, deadline_ms, has_reply)| Event::Take {
-        need,
-        deadline_ms,
-        has_reply,
-    });
+    let holder = prop::option::weighted(0.2, 0usize..3);
+    let take =
+        (need, 1u64..2_000, prop::bool::weighted(0.9), holder).prop_map(|(need, deadline_ms, has_reply, holder)| {
+            // Only messages of transactions are for one CSP alone.
+            let need = if holder.is_some() { Need::Update } else { need };
+            Event::Take { need, deadline_ms, has_reply, holder }
+        });
     prop_oneof![
         8 => take,
         6 => (0usize..3, any_report()).prop_map(|(csp, report)| Event::Heard { csp, report }),
@@ -529,6 +534,8 @@ struct Fate {
     number: Option<u64>,
     may_have_run: bool,
     is_over: bool,
+    holder: Option<CspIndex>,
+    sent_to_holder_at_ms: Option<u64>,
 }
 
 /// Follows the effects, and finds what must not be.
@@ -548,7 +555,12 @@ impl Witness {
                 Effect::Probe { csp, question } => self.questions.push((csp, question)),
                 Effect::Vanished { csp, cause, requests } => {
                     let mut left = 0;
-                    let is_meant = |fate: &Fate| cause != Cause::Deposed || fate.need.is_update();
+                    // A message of an open transaction stays with its holder while that is silent, or deposed.
+                    let is_meant = |fate: &Fate| match cause {
+                        Cause::Deposed => fate.need.is_update() && fate.holder.is_none(),
+                        Cause::Silent => fate.holder != Some(csp),
+                        _ => true,
+                    };
                     let there = |fate: &Fate| !fate.is_over && fate.at == Some(csp) && is_meant(fate);
                     for fate in self.fates.values_mut().filter(|fate| there(fate)) {
                         (fate.at, fate.may_have_run, left) = (None, true, left + 1);
@@ -568,6 +580,13 @@ impl Witness {
         assert_eq!(sending.is_recovery, fate.may_have_run);
         assert_eq!(sending.is_update, fate.need.is_update());
         assert_eq!(sending.number.is_some(), fate.has_reply);
+        if fate.holder == Some(sending.csp) {
+            let before_ms = fate.sent_to_holder_at_ms.replace(now_ms);
+            assert!(
+                before_ms.is_none_or(|before_ms| now_ms >= before_ms + REST_MS),
+                "sent to its holder again at once"
+            );
+        }
         (fate.at, fate.attempt, fate.number) = (Some(sending.csp), sending.attempt, sending.number);
         match sending.number {
             Some(number) => self.sent.push((number, *sending.cargo)),
@@ -586,6 +605,7 @@ impl Witness {
             Ending::NoRoute(_) => assert!(!is_unknown || fate.attempt == 0, "{fate:?}"),
             Ending::Full { .. } | Ending::TooLate { .. } => assert_eq!(fate.attempt, 0),
             Ending::UnknownPool | Ending::OutsideWindow { .. } => panic!("the group has neither pools nor windows"),
+            Ending::Kills => assert!(!fate.need.is_update() && fate.attempt > 1, "{fate:?}"),
             Ending::GroupRemoved => panic!("nobody removed the group"),
         }
     }
@@ -630,7 +650,7 @@ impl Witness {
 
 fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms: u64) {
     let effects = match event {
-        Event::Take { need, deadline_ms, has_reply } => {
+        Event::Take { need, deadline_ms, has_reply, holder } => {
             let cargo = witness.fates.len() as u64;
             let fate = Fate {
                 need,
@@ -641,9 +661,12 @@ fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms:
                 number: None,
                 may_have_run: false,
                 is_over: false,
+                holder: holder.map(CspIndex),
+                sent_to_holder_at_ms: None,
             };
             witness.fates.insert(cargo, fate);
-            let arrival = Arrival { deadline_ms, has_reply, ..arrival(cargo, need) };
+            let holder = holder.map(|csp| NAMES[csp].to_owned());
+            let arrival = Arrival { deadline_ms, has_reply, holder, ..arrival(cargo, need) };
             traffic.take(arrival, now_ms).into_iter().collect()
         }
         Event::Heard { csp, report } => traffic.heard(NAMES[csp], &report, now_ms).1,
@@ -719,7 +742,7 @@ proptest! {
             now_ms += pause_ms;
             play(&mut traffic, &mut witness, event, now_ms);
         }
-        now_ms += BACK_OFF_MAX_MS;
+        now_ms += BACK_OFF_MAX_MS.max(REST_MAX_MS);
         play(&mut traffic, &mut witness, Event::Redefine { names: vec![0, 1, 2] }, now_ms);
         for csp in 0..3 {
             // A higher epoch than any before, and a position that nobody is behind.
@@ -727,7 +750,12 @@ proptest! {
             play(&mut traffic, &mut witness, Event::Heard { csp, report }, now_ms);
         }
         play(&mut traffic, &mut witness, Event::Sweep, now_ms);
-        let waits = |open: &Open<u64>| matches!(open.place, Place::Waiting(_)) && now_ms < open.deadline_ms;
+        // What was sent to the holder of its transaction a moment ago rests.
+        let waits = |open: &Open<u64>| {
+            let may_be_sent = now_ms < open.deadline_ms && now_ms >= open.rests_until_ms;
+            // And what may have ended two CSPs waits until that is known.
+            matches!(open.place, Place::Waiting(_)) && may_be_sent && open.losses.suspicion() != Suspicion::Open
+        };
         let waiting: Vec<_> = traffic.open().iter().filter(|(_, open)| waits(open)).map(|(_, open)| &open.cargo).collect();
         prop_assert!(waiting.is_empty(), "{waiting:?}");
     }

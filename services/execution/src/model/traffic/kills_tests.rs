@@ -1,0 +1,80 @@
+//! A request that CSPs do not survive, case by case.
+
+use super::*;
+use crate::model::member::Report;
+use crate::model::probe::ProbeOutcome;
+use crate::model::route::Need;
+use crate::model::traffic::Arrival;
+use crate::model::traffic::tests::{
+    QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
+};
+use holdfast_schemas::message::{CspState, Replication};
+
+/// The process behind the name of a CSP is replaced.
+fn replaced(traffic: &mut Traffic<u64>, csp: &str, incarnation: &str, now_ms: u64) -> Vec<Effect<u64>> {
+    traffic.heard(csp, &Report { incarnation: incarnation.to_owned(), ..report() }, now_ms).1
+}
+
+#[test]
+fn an_update_that_two_processes_did_not_survive_is_only_refused_by_the_third() {
+    let mut traffic = traffic(Replication::Primary);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let second = only_sending(replaced(&mut traffic, name(first.csp), "2", 10));
+    assert!(!second.refuses && second.is_recovery);
+    let third = only_sending(replaced(&mut traffic, name(second.csp), "3", 20));
+    assert!(third.refuses, "{third:?}");
+    let fourth = only_sending(replaced(&mut traffic, name(third.csp), "4", 30));
+    assert!(fourth.refuses, "whatever happens later");
+}
+
+#[test]
+fn a_query_is_refused_here_and_a_lock_never() {
+    let mut traffic = traffic(Replication::Peer);
+    let turn = Arrival { condemned: Condemned::Never, ..arrival(1, Need::Turn) };
+    let mut turn = sent(traffic.take(turn, 0));
+    for incarnation in ["2", "3", "4"] {
+        turn = only_sending(replaced(&mut traffic, name(turn.csp), incarnation, 10));
+        assert!(!turn.refuses);
+    }
+    let query = sent(traffic.take(Arrival { condemned: Condemned::Here, ..arrival(2, QUERY) }, 20));
+    let csp = name(query.csp);
+    let again = sendings(replaced(&mut traffic, csp, "5", 20));
+    let again = again.iter().find(|sending| *sending.cargo == 2).unwrap();
+    let effects = replaced(&mut traffic, name(again.csp), "6", 30);
+    assert_eq!(endings(effects), [Ending::Kills]);
+}
+
+/// Nobody is found at the CSP that has the request.
+fn nobody_there(traffic: &mut Traffic<u64>, now_ms: u64) -> Vec<Effect<u64>> {
+    let effects = traffic.sweep(now_ms);
+    let [Effect::Probe { csp, question }] = effects[..] else { panic!("{effects:?}") };
+    traffic.probed(csp, question, ProbeOutcome::NoResponders, now_ms)
+}
+
+#[test]
+fn while_it_is_open_whether_they_ended_nobody_gets_it() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let second = only_sending(nobody_there(&mut traffic, 25));
+    assert!(sendings(nobody_there(&mut traffic, 50)).is_empty(), "two may have ended by it");
+    keep_alive(&mut traffic, &["a", "b", "c"], 60);
+    assert!(sendings(traffic.sweep(60)).is_empty(), "those heartbeats were under way");
+    // The second lives, so it has ended one at most.
+    let again = only_sending(keep_alive(&mut traffic, &[name(second.csp)], 150));
+    assert!(!again.refuses);
+    // The first has ended, for certain; then that one.
+    assert!(sendings(traffic.judged(name(first.csp), CspState::Unavailable, Some("1"), 160)).is_empty());
+    let last = only_sending(traffic.judged(name(again.csp), CspState::Unavailable, Some("1"), 170));
+    assert!(last.refuses);
+}
+
+#[test]
+fn a_verdict_on_the_second_of_two_lost_ones_settles_it() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let second = only_sending(nobody_there(&mut traffic, 25));
+    assert!(sendings(nobody_there(&mut traffic, 50)).is_empty());
+    assert!(sendings(replaced(&mut traffic, name(first.csp), "2", 60)).is_empty(), "the other one is open still");
+    let last = only_sending(traffic.judged(name(second.csp), CspState::Unavailable, Some("1"), 70));
+    assert!(last.refuses);
+}
