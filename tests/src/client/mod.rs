@@ -4,6 +4,7 @@ mod inbox;
 mod lock;
 mod outcome;
 mod request;
+mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use inbox::LateAnswer;
 use inbox::{Inbox, NoAnswer};
 pub use outcome::{Outcome, Refusal, Reply};
 pub use request::Request;
+pub use transaction::Transaction;
 
 /// Pause before a request is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);

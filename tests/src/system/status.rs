@@ -52,6 +52,11 @@ impl Status {
         self.of(csp).is_some_and(|status| status.state == "available")
     }
 
+    /// Whether a CSP says that it is in this state.
+    pub fn is_in(&self, csp: &str, state: &str) -> bool {
+        self.of(csp).is_some_and(|status| status.state == state)
+    }
+
     /// The highest applied position.
     pub fn applied_max(&self) -> u64 {
         self.csps.values().flatten().map(|status| status.applied).max().unwrap_or(0)

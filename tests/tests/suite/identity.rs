@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use holdfast_tests::client::{Client, Reply, Request};
-use holdfast_tests::system::{Options, System};
+use holdfast_schemas::subject;
+use holdfast_tests::client::{Client, Reply, Request, Transaction};
+use holdfast_tests::system::{GROUP, Options, System};
+use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -130,4 +132,66 @@ async fn a_failure_that_was_told_stays_one_when_an_earlier_attempt_is_handed_ove
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_that_was_told_stays_one_when_an_earlier_attempt_is_sent_late() -> anyhow::Result<()> {
     fails_elsewhere_while_stopped("before-publish").await
+}
+
+/// An id is that of one request: anything else under it is refused, on every copy, and after they were started anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_was_used_for_something_else_is_refused() -> anyhow::Result<()> {
+    System::run(Options::peer(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE seen"), PATIENCE).await?;
+        let first = increment("one").var("a", 1).var("b", "x");
+        let done = client.commit(first.clone(), PATIENCE).await?;
+        let failed = Request::new("THROW 'no'");
+        client.update(&failed).await.refused()?;
+
+        // The same with another deadline, or with its fields in another order, is the same.
+        same(&done, &client.update(&first.clone().deadline(Duration::from_secs(9))).await.done()?)?;
+
+        // Anything else is not.
+        let id = first.id().to_owned();
+        let others = [
+            increment("two").with("id", id.clone()).var("a", 1).var("b", "x"),
+            first.clone().var("a", 2),
+            first.clone().with("ns", "another"),
+            Request::new("RETURN 1").with("id", failed.id()),
+        ];
+        for round in 0..2 {
+            for csp in system.csps() {
+                client.query_at(&csp, &Request::new("RETURN 1").after(done.position)).await.done()?;
+                same(&done, &client.update_at(&csp, &first).await.done()?)?;
+                for other in &others {
+                    let refused = client.update_at(&csp, other).await.refused()?;
+                    anyhow::ensure!(refused.code == "id_reused" && !refused.retryable, "{round} {csp}: {refused:?}");
+                }
+            }
+            for csp in system.csps() {
+                system.restart(&csp)?;
+            }
+            system.heal().await?;
+        }
+
+        // A lock's id is no update's, and the other way about; nor is a transaction's.
+        let acquire = json!({ "id": "lock-1", "name": "till" });
+        client.ask(subject::lock(GROUP, "acquire"), &acquire, PATIENCE).await?;
+        let update = client.update(&Request::new("RETURN 1").with("id", "lock-1")).await.refused()?;
+        let lock = json!({ "id": id, "name": "door" });
+        let lock = client.answer(subject::lock(GROUP, "acquire"), &lock, PATIENCE).await?;
+        let other = json!({ "id": "lock-1", "name": "door" });
+        let other = client.answer(subject::lock(GROUP, "acquire"), &other, PATIENCE).await?;
+        anyhow::ensure!(update.code == "id_reused", "{update:?}");
+        anyhow::ensure!([&lock, &other].iter().all(|told| told["error"]["code"] == "id_reused"), "{lock}, {other}");
+        let mut transaction = Transaction::begin(&client, &json!({ "id": "transaction-1" }), true, PATIENCE).await?;
+        let differs = json!({ "id": "transaction-1", "ns": "another" });
+        let differs = client.answer(subject::transaction(GROUP, "begin"), &differs, PATIENCE).await?;
+        anyhow::ensure!(differs["error"]["code"] == "id_reused", "{differs}");
+        transaction.next();
+        let commit = transaction.end("commit").await;
+        anyhow::ensure!(commit.as_ref().is_some_and(|reply| reply["position"].is_u64()), "{commit:?}");
+        let update = client.update(&Request::new("RETURN 1").with("id", "transaction-1")).await.refused()?;
+        anyhow::ensure!(update.code == "id_reused", "{update:?}");
+        anyhow::ensure!(executions(&client, "one").await? == 1 && executions(&client, "two").await? == 0);
+        system.all_alive()
+    })
+    .await
 }
