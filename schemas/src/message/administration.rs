@@ -202,4 +202,8 @@ pub struct LogView {
     pub bytes: u64,
     /// How many NATS servers hold it.
     pub replicas: u8,
+    /// How many of its messages are none that a CSP of the group sent, or were damaged before they came into it. All copies pass
+    /// over them.
+    #[serde(default)]
+    pub junk: u64,
 }

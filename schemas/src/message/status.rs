@@ -42,6 +42,10 @@ pub struct StatusReply {
     /// Why it is quarantined, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How many messages of the log, up to `applied`, were none that a CSP of the group sent, or were damaged before they came
+    /// into the log. They are passed over, and the number is the same on every copy.
+    #[serde(default)]
+    pub junk: u64,
 }
 
 impl Message for StatusReply {

@@ -76,6 +76,7 @@ async fn log_status(jetstream: &jetstream::Context, definition: &GroupDefinition
             last: info.state.last_sequence,
             bytes: info.state.bytes,
             replicas: u8::try_from(info.config.num_replicas).unwrap_or(u8::MAX),
+            junk: 0,
         },
         None => LogView::default(),
     }

@@ -4,14 +4,14 @@
 //! That order is what makes an answer true: what it speaks of is in the copy, and in the log before that.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use holdfast_storage::{Copy, CopyError};
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::contention::Contention;
 use crate::digest::{Digests, digest_of};
@@ -20,7 +20,7 @@ use crate::fault::{self, Step};
 use crate::freshness::Freshness;
 use crate::locks::Locks;
 use crate::log::{Gateway, LogError, Subscription};
-use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position};
+use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position, VoidReason};
 use crate::store::{ApplyBuffer, Restored};
 use crate::view::AppliedView;
 
@@ -123,6 +123,8 @@ pub struct AppliedCounts {
     pub bytes: AtomicU64,
     /// Since when what was delivered has not been applied.
     begun: Mutex<Option<Instant>>,
+    /// Whether somebody was told of junk in the log.
+    told_of_junk: AtomicBool,
 }
 
 impl AppliedCounts {
@@ -131,6 +133,13 @@ impl AppliedCounts {
     pub fn stuck_ms(&self) -> u64 {
         let begun = *self.begun.lock();
         begun.map_or(0, |begun| u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Says once that somebody else writes into the log: `status` has the count.
+    fn tell_of_junk(&self, position: Position, reason: VoidReason) {
+        if !self.told_of_junk.swap(true, Ordering::Relaxed) {
+            warn!(position, %reason, "a message of the log is junk: it is passed over; more of them are counted in the status only");
+        }
     }
 }
 
@@ -221,8 +230,12 @@ impl Applier {
             self.counts.bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
             let applied = self.certifier.lock().apply(message)?;
             self.counts.entries.fetch_add(1, Ordering::Relaxed);
-            if let Outcome::Batch(batch) = &applied.outcome {
-                self.counts.transactions.fetch_add(batch.accepted().count() as u64, Ordering::Relaxed);
+            match &applied.outcome {
+                Outcome::Batch(batch) => {
+                    self.counts.transactions.fetch_add(batch.accepted().count() as u64, Ordering::Relaxed);
+                }
+                Outcome::Void(reason) if reason.is_junk() => self.counts.tell_of_junk(applied.position, *reason),
+                _ => {}
             }
             self.check_replaced(&applied)?;
             others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);

@@ -285,6 +285,7 @@ impl Member {
                 bytes: self.shared.applied.bytes.load(Ordering::Relaxed),
             },
             reason: self.reason(),
+            junk: view.junk,
         }
     }
 }

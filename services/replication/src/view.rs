@@ -28,6 +28,8 @@ pub struct View {
     pub log_time_ms: u64,
     /// Ids of transactions up to this position are forgotten.
     pub ids_horizon: Position,
+    /// How many messages of the log were junk.
+    pub junk: u64,
 }
 
 impl From<&AppliedState> for View {
@@ -41,6 +43,7 @@ impl From<&AppliedState> for View {
             isolation: state.isolation,
             log_time_ms: state.log_time_ms,
             ids_horizon: state.ids_horizon,
+            junk: state.junk,
         }
     }
 }

@@ -18,6 +18,10 @@ pub struct CspStatus {
     pub primary: Option<String>,
     /// Its counters.
     pub counters: BTreeMap<String, u64>,
+    /// How many messages of the log it passed over.
+    pub junk: u64,
+    /// Why it is in its state, if it says.
+    pub reason: Option<String>,
 }
 
 /// All CSPs by name; none for those that do not answer.
@@ -37,6 +41,8 @@ impl CspStatus {
             epoch: reply["epoch"].as_u64()?,
             primary: reply["primary"].as_str().map(str::to_owned),
             counters: counters.filter_map(|(name, value)| Some((name.clone(), value.as_u64()?))).collect(),
+            junk: reply["junk"].as_u64().unwrap_or_default(),
+            reason: reply["reason"].as_str().map(str::to_owned),
         })
     }
 }
@@ -96,11 +102,12 @@ impl fmt::Display for Status {
                 None => write!(f, "{csp}: no answer; ")?,
                 Some(status) => write!(
                     f,
-                    "{csp}: {} at {} epoch {} primary {}; ",
+                    "{csp}: {} at {} epoch {} primary {}{}; ",
                     status.state,
                     status.applied,
                     status.epoch,
-                    status.primary.as_deref().unwrap_or("-")
+                    status.primary.as_deref().unwrap_or("-"),
+                    status.reason.as_ref().map(|reason| format!(" because {reason}")).unwrap_or_default()
                 )?,
             }
         }

@@ -21,6 +21,7 @@ mod growth;
 mod hot_records;
 mod identity;
 mod idle;
+mod junk_in_the_log;
 mod kills;
 mod large;
 mod locks;

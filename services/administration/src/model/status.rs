@@ -26,6 +26,9 @@ pub fn compose(
     now_ms: u64,
 ) -> GroupStatusReply {
     let primary = primary(&witnesses);
+    // The copy that has read the most of the log has counted the most.
+    let junk = witnesses.iter().filter_map(|witness| Some(witness.answer.as_ref()?.junk)).max().unwrap_or_default();
+    let log = LogView { junk, ..log };
     let csps = definition
         .csps
         .iter()
@@ -121,6 +124,7 @@ mod tests {
             catch_up: None,
             counters: Counters::default(),
             reason: None,
+            junk: applied / 5,
         };
         Witness { answer: Some(answer), supervised: Some(CspState::Unavailable) }
     }
@@ -129,10 +133,20 @@ mod tests {
         Witness { answer: None, supervised }
     }
 
-    fn composed(witnesses: Vec<Witness>) -> Vec<CspView> {
+    fn status(witnesses: Vec<Witness>) -> GroupStatusReply {
         let definition = GroupDefinition::new("g", ["a", "b", "c"]);
-        let log = LogView { first: 1, last: 20, bytes: 0, replicas: 1 };
-        compose(definition, witnesses, log, Vec::new(), 100).csps
+        let log = LogView { first: 1, last: 20, bytes: 0, replicas: 1, junk: 0 };
+        compose(definition, witnesses, log, Vec::new(), 100)
+    }
+
+    fn composed(witnesses: Vec<Witness>) -> Vec<CspView> {
+        status(witnesses).csps
+    }
+
+    #[test]
+    fn junk_is_counted_by_the_copy_that_has_read_the_most() {
+        let status = status(vec![answer("a", 15, 1, "a"), silent(None), answer("c", 20, 1, "a")]);
+        assert_eq!(status.log.junk, 4);
     }
 
     #[test]

@@ -74,8 +74,16 @@ fn tasks(csp: &CspView, status: &GroupStatusReply) -> String {
 fn log_line(status: &GroupStatusReply) -> String {
     let log = &status.log;
     let servers = if log.replicas == 1 { "server" } else { "servers" };
+    let junk = match log.junk {
+        0 => String::new(),
+        count => format!(
+            "; {} of its messages are no entries of this group and were passed over: somebody else writes to {}",
+            grouped(count),
+            subject::log(&status.definition.name)
+        ),
+    };
     format!(
-        "log: entries {} to {}, {}, kept by {} {servers}",
+        "log: entries {} to {}, {}, kept by {} {servers}{junk}",
         grouped(log.first),
         grouped(log.last),
         bytes(log.bytes),
@@ -112,13 +120,13 @@ mod tests {
         let text = super::human(&GroupStatusReply {
             definition: GroupDefinition::new("demo", ["csp-1", "csp-2"]),
             csps: vec![csp("csp-1", true, Some(12)), csp("csp-2", false, None)],
-            log: LogView { first: 1, last: 1_234, bytes: 2_048, replicas: 1 },
+            log: LogView { first: 1, last: 1_234, bytes: 2_048, replicas: 1, junk: 3 },
             assignments: vec![holds("replication", "csp-1"), holds("report", "csp-1")],
         });
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
         assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
         assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
         assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
-        assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server"), "{text}");
+        assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server; 3 of its messages"), "{text}");
     }
 }

@@ -1,7 +1,8 @@
 //! Control messages: the few lines of JSON by which a group is defined and its primary changes.
 //!
-//! They are rules for all entries behind them, so a copy that does not understand one must not go on. What a later version
-//! needs to say is a new `kind`, never a new field of an old one: unknown fields are ignored, unknown kinds are not.
+//! They are JSON, which anybody can write into a log by mistake. So JSON that is none of the kinds below is void, on every copy
+//! and in every later version: there will never be another kind. A rule that a later version needs, and that older ones must not
+//! pass over, is sealed in an entry of a higher format version (`frame`), which stops them.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,14 +64,14 @@ struct Probe {
 }
 
 impl Control {
-    /// Reads a control message; `None` if this is JSON of another origin, or none at all.
+    /// Reads a control message; `None` if this is JSON of another origin, or none at all. An error means that it is void.
     pub fn decode(payload: &[u8]) -> Result<Option<Self>, EntryError> {
         if serde_json::from_slice::<Probe>(payload).map_or(true, |probe| probe.kind.is_empty()) {
             return Ok(None);
         }
         match serde_json::from_slice(payload) {
             Ok(control) => Ok(Some(control)),
-            Err(error) => Err(EntryError::UnknownControl { reason: error.to_string() }),
+            Err(error) => Err(EntryError::Control { reason: error.to_string() }),
         }
     }
 }

@@ -58,7 +58,8 @@ pub enum EntryError {
     /// The compressed body cannot be unpacked to its stated length.
     #[error("the compressed body is damaged")]
     Compression,
-    /// The bytes are not those that were sealed. The log holds others than this copy got: read them again.
+    /// The bytes are not those that were sealed: damaged on the way to the log, or never an entry. All copies read the same
+    /// ones, so it is void on all of them, and its sender sends it again under a new number.
     #[error("the checksum is {found:08x} but should be {expected:08x}")]
     Checksum {
         /// The checksum that the message carries.
@@ -66,27 +67,27 @@ pub enum EntryError {
         /// The checksum of its bytes.
         found: u32,
     },
-    /// A newer version of Holdfast wrote this. Upgrade this CSP; do not skip the message.
-    #[error("the message has format version {version}, flags {flags:#04x}, which this version does not know")]
-    UnknownFormat {
+    /// A newer version of Holdfast wrote this, and its checksum is right. Upgrade this CSP; do not skip the message.
+    #[error("it has format version {version}, and this version of holdfast reads up to {known}: upgrade this CSP")]
+    NewerFormat {
         /// The format version of the message.
         version: u8,
-        /// Its flags.
-        flags: u8,
+        /// The newest version that is known here.
+        known: u8,
     },
-    /// A control message that this version does not understand. Upgrade this CSP; do not skip the message.
-    #[error("the control message is not understood: {reason}")]
-    UnknownControl {
-        /// What is not understood.
+    /// JSON that calls itself a control message and is none.
+    #[error("it is no control message: {reason}")]
+    Control {
+        /// What is wrong with it.
         reason: String,
     },
 }
 
 impl EntryError {
-    /// True if other copies may well read this message: this one must stop rather than take it for void.
+    /// True if a newer version reads this message: this copy must stop rather than take it for void.
     ///
-    /// Every other error is a function of bytes whose checksum is right, thus the same on every copy: the message is void.
-    pub fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Checksum { .. } | Self::UnknownFormat { .. } | Self::UnknownControl { .. })
+    /// Every other error is a function of the bytes alone, thus the same on every copy: the message is void.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::NewerFormat { .. })
     }
 }

@@ -39,13 +39,16 @@ impl Entry {
         if magic != MAGIC {
             return Err(EntryError::Value { what: "magic", value: u64::from(magic) });
         }
-        if version != VERSION {
-            return Err(EntryError::UnknownFormat { version, flags: 0 });
+        // Before anything else: only what Holdfast sealed may say that a newer version is needed.
+        verify(reader.u32(HEADER)?, checksum(version, payload.get(CHECKED_FROM..).unwrap_or_default()))?;
+        match version {
+            VERSION => {}
+            0 => return Err(EntryError::Value { what: "version", value: 0 }),
+            version => return Err(EntryError::NewerFormat { version, known: VERSION }),
         }
-        verify(reader.u32(HEADER)?, payload.get(CHECKED_FROM..).unwrap_or_default())?;
         let flags = reader.u8(HEADER)?;
         if flags & !COMPRESSED != 0 {
-            return Err(EntryError::UnknownFormat { version, flags });
+            return Err(EntryError::Value { what: "flags", value: u64::from(flags) });
         }
         let storage_version = reader.u16(HEADER)?;
         let epoch = reader.varint(HEADER)?;
@@ -159,13 +162,23 @@ pub(super) fn seal(header: &EntryHeader<'_>, number: u64, part: u32, parts: u32,
     message.extend_from_slice(header.csp.as_bytes());
     put_varint(&mut message, body.len() as u64);
     message.extend_from_slice(content);
-    let crc = crc32fast::hash(&message[CHECKED_FROM..]);
+    let crc = checksum(VERSION, &message[CHECKED_FROM..]);
     message[2..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
     Bytes::from(message)
 }
 
-fn verify(expected: u32, checked: &[u8]) -> Result<(), EntryError> {
-    let found = crc32fast::hash(checked);
+/// The checksum of what follows it, and from version 2 on of the version as well: an entry of version 1 whose version was
+/// damaged must not look like a sound one of a later version.
+pub(crate) fn checksum(version: u8, checked: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    if version > 1 {
+        hasher.update(&[version]);
+    }
+    hasher.update(checked);
+    hasher.finalize()
+}
+
+fn verify(expected: u32, found: u32) -> Result<(), EntryError> {
     if found == expected { Ok(()) } else { Err(EntryError::Checksum { expected, found }) }
 }
 

@@ -32,7 +32,8 @@
 //! ```
 //!
 //! Bytes once written to a log are read for ever: version 1 does not change, and the files below `fixtures/entry/v1` are
-//! decoded by a test. Decoding copies nothing but a compressed body, never panics, and checks each length before it
+//! decoded by a test. Every later version begins with magic, version and checksum as this one does, with the version under the
+//! checksum: by them a copy tells an entry that it must be upgraded for from junk, which is void. Decoding copies nothing but a compressed body, never panics, and checks each length before it
 //! allocates.
 
 mod batch;
@@ -53,6 +54,8 @@ pub use control::{Control, Isolation, Replication};
 pub use encoder::{BatchEncoder, EntryHeader, TransactionHead};
 pub use error::EntryError;
 pub use frame::Entry;
+#[cfg(test)]
+pub(crate) use frame::checksum;
 pub use transaction::{Keys, Ranges, Transaction, Write, Writes};
 
 /// Most bytes of transactions (uncompressed) that one entry, over all of its parts, may hold.
@@ -82,7 +85,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// Reads the outside of a log message. An error for which [`EntryError::is_unreadable`] holds means that this copy
+    /// Reads the outside of a log message. An error for which [`EntryError::is_newer`] holds means that this copy
     /// must not go on; any other error means that the message is void on every copy.
     pub fn decode(payload: bytes::Bytes) -> Result<Self, EntryError> {
         match payload.first().copied() {

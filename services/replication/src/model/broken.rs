@@ -15,8 +15,7 @@ pub enum Broken {
         /// The position that came.
         found: Position,
     },
-    /// This version cannot read the message, but others may. Upgrade this CSP; or, if the checksum is wrong, read the message
-    /// again: if the log itself holds these bytes go on with [`super::Certifier::apply_audited`].
+    /// A newer version wrote the message. Upgrade this CSP.
     #[error("position {position} cannot be read")]
     Unreadable {
         /// Where.

@@ -1,10 +1,10 @@
 //! Decides what each message of the log means: a deterministic function of the log, and of nothing else.
 //!
 //! For each message, in this order:
-//! 1. Its position is the next one. Its outside can be read. If its base is in the window, its sender's chain value there is
+//! 1. Its position is the next one. It is of no newer format. If its base is in the window, its sender's chain value there is
 //!    ours. Otherwise this copy and the log do not belong together: [`Broken`], nothing is changed, the copy must stop.
-//! 2. Void, and its sender's number is not registered: malformed outside; a base below the horizon; a number that was
-//!    passed (`origin`).
+//! 2. Void, and its sender's number is not registered: junk, which is no message of Holdfast, or one that was damaged before
+//!    it came into the log; a base below the horizon; a number that was passed (`origin`).
 //! 3. The number is registered. Void: not from the primary of the current epoch, in a primary group (`admit`); parts missing
 //!    (`assemble`); malformed inside.
 //! 4. Each transaction is judged, in order (`judge`).
@@ -93,9 +93,8 @@ impl Certifier {
         self.apply_with(message, false)
     }
 
-    /// As [`apply`](Self::apply), after an audit: the window and this message were read again and are what this copy has.
-    /// An entry whose sender has read another log, or whose checksum is wrong in the log itself, is then void, as it is on
-    /// every copy that read the log as it is.
+    /// As [`apply`](Self::apply), after an audit: the window was read again and is what this copy has. An entry whose sender
+    /// has read another log is then void, as it is on every copy that read the log as it is.
     pub fn apply_audited(&mut self, message: LogMessage) -> Result<Applied, Broken> {
         self.apply_with(message, true)
     }
@@ -112,6 +111,9 @@ impl Certifier {
             Ok(Message::Foreign) => Judged::void(None, VoidReason::Foreign, false),
             Err(_) => Judged::void(None, VoidReason::Malformed, false),
         };
+        if matches!(judged.outcome, Outcome::Void(reason) if reason.is_junk()) {
+            self.state.junk += 1;
+        }
         self.seal(position, chain);
         debug_assert_eq!(self.validate(), Ok(()));
         let Judged { entry, outcome, record } = judged;
@@ -127,9 +129,7 @@ impl Certifier {
         }
         let decoded = Message::decode(message.payload.clone());
         match &decoded {
-            Err(source) if source.is_unreadable() && !(audited && is_checksum(source)) => {
-                Err(Broken::Unreadable { position, source: source.clone() })
-            }
+            Err(source) if source.is_newer() => Err(Broken::Unreadable { position, source: source.clone() }),
             Ok(Message::Entry(entry)) if !audited && self.has_other_log(entry) => {
                 Err(Broken::OtherLog { position, base: entry.base() })
             }
@@ -207,10 +207,6 @@ impl PartialEq for Certifier {
             && self.assembler == other.assembler
             && self.ids == other.ids
     }
-}
-
-fn is_checksum(error: &EntryError) -> bool {
-    matches!(error, EntryError::Checksum { .. })
 }
 
 impl Judged {

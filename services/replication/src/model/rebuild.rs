@@ -98,7 +98,7 @@ impl Rebuild {
         let position = message.position;
         match Message::decode(message.payload.clone()) {
             Ok(Message::Entry(entry)) => self.replay_entry(&entry, position, record),
-            Err(source) if source.is_unreadable() => Err(Broken::Unreadable { position, source }),
+            Err(source) if source.is_newer() => Err(Broken::Unreadable { position, source }),
             _ => Ok(()),
         }
     }

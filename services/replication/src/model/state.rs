@@ -34,6 +34,8 @@ pub struct AppliedState {
     pub horizon_chain: Chain,
     /// Log time at the horizon.
     pub horizon_log_time_ms: u64,
+    /// How many messages of the log were junk ([`super::VoidReason::is_junk`]).
+    pub junk: u64,
 }
 
 /// Bytes that are no state, or one of a newer version.
@@ -50,7 +52,9 @@ pub enum StateError {
     Damaged(#[source] EntryError),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Did not count junk.
+const VERSION_WITHOUT_JUNK: u8 = 1;
 const STATE: &str = "state";
 
 impl AppliedState {
@@ -71,6 +75,7 @@ impl AppliedState {
             horizon: 0,
             horizon_chain: Chain::default(),
             horizon_log_time_ms: 0,
+            junk: 0,
         }
     }
 
@@ -99,6 +104,7 @@ impl AppliedState {
         ];
         numbers.into_iter().for_each(|number| wire::put_varint(&mut bytes, number));
         wire::put_prefixed(&mut bytes, self.primary.as_deref().unwrap_or_default().as_bytes());
+        wire::put_varint(&mut bytes, self.junk);
         bytes
     }
 
@@ -106,13 +112,13 @@ impl AppliedState {
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let mut reader = wire::Reader::new(bytes);
         let version = reader.u8(STATE).map_err(StateError::Damaged)?;
-        if version != VERSION {
+        if !(VERSION_WITHOUT_JUNK..=VERSION).contains(&version) {
             return Err(StateError::UnknownVersion { version });
         }
-        Self::read(&mut reader).map_err(StateError::Damaged)
+        Self::read(&mut reader, version).map_err(StateError::Damaged)
     }
 
-    fn read(reader: &mut wire::Reader<'_>) -> Result<Self, EntryError> {
+    fn read(reader: &mut wire::Reader<'_>, version: u8) -> Result<Self, EntryError> {
         let flags = reader.u8(STATE)?;
         if flags > 3 {
             return Err(EntryError::Value { what: STATE, value: u64::from(flags) });
@@ -131,6 +137,7 @@ impl AppliedState {
             horizon: reader.varint(STATE)?,
             horizon_log_time_ms: reader.varint(STATE)?,
             primary: read_primary(reader)?,
+            junk: if version > VERSION_WITHOUT_JUNK { reader.varint(STATE)? } else { 0 },
         };
         match reader.left() {
             0 => Ok(state),

@@ -53,7 +53,7 @@ pub enum VoidReason {
     /// Not a message of Holdfast.
     #[error("the message is not one of holdfast")]
     Foreign,
-    /// Its bytes are what was sealed, but they break the format.
+    /// Its bytes break the format, or are not those that were sealed.
     #[error("the entry is malformed")]
     Malformed,
     /// Its sender had applied less than what the certifier remembers.
@@ -74,4 +74,12 @@ pub enum VoidReason {
     /// Its sender has read another log than this one, as an audit of this copy confirmed.
     #[error("the sender has read another log")]
     OtherLog,
+}
+
+impl VoidReason {
+    /// True for what no CSP of this group sent in order: somebody else wrote into the log, or the message was damaged before
+    /// it came there. It harms nothing, but somebody should know.
+    pub fn is_junk(self) -> bool {
+        matches!(self, Self::Foreign | Self::Malformed | Self::OtherLog)
+    }
 }

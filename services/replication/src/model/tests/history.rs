@@ -1,6 +1,7 @@
 //! Random histories: CSPs that seal, lag, restart, leave zombies behind, split entries, and whose messages are lost,
 //! repeated and overtaken on their way to the log. They keep to what the rules ask of senders, and to nothing else.
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -58,8 +59,13 @@ pub(in crate::model) enum Action {
         primary: usize,
     },
     Mark,
-    Foreign,
-    Damaged,
+    Junk(u8),
+    /// A message that is on its way arrives with a flipped bit.
+    Flip {
+        which: usize,
+        at: usize,
+        bit: u8,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -128,8 +134,8 @@ impl Play {
                 self.append(control(Control::Epoch { epoch, primary: CSPS[primary % CSPS.len()].to_owned() }));
             }
             Action::Mark => self.append(control(Control::Mark { id: "mark".to_owned() })),
-            Action::Foreign => self.append(Letter { payload: b"hello".as_slice().into(), sent: Sent::Foreign }),
-            Action::Damaged => self.append(Letter { payload: [0xB7].as_slice().into(), sent: Sent::Damaged }),
+            Action::Junk(which) => self.append(junk(*which)),
+            Action::Flip { which, at, bit } => self.flip(*which, *at, *bit),
         }
     }
 
@@ -157,6 +163,18 @@ impl Play {
         self.under_way.extend(letters);
     }
 
+    fn flip(&mut self, which: usize, at: usize, bit: u8) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let letter = self.under_way.remove(which % self.under_way.len());
+        let mut payload = letter.payload.to_vec();
+        // Not the first byte: it tells which kind of message this is.
+        let at = 1 + at % (payload.len() - 1);
+        payload[at] ^= 1 << (bit % 8);
+        self.append(Letter { payload: payload.into(), sent: Sent::Damaged });
+    }
+
     fn arrive(&mut self, which: usize, again: bool, after_ms: u64) {
         if self.under_way.is_empty() {
             return;
@@ -171,6 +189,24 @@ impl Play {
         self.now_ms = if after_ms == 13 { self.now_ms - 500 } else { self.now_ms + after_ms };
         self.append(letter);
     }
+}
+
+/// What others may write into a log by mistake, or by bad will.
+fn junk(which: u8) -> Letter {
+    let noise: &[u8] = &[0xB7, 1, 9, 9, 9, 9, 0, 3, 0, 1, 1, 1, 1, 0, 1, 0xC3, 0x28, 0x91, 0x17];
+    let newer_but_damaged: &[u8] = &[0xB7, 2, 0, 0, 0, 0, 1, 2, 3];
+    let (payload, sent) = match which % 9 {
+        0 => (b"hello".as_slice(), Sent::Foreign),
+        1 => (b"".as_slice(), Sent::Foreign),
+        2 => ([0; 40].as_slice(), Sent::Foreign),
+        3 => (b"[]".as_slice(), Sent::Foreign),
+        4 => (b"{}".as_slice(), Sent::Foreign),
+        5 => (br#"{"kind":"x"}"#.as_slice(), Sent::Damaged),
+        6 => ([0xB7].as_slice(), Sent::Damaged),
+        7 => (noise, Sent::Damaged),
+        _ => (newer_but_damaged, Sent::Damaged),
+    };
+    Letter { payload: Bytes::from_static(payload), sent }
 }
 
 impl Draft {
@@ -226,8 +262,8 @@ fn action() -> impl Strategy<Value = Action> {
         2 => define,
         3 => (0_u64..4, any::<usize>()).prop_map(|(rise, primary)| Action::Epoch { rise, primary }),
         1 => Just(Action::Mark),
-        1 => Just(Action::Foreign),
-        1 => Just(Action::Damaged),
+        3 => any::<u8>().prop_map(Action::Junk),
+        2 => (any::<usize>(), any::<usize>(), any::<u8>()).prop_map(|(which, at, bit)| Action::Flip { which, at, bit }),
     ]
 }
 

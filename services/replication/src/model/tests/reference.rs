@@ -35,6 +35,7 @@ pub(in crate::model) enum Sabotage {
     Stamps,
     PartOrder,
     EntryWrites,
+    Junk,
 }
 
 /// A key, or the begin and end of a range.
@@ -71,6 +72,7 @@ pub(in crate::model) struct Reference {
     isolation: Isolation,
     ids_kept_ms: u64,
     pub horizon: u64,
+    pub junk: u64,
 }
 
 impl Reference {
@@ -87,6 +89,7 @@ impl Reference {
             isolation: Isolation::Serializable,
             ids_kept_ms: 0,
             horizon: 0,
+            junk: 0,
         }
     }
 
@@ -112,6 +115,9 @@ impl Reference {
             Sent::Control(control) => Seen::Control { effective: self.control(control) },
             Sent::Entry(outside, transactions) => self.entry(position, timestamp_us, outside, transactions),
         };
+        if matches!(seen, Seen::Void(VoidReason::Foreign | VoidReason::Malformed)) && !self.is(Sabotage::Junk) {
+            self.junk += 1;
+        }
         self.move_horizon();
         seen
     }

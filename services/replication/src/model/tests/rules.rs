@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::log::{Letter, Log, Meant, Outside, control, seal};
+use super::log::{Letter, Log, Meant, Outside, Sent, control, seal};
 use super::{STORAGE_VERSION, Seen};
-use crate::entry::{Control, Isolation, Replication};
+use crate::entry::{Control, EntryError, Isolation, Replication, checksum};
 use crate::model::{
     Applied, AppliedState, Broken, Cause, Certifier, Limits, LogMessage, Outcome, Place, Verdict, VoidReason,
 };
@@ -211,18 +211,50 @@ fn a_sender_of_another_log_breaks_the_copy_unless_it_was_audited() {
 }
 
 #[test]
-fn what_cannot_be_read_breaks_the_copy() {
+fn only_a_newer_format_with_a_right_checksum_breaks_the_copy() {
     let mut bench = Bench::new(Replication::Peer);
-    let mut damaged = bench.letter(0, 1, vec![writes(1, &["x"])]).payload.to_vec();
-    damaged[20] ^= 1;
-    for payload in [damaged.clone().into(), Bytes::from_static(b"{\"kind\":\"merge\"}"), Bytes::from_static(&[0xB7, 2])]
-    {
+    let sealed = bench.letter(0, 1, vec![writes(1, &["x"])]).payload.to_vec();
+    let mut damaged = sealed.clone();
+    damaged[1] = 2;
+    let mut newer = damaged.clone();
+    newer[2..6].copy_from_slice(&checksum(2, &sealed[6..]).to_le_bytes());
+    let before = bench.certifier.clone();
+    let message = LogMessage { position: 2, timestamp_us: 0, payload: newer.into() };
+    let broken = bench.certifier.apply(message).map(|applied| applied.position);
+    let source = EntryError::NewerFormat { version: 2, known: 1 };
+    assert_eq!(broken, Err(Broken::Unreadable { position: 2, source }));
+    assert!(bench.certifier == before);
+    for payload in [damaged.into(), Bytes::from_static(b"{\"kind\":\"merge\"}"), Bytes::from_static(&[0xB7, 2])] {
         let message = LogMessage { position: 2, timestamp_us: 0, payload };
-        let broken = bench.certifier.apply(message.clone()).map(|applied| applied.position);
-        assert!(matches!(broken, Err(Broken::Unreadable { position: 2, .. })));
-        let audited = bench.certifier.clone().apply_audited(message.clone());
-        assert_eq!(audited.is_ok(), message.payload == damaged, "an audit helps against a wrong checksum only");
+        let applied = before.clone().apply(message).unwrap();
+        assert_eq!(Seen::of(&applied), Seen::Void(VoidReason::Malformed));
     }
+}
+
+#[test]
+fn junk_is_void_and_counted_and_moves_no_number() {
+    let mut bench = Bench::new(Replication::Peer);
+    let sealed = bench.letter(0, 1, vec![writes(1, &["x"])]);
+    let mut damaged = sealed.payload.to_vec();
+    damaged[20] ^= 1;
+    let junk = [&[] as &[u8], &[0; 40], b"[]", b"{\"kind\":\"x\"}", &damaged];
+    for payload in junk {
+        let payload = Bytes::copy_from_slice(payload);
+        let seen = Seen::of(&bench.append(Letter { payload, sent: Sent::Damaged }));
+        assert!(matches!(seen, Seen::Void(reason) if reason.is_junk()), "{seen:?}");
+    }
+    assert_eq!(bench.certifier.state().junk, 5);
+    let undamaged = bench.append(sealed);
+    assert_eq!(Seen::of(&undamaged), Seen::Batch(vec![(Verdict::Accepted, None)]), "its number was not passed");
+}
+
+#[test]
+fn a_state_that_did_not_count_junk_is_read() {
+    let state = AppliedState { junk: 0, ..Bench::new(Replication::Primary).certifier.state().clone() };
+    let mut bytes = state.encode();
+    assert_eq!(bytes.pop(), Some(0), "the count is the last value");
+    bytes[0] = 1;
+    assert_eq!(AppliedState::decode(&bytes), Ok(state));
 }
 
 #[test]
