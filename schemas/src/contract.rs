@@ -8,10 +8,10 @@ use crate::message::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, ControlReply, ControlRequest, CspStateChange,
     DigestReply, DigestRequest, ErrorReply, GroupDefineReply, GroupDefineRequest, GroupDefinition, GroupListReply,
     GroupListRequest, GroupOwner, GroupStatusReply, GroupStatusRequest, Heartbeat, Hint, LockAcquireReply,
-    LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply, LockReleaseRequest, LogControl, NodeAlive,
-    NodeStateChange, Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest, TransactionBeginReply,
-    TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest, TransactionRequest,
-    TransactionStatusReply, UpdateReply, UpdateRequest,
+    LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply, LockReleaseRequest, LogChange, LogControl,
+    NodeAlive, NodeStateChange, Opinion, Presence, QueryReply, QueryRequest, StatusReply, StatusRequest,
+    TransactionBeginReply, TransactionBeginRequest, TransactionExecuteReply, TransactionExecuteRequest,
+    TransactionRequest, TransactionStatusReply, UpdateReply, UpdateRequest,
 };
 
 /// One message of the contract.
@@ -65,6 +65,7 @@ pub fn all() -> Vec<Contract> {
         Contract::of::<ControlRequest>(),
         Contract::of::<ControlReply>(),
         Contract::of::<LogControl>(),
+        Contract::of::<LogChange>(),
         Contract::of::<GroupDefinition>(),
         Contract::of::<GroupDefineRequest>(),
         Contract::of::<GroupDefineReply>(),

@@ -69,6 +69,11 @@ pub enum ErrorCode {
     ShuttingDown,
     /// The log cannot be written now, so nothing was written. Reads still work. Send it again in a moment.
     LogUnavailable,
+    /// The log is gone, or lost entries that were acknowledged. Nothing was written, and the group takes no updates until an
+    /// operator has put the log right. Copies answer queries of consistency `any` as of where they are.
+    LogLost,
+    /// Another log stands where the group's log was. Nothing was written. As `log_lost`: an operator has to put it right.
+    LogMismatch,
     /// This copy was set aside because it may differ from the others. Nothing was done. Another CSP answers; an operator
     /// rebuilds this one.
     Quarantined,
@@ -85,7 +90,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order in which the documents list them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::UnknownGroup,
@@ -113,6 +118,8 @@ impl ErrorCode {
         Self::OutsideUpdateWindow,
         Self::ShuttingDown,
         Self::LogUnavailable,
+        Self::LogLost,
+        Self::LogMismatch,
         Self::Quarantined,
         Self::Unsupported,
         Self::AlreadyExists,
@@ -175,6 +182,8 @@ impl ErrorCode {
             Self::OutsideUpdateWindow => "outside_update_window",
             Self::ShuttingDown => "shutting_down",
             Self::LogUnavailable => "log_unavailable",
+            Self::LogLost => "log_lost",
+            Self::LogMismatch => "log_mismatch",
             Self::Quarantined => "quarantined",
             Self::Unsupported => "unsupported",
             Self::AlreadyExists => "already_exists",

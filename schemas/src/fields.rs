@@ -13,6 +13,11 @@ pub fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     names
 }
 
+/// Whether a counter need not be written.
+pub fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Reads a `T` that tolerates unknown fields elsewhere, and refuses them here.
 pub fn strict<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let map = Map::<String, Value>::deserialize(deserializer)?;

@@ -9,6 +9,7 @@ mod execution;
 mod group;
 mod heartbeat;
 mod lock;
+mod log_change;
 mod log_control;
 mod pool;
 mod query;
@@ -33,11 +34,12 @@ pub use execution::{
     Assignment, AssignmentMoveReply, AssignmentMoveRequest, Completions, Presence, Returned, TASK_REPLICATION,
 };
 pub use group::{GroupDefinition, Isolation, Replication, Storage};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Heartbeat, UpdateRefusal};
 pub use lock::{
     HeldLock, LockAcquireReply, LockAcquireRequest, LockListReply, LockListRequest, LockReleaseReply,
     LockReleaseRequest, LockToken,
 };
+pub use log_change::LogChange;
 pub use log_control::LogControl;
 pub use pool::PoolDefinition;
 pub use query::{Consistency, QueryRequest};

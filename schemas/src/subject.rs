@@ -145,6 +145,9 @@ pub const EVENT_NODE_STATE: &str = "node-state";
 /// Event kind: a task has another holder.
 pub const EVENT_ASSIGNMENT: &str = "assignment";
 
+/// Event kind: a CSP refuses updates because of the log, or takes them again.
+pub const EVENT_LOG: &str = "log";
+
 /// The events of all groups.
 pub fn all_events() -> String {
     format!("{PREFIX}.*.event.*")

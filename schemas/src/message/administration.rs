@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Assignment, CspState, GroupDefinition, PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateWindow,
-    UpdateWindows,
+    Assignment, CspState, GroupDefinition, PoolDefinition, SupervisionPolicy, TaskDefinition, UpdateRefusal,
+    UpdateWindow, UpdateWindows,
 };
 use crate::codec::{DecodeError, Kind, Message};
 use crate::fields;
@@ -158,6 +158,9 @@ pub struct GroupStatusReply {
     /// Who holds which task, as far as it is on record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assignments: Vec<Assignment>,
+    /// Why the group takes no updates, when that is because of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates_refused: Option<UpdateRefusal>,
 }
 
 impl Message for GroupStatusReply {
@@ -189,6 +192,9 @@ pub struct CspView {
     /// How long ago it was last heard of; none if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_ms_ago: Option<u64>,
+    /// Why it is quarantined, if it is, or takes no updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The log of a group.
@@ -204,6 +210,6 @@ pub struct LogView {
     pub replicas: u8,
     /// How many of its messages are none that a CSP of the group sent, or were damaged before they came into it. All copies pass
     /// over them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "fields::is_zero")]
     pub junk: u64,
 }

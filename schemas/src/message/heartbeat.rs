@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CspState;
 use crate::codec::{Kind, Message};
+use crate::error_code::ErrorCode;
 
 /// One CSP says that it lives, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +50,18 @@ pub struct Heartbeat {
     /// this grew may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connects: Option<u64>,
+    /// Why it takes no updates, when that is because of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates_refused: Option<UpdateRefusal>,
+}
+
+/// Why updates are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateRefusal {
+    /// The code that clients are told: `log_unavailable`, `log_lost` or `log_mismatch`.
+    pub code: ErrorCode,
+    /// One sentence.
+    pub reason: String,
 }
 
 impl Message for Heartbeat {

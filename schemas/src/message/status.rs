@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Heartbeat, Isolation, Replication, Storage};
 use crate::codec::{Kind, Message};
+use crate::fields;
 
 /// Asks one CSP how it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,12 +40,12 @@ pub struct StatusReply {
     pub catch_up: Option<CatchUp>,
     /// What it did since it started.
     pub counters: Counters,
-    /// Why it is quarantined, if it is.
+    /// Why it is quarantined, if it is, or takes no updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How many messages of the log, up to `applied`, were none that a CSP of the group sent, or were damaged before they came
     /// into the log. They are passed over, and the number is the same on every copy.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "fields::is_zero")]
     pub junk: u64,
 }
 

@@ -198,6 +198,10 @@ fn next_step(reply: &ErrorReply) -> String {
             "nothing was changed: send it again at that time; `holdfast group list` shows the windows".to_owned()
         }
         ErrorCode::LogUnavailable => "reads still work: look after nats-server, then send it again".to_owned(),
+        ErrorCode::LogLost | ErrorCode::LogMismatch => {
+            "queries still work: put the log's stream back as it was; `holdfast status` shows what the copies have"
+                .to_owned()
+        }
         ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),
         ErrorCode::Unsupported => "choose another way, README names what works".to_owned(),
         ErrorCode::AlreadyExists => "choose another name, or leave it as it is".to_owned(),

@@ -6,7 +6,7 @@
 
 use crate::envelope::Envelope;
 use crate::model::effect::{Cause, Effect, Ending};
-use crate::model::member::Report;
+use crate::model::member::{Member, Report};
 use crate::model::policy::{Policy, Silence};
 use crate::model::probe::ProbeOutcome;
 use crate::model::request::Kind;
@@ -317,7 +317,7 @@ impl Group {
             Effect::End { cargo, ending } => Task::Refuse {
                 envelope: cargo,
                 code: ending.code(),
-                message: format!("group {}: {ending}{}", self.definition.name, missed(ending, self.traffic.roster())),
+                message: format!("group {}: {}", self.definition.name, told(ending, self.traffic.roster())),
                 retry_after_ms: ending.retry_after_ms(),
             },
             Effect::Probe { csp, question } => {
@@ -337,6 +337,16 @@ impl Group {
             None => Subject::from(subject::csp_status(&self.definition.name, self.traffic.roster().name(csp))),
         }
     }
+}
+
+/// Why a request ends here.
+fn told(ending: Ending, roster: &Roster) -> String {
+    let Ending::NoRoute(NoRoute::LogRefuses { csp, .. }) = ending else {
+        return format!("{ending}{}", missed(ending, roster));
+    };
+    let refusal = roster.member(csp).and_then(Member::parted);
+    let reason = refusal.map_or("the log is lost", |refusal| refusal.reason.as_str());
+    format!("{reason}. Nothing was written, and queries of consistency `any` are answered")
 }
 
 /// Whom a request waited for in vain, in brackets; or what it could have asked for.
@@ -364,5 +374,6 @@ fn report(heartbeat: &Heartbeat) -> Report {
         query_us: heartbeat.query_us,
         update_us: heartbeat.update_us,
         connects: heartbeat.connects,
+        updates_refused: heartbeat.updates_refused.clone(),
     }
 }

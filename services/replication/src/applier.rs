@@ -19,8 +19,8 @@ use crate::entry::Control;
 use crate::fault::{self, Step};
 use crate::freshness::Freshness;
 use crate::locks::Locks;
-use crate::log::{Gateway, LogError, Subscription};
-use crate::model::{Applied, Broken, Certifier, LogMessage, Outcome, Place, Position, VoidReason};
+use crate::log::{Gateway, LogError, LogStanding, Subscription};
+use crate::model::{Applied, Broken, Certifier, KnownLog, LogMark, LogMessage, Outcome, Place, Position, VoidReason};
 use crate::store::{ApplyBuffer, Restored};
 use crate::view::AppliedView;
 
@@ -87,6 +87,8 @@ pub struct Applier {
     counts: Arc<AppliedCounts>,
     freshness: Arc<Freshness>,
     locks: Arc<Locks>,
+    standing: Arc<LogStanding>,
+    known: KnownLog,
     silence: Duration,
     buffer: ApplyBuffer,
 }
@@ -110,6 +112,8 @@ pub struct Shared {
     pub locks: Arc<Locks>,
     /// Who wants the same keys here.
     pub contention: Arc<Contention>,
+    /// How this copy stands to its log.
+    pub standing: Arc<LogStanding>,
 }
 
 /// What was applied since the start.
@@ -160,7 +164,7 @@ impl Shared {
 impl Applier {
     /// An applier that goes on where `restored` ends.
     #[must_use]
-    pub fn new(copy: Copy, restored: Restored, gateway: Arc<Gateway>) -> (Self, Shared) {
+    pub fn new(copy: Copy, restored: Restored, gateway: Arc<Gateway>, standing: Arc<LogStanding>) -> (Self, Shared) {
         let view = Arc::new(AppliedView::new(restored.certifier.state()));
         let certifier = Arc::new(Mutex::new(restored.certifier));
         let shared = Shared {
@@ -172,7 +176,9 @@ impl Applier {
             applied: Arc::default(),
             freshness: Arc::default(),
             locks: Arc::new(Locks::new(restored.locks)),
+            standing,
         };
+        shared.standing.know(restored.known);
         let applier = Self {
             copy,
             certifier: Arc::clone(&shared.certifier),
@@ -184,6 +190,8 @@ impl Applier {
             counts: Arc::clone(&shared.applied),
             freshness: Arc::clone(&shared.freshness),
             locks: Arc::clone(&shared.locks),
+            standing: Arc::clone(&shared.standing),
+            known: restored.known,
             silence: SILENCE_MIN,
             buffer: ApplyBuffer::cleaning_up(restored.expired),
         };
@@ -193,10 +201,19 @@ impl Applier {
     /// Applies what `subscription` delivers until something breaks or the task is aborted. After an error for which
     /// [`ApplyError::is_transient`] holds, it may be called again with a new subscription from the next position.
     pub async fn run(&mut self, mut subscription: Subscription) -> ApplyError {
+        self.known.created_us = Some(subscription.created_us());
         let mut waited_for = None;
         loop {
             // Only the wait for messages is given up, and that loses none: what is being applied is never interrupted.
-            let messages = match tokio::time::timeout(self.silence, subscription.next()).await {
+            let delivered = tokio::select! {
+                delivered = tokio::time::timeout(self.silence, subscription.next()) => delivered,
+                () = self.standing.doubted() => return LogError::Doubted.into(),
+            };
+            // What was delivered over another connection than the log was compared on is not believed.
+            if self.standing.is_reconnected() {
+                return LogError::Doubted.into();
+            }
+            let messages = match delivered {
                 Ok(Ok(messages)) => messages,
                 Ok(Err(cause)) => return cause.into(),
                 Err(_) => {
@@ -226,7 +243,9 @@ impl Applier {
         *self.counts.begun.lock() = Some(Instant::now());
         let mut answers = Vec::new();
         let mut others_wrote = false;
+        let mut last = None;
         for message in messages {
+            last = Some(message.clone());
             self.counts.bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
             let applied = self.certifier.lock().apply(message)?;
             self.counts.entries.fetch_add(1, Ordering::Relaxed);
@@ -243,13 +262,13 @@ impl Applier {
             let mark = mark_of(&applied);
             self.buffer.add(applied, &mut self.refusals);
             if mark.is_some() || self.buffer.is_full() {
-                self.commit(&mut answers, &mut others_wrote).await?;
+                self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
             }
             if let Some(mark) = mark {
                 self.take_digest(mark).await?;
             }
         }
-        self.commit(&mut answers, &mut others_wrote).await?;
+        self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
         *self.counts.begun.lock() = None;
         Ok(())
     }
@@ -269,9 +288,13 @@ impl Applier {
         &mut self,
         answers: &mut Vec<crate::log::Resolved>,
         others_wrote: &mut bool,
+        last: Option<&LogMessage>,
     ) -> Result<(), ApplyError> {
         if self.buffer.messages() == 0 {
             return Ok(());
+        }
+        if let Some(last) = last {
+            self.known = KnownLog { position: last.position, mark: Some(LogMark::of(last)), ..self.known };
         }
         let state = self.certifier.lock().state().clone();
         let remote_writes = self.remote_writes.get().filter(|_| *others_wrote).cloned();
@@ -283,7 +306,8 @@ impl Applier {
         fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);
-        self.buffer.write(&self.copy, &state, &mut self.refusals).await?;
+        self.buffer.write(&self.copy, &state, &self.known, &mut self.refusals).await?;
+        self.standing.know(self.known);
         self.view.advance(&state);
         fault::reach(Step::AfterApply, of_a_client);
         if let Some(remote_writes) = remote_writes

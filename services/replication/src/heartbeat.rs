@@ -58,15 +58,20 @@ pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::Subs
         if let Ok(beat) = Heartbeat::decode(&message.payload) {
             let now = Instant::now();
             member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
-            if beat.csp == member.identity.csp
-                && let Ok(theirs) = beat.incarnation.parse()
-                && let Some(theirs) = earlier.heard(own, theirs, now)
-            {
-                return Ok(Some(theirs));
+            if beat.csp == member.identity.csp {
+                if let Ok(theirs) = beat.incarnation.parse()
+                    && let Some(theirs) = earlier.heard(own, theirs, now)
+                {
+                    return Ok(Some(theirs));
+                }
+                continue;
             }
-            if beat.csp != member.identity.csp && beat.state == CspState::Available {
+            if beat.state == CspState::Available {
                 member.shared.freshness.heard_available(now);
             }
+            // The word of one that was set aside, and not what it heard from others.
+            let refusal = beat.updates_refused.as_ref().filter(|_| beat.state == CspState::Quarantined);
+            member.shared.standing.heard(&beat.csp, refusal);
         }
     }
     Ok(None)

@@ -6,6 +6,7 @@
 #![recursion_limit = "256"]
 
 pub mod applier;
+pub mod aside;
 pub mod bench;
 pub mod committer;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod freshness;
 pub mod heartbeat;
 pub mod locks;
 pub mod log;
+pub mod log_watch;
 pub mod member;
 pub mod model;
 pub mod namesake;

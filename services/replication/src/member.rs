@@ -163,14 +163,20 @@ impl Member {
     /// How it sees itself.
     #[must_use]
     pub fn state(&self) -> CspState {
-        self.state.lock().0
+        let state = self.state.lock().0;
+        if self.shared.standing.parted().is_some() && state != CspState::Draining {
+            return CspState::Quarantined;
+        }
+        state
     }
 
     /// Why it is in this state, when that needs saying.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let reason = self.state.lock().1.clone();
-        reason.or_else(|| self.storage_error.lock().as_ref().map(|error| format!("its storage fails: {error}")))
+        let of_storage = || self.storage_error.lock().as_ref().map(|error| format!("its storage fails: {error}"));
+        let of_log = || self.shared.standing.refusal().map(|refusal| refusal.reason);
+        reason.or_else(of_storage).or_else(of_log)
     }
 
     /// Changes the state. A quarantined CSP stays so until it is rebuilt.
@@ -254,6 +260,7 @@ impl Member {
             query_us: self.counts.query_time.mean_us(),
             update_us: self.counts.update_time.mean_us(),
             connects: Some(self.client.statistics().connects.load(Ordering::Relaxed)),
+            updates_refused: self.shared.standing.refusal(),
         }
     }
 

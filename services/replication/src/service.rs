@@ -12,17 +12,17 @@ use holdfast_storage::{Copy, CopyOptions, StorageKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::applier::{Applier, ApplyError};
 use crate::config::ReplicationConfig;
 use crate::forward::Forward;
-use crate::log::{Gateway, LogError, Origin, Publisher, PublisherOptions, Subscription};
+use crate::log::{Gateway, LogError, LogStanding, Origin, Publisher, PublisherOptions, Subscription};
 use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
-use crate::start_up;
-use crate::store::{Restored, WRITE_BUFFER_MIN_BYTES};
-use crate::{fault, heartbeat, namesake, policy, set_aside};
+use crate::start_up::{self, TakenUp};
+use crate::store::{RestoreError, Restored, WRITE_BUFFER_MIN_BYTES};
+use crate::{fault, heartbeat, log_watch, namesake, policy, set_aside};
 
 /// The replication service.
 pub struct Replication;
@@ -42,26 +42,38 @@ impl Service for Replication {
         let stop = config.statement_memory_mb << 20;
         Bounds { stop, sleep: 2 * stop }.set();
         let options = copy_options(&config);
-        let taken_up = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await?;
-        let Some((copy, restored)) = taken_up else { return Ok(()) };
-        let started = Started::new(&config, started_at_ms, copy, restored, &ctx)?;
-        started.run(&config, &ctx).await
+        let Some((copy, taken_up)) = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await? else {
+            return Ok(());
+        };
+        let TakenUp { restored, subscription, standing } = taken_up;
+        // One that stood aside was another process as far as everybody else is concerned: what it was asked is over.
+        let started = Started::new(&config, now_ms().max(started_at_ms + 1), copy, restored, standing, &ctx);
+        started.run(&ctx, subscription).await
     }
 }
 
-/// Opens the copy and restores its state.
+/// A copy could not be taken up.
+pub(crate) enum TakeUpFailure {
+    /// It can be read, and it and the log do not belong together.
+    Parted(Copy, RestoreError),
+    /// It cannot be used.
+    Copy(BoxError),
+}
+
+/// Opens the copy, restores its state and subscribes to the log.
 pub(crate) async fn take_up(
     config: &ReplicationConfig,
     options: &CopyOptions,
     ctx: &Context,
-) -> Result<(Copy, Restored), BoxError> {
-    let copy = Copy::open(options).await?;
-    match start_up::restore_when_possible(&copy, ctx.bus.jetstream(), ctx.bus.client(), &config.group).await {
-        Ok(restored) => Ok((copy, restored)),
+) -> Result<(Copy, TakenUp), TakeUpFailure> {
+    let copy = Copy::open(options).await.map_err(|cause| TakeUpFailure::Copy(cause.into()))?;
+    match start_up::take_up(&copy, ctx.bus.jetstream(), &config.group).await {
+        Ok(taken_up) => Ok((copy, taken_up)),
+        Err(cause) if cause.parting_code().is_some() => Err(TakeUpFailure::Parted(copy, cause)),
         Err(cause) => {
             // Its lock has to be free for the next attempt. What went wrong is said already.
             let _ = copy.close().await;
-            Err(cause.into())
+            Err(TakeUpFailure::Copy(cause.into()))
         }
     }
 }
@@ -79,7 +91,7 @@ fn copy_options(config: &ReplicationConfig) -> CopyOptions {
 pub(crate) struct Started {
     pub(crate) member: Arc<Member>,
     applier: Applier,
-    publisher: Publisher,
+    pub(crate) publisher: Publisher,
 }
 
 impl Started {
@@ -88,25 +100,29 @@ impl Started {
         started_at_ms: u64,
         copy: Copy,
         restored: Restored,
+        standing: LogStanding,
         ctx: &Context,
-    ) -> Result<Self, BoxError> {
+    ) -> Self {
         let client = ctx.bus.client().clone();
         let known = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
         let origin = Origin { csp: config.csp.clone(), incarnation: (started_at_ms * 1_000).max(known + 1) };
         let (gateway, queue) = Gateway::new(origin);
         let gateway = Arc::new(gateway);
-        let (applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway));
+        let (applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway), Arc::new(standing));
         let message_max_bytes =
             limits::LOG_MESSAGE_MAX_BYTES.min(client.server_info().max_payload.saturating_sub(MESSAGE_OVERHEAD_BYTES));
         let options = PublisherOptions {
             subject: subject::log(&config.group),
+            stream: subject::log_stream(&config.group),
             storage_version: STORAGE_VERSION,
             message_max_bytes,
             in_flight_max: config.in_flight_max,
             stall: Duration::from_millis(config.stall_ms),
         };
         let view = Arc::clone(&shared.view);
-        let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), queue);
+        let standing = Arc::clone(&shared.standing);
+        let publisher =
+            Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&view), standing, queue);
         let forward =
             Arc::new(Forward::new(client.clone(), config.group.clone(), Arc::clone(&gateway), view, message_max_bytes));
         let identity = Identity {
@@ -117,24 +133,17 @@ impl Started {
             started_at_ms,
         };
         let member = Arc::new(Member::new(identity, client, gateway, shared, copy, forward));
-        Ok(Self { member, applier, publisher })
+        Self { member, applier, publisher }
     }
 
-    async fn run(self, config: &ReplicationConfig, ctx: &Context) -> Result<(), BoxError> {
+    async fn run(self, ctx: &Context, subscription: Subscription) -> Result<(), BoxError> {
         let Self { member, applier, publisher } = self;
         let context = ctx.bus.jetstream().clone();
-        let next = member.shared.view.position() + 1;
-        let subscription = tokio::select! {
-            subscription = start_up::subscribe_when_possible(&context, &member.client, &config.group, next) => {
-                subscription?
-            }
-            () = ctx.shutdown.requested() => return Ok(member.copy.close().await?),
-        };
         let target = subscription.end();
-        member.shared.freshness.heard(target, next - 1, Instant::now());
+        member.shared.freshness.heard(target, member.shared.view.position(), Instant::now());
         let mut tasks = JoinSet::new();
         let (told, policies) = watch::channel(SupervisionPolicy::default());
-        tasks.spawn(policy::follow(context.clone(), config.group.clone(), told));
+        tasks.spawn(policy::follow(context.clone(), member.identity.group.clone(), told));
         tasks.spawn(heartbeat::send(Arc::clone(&member), policies.clone()));
         let Identity { group, csp, .. } = member.identity.clone();
         tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, csp));
@@ -146,6 +155,9 @@ impl Started {
             })
         });
         tasks.spawn(publisher.run());
+        tasks.spawn(log_watch::follow(Arc::clone(&member)));
+        let (standing, stream) = (Arc::clone(&member.shared.standing), subject::log_stream(&member.identity.group));
+        tasks.spawn(start_up::look_at_log(standing, context.clone(), stream));
         let (owner, log) = (Arc::clone(&member), context.clone());
         let mut applying = tokio::spawn(async move { apply_for_ever(applier, subscription, owner, log).await });
         let mut intake = requests::serve(&member, &ctx.bus).await?;
@@ -185,6 +197,7 @@ impl Started {
                     ApplyError::Copy(_) | ApplyError::Replaced { .. } | ApplyError::Namesake { .. }
                 ) =>
             {
+                ctx.ready("nothing but questions for its status is answered: the copy is set aside");
                 tokio::select! { () = ctx.shutdown.requested() => {}, () = told_to_stop.notified() => {} }
                 None
             }
@@ -215,16 +228,26 @@ async fn apply_for_ever(
     context: async_nats::jetstream::Context,
 ) -> ApplyError {
     let stream = subject::log_stream(&member.identity.group);
+    let standing = Arc::clone(&member.shared.standing);
     let mut next = Some(subscription);
+    let mut compared_at = Instant::now();
     loop {
         let cause = match next.take() {
-            Some(subscription) => applier.run(subscription).await,
+            Some(subscription) => {
+                let cause = applier.run(subscription).await;
+                compared_at = Instant::now();
+                cause
+            }
             None => {
-                let from = member.shared.view.position() + 1;
-                match Subscription::open(&context, &member.client, &stream, from).await {
+                let (connects, known) = (standing.connects(), standing.known());
+                match Subscription::open(&context, &stream, known.position + 1, &known).await {
                     Ok(subscription) => {
+                        if standing.compared(connects) {
+                            info!(csp = member.identity.csp, "the log goes on where this copy is again");
+                        }
+                        compared_at = Instant::now();
                         let freshness = &member.shared.freshness;
-                        freshness.heard(subscription.end(), from - 1, Instant::now());
+                        freshness.heard(subscription.end(), known.position, Instant::now());
                         next = Some(subscription);
                         continue;
                     }
@@ -232,6 +255,16 @@ async fn apply_for_ever(
                 }
             }
         };
+        if let ApplyError::Log(log) = &cause
+            && let Some(code) = log.parting_code()
+        {
+            if standing.part(code, chain(log)) {
+                let (csp, position) = (&member.identity.csp, member.shared.view.position());
+                error!(csp, position, error = %chain(log), "this copy and its log have parted: no updates are taken");
+            }
+            tokio::time::sleep(PARTED_LOOK).await;
+            continue;
+        }
         if !cause.is_transient() {
             let (csp, position) = (&member.identity.csp, member.shared.view.position());
             error!(csp, position, error = %chain(&cause), "this copy cannot go on");
@@ -243,9 +276,21 @@ async fn apply_for_ever(
             let (csp, position) = (&member.identity.csp, member.shared.view.position());
             warn!(csp, position, "{}: subscribing anew", chain(&cause));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        standing.be_unsure();
+        if compared_at.elapsed() > UNREACHABLE_MAX {
+            standing.unreachable(format!("the log cannot be reached: {}", chain(&cause)));
+        }
+        // A doubt is to be ended at once: whoever wants to send waits for it.
+        if !matches!(cause, ApplyError::Log(LogError::Doubted)) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
+
+/// For so long updates wait for a log that cannot be reached; then they are refused.
+const UNREACHABLE_MAX: Duration = Duration::from_millis(1_200);
+/// How often a log that does not fit is looked at again.
+const PARTED_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a primary that stops waits for another one to take over, where there is one that could.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);

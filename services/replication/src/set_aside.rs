@@ -3,7 +3,8 @@
 //! It does not end, which would look like a process that dies and is started over and over. It is there without its copy,
 //! quarantined: it says why in its heartbeats and its status, takes no requests, does what it is told, and tries again now and
 //! then, because a lock is released and a disk gets room. Nothing of the copy is changed: whether it is to be thrown away is for
-//! people to say.
+//! people to say. A copy that can be read, and does not belong to the log, is set aside in another way: it answers what it can
+//! (`aside`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
+use crate::aside::stand_aside;
 use crate::config::ReplicationConfig;
+use crate::log::LogStanding;
 use crate::member::Member;
 use crate::requests::{self, Intake};
-use crate::service::{Started, take_up};
+use crate::service::{Started, TakeUpFailure, take_up};
+use crate::start_up::TakenUp;
 use crate::store::Restored;
 use crate::{heartbeat, policy};
 
@@ -37,7 +41,7 @@ pub async fn until_taken_up(
     options: &CopyOptions,
     started_at_ms: u64,
     ctx: &Context,
-) -> Result<Option<(Copy, Restored)>, BoxError> {
+) -> Result<Option<(Copy, TakenUp)>, BoxError> {
     let mut aside: Option<SetAside> = None;
     let mut pause = RETRY_MIN;
     loop {
@@ -52,7 +56,12 @@ pub async fn until_taken_up(
                 }
                 return Ok(Some(taken_up));
             }
-            Err(cause) => chain(cause.as_ref()),
+            Err(TakeUpFailure::Parted(copy, cause)) => {
+                // It is there with its copy now.
+                drop(aside.take());
+                return stand_aside(config, copy, &cause, ctx).await;
+            }
+            Err(TakeUpFailure::Copy(cause)) => chain(cause.as_ref()),
         };
         match &aside {
             Some(there) => drop(there.member.set_storage_error(cause)),
@@ -99,8 +108,10 @@ impl SetAside {
             memory_bytes: 0,
             write_buffer_min_bytes: 0,
         };
+        let copy = Copy::open(&none).await?;
         let restored = Restored::empty(STORAGE_VERSION);
-        let Started { member, .. } = Started::new(config, started_at_ms, Copy::open(&none).await?, restored, ctx)?;
+        let standing = LogStanding::new(ctx.bus.client().clone());
+        let Started { member, .. } = Started::new(config, started_at_ms, copy, restored, standing, ctx);
         member.set_state(CspState::Quarantined, Some(format!("its copy cannot be taken up: {cause}")));
         let _ = member.set_storage_error(cause);
         let mut tasks = JoinSet::new();

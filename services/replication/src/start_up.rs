@@ -9,14 +9,14 @@ use holdfast_foundation::chain;
 use holdfast_schemas::message::{CspState, DEFAULT_DATABASE, GroupDefinition};
 use holdfast_schemas::{Message as _, limits, subject};
 use holdfast_storage::{Copy, Engine, TransactionLimits};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::applier::RemoteWrites;
 use crate::fault::{self, Step};
-use crate::log::{LogError, Subscription};
+use crate::log::{LogStanding, Passage, Subscription, find, sight_of};
 use crate::member::Member;
-use crate::model::{Position, Replication};
+use crate::model::Replication;
 use crate::store::{RestoreError, Restored, restore};
 
 /// The largest transaction, as the rules have it.
@@ -30,54 +30,95 @@ pub const TRANSACTION_LIMITS: TransactionLimits = TransactionLimits {
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a CSP leaves the very first writes of a new database to the group's first CSP.
 const FIRST_WRITES_MAX: Duration = Duration::from_secs(15);
+/// How often it is looked whether the log is still there.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often progress is reported while catching up.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// Restores the copy's state, waiting for the log to be there.
+/// A copy that was taken up, and the log from its next position on.
+pub struct TakenUp {
+    /// The copy's state.
+    pub restored: Restored,
+    /// The log.
+    pub subscription: Subscription,
+    /// How this copy stands to it: it was compared.
+    pub standing: LogStanding,
+}
+
+/// Restores the copy's state and subscribes to the log, waiting for it to be reachable: a NATS server may go while this process
+/// starts. An empty copy waits for the log to be made as well.
 ///
 /// # Errors
 /// When the copy and the log do not belong together.
-pub async fn restore_when_possible(
-    copy: &Copy,
-    context: &jetstream::Context,
-    client: &async_nats::Client,
-    group: &str,
-) -> Result<Restored, RestoreError> {
+pub async fn take_up(copy: &Copy, context: &jetstream::Context, group: &str) -> Result<TakenUp, RestoreError> {
     let stream = subject::log_stream(group);
-    let mut reported = None;
+    let mut patience = Patience::new(group);
+    let restored = loop {
+        match restore(copy, context, &stream, STORAGE_VERSION).await {
+            Err(error) if error.is_transient() => patience.wait(&error).await,
+            result => break result?,
+        }
+    };
+    fault::reach(Step::BeforeSubscribe, true);
+    let standing = LogStanding::new(context.client());
+    let known = restored.known;
     loop {
-        match restore(copy, context, client, &stream, STORAGE_VERSION).await {
-            Err(error) if error.is_transient() => {
-                if reported.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(5)) {
-                    reported = Some(Instant::now());
-                    info!(group, "waiting for the group's log");
-                }
-                tokio::time::sleep(RETRY).await;
+        let connects = standing.connects();
+        match Subscription::open(context, &stream, known.position + 1, &known).await.map_err(RestoreError::from) {
+            Ok(subscription) => {
+                standing.compared(connects);
+                return Ok(TakenUp { restored, subscription, standing });
             }
-            result => return result,
+            Err(error) if error.is_transient() || (known.position == 0 && error.is_missing()) => {
+                patience.wait(&error).await;
+            }
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Subscribes to the log from `next` on, waiting for it to be reachable: a NATS server may go while this process starts.
-///
-/// # Errors
-/// When the copy and the log do not belong together.
-pub async fn subscribe_when_possible(
-    context: &jetstream::Context,
-    client: &async_nats::Client,
-    group: &str,
-    next: Position,
-) -> Result<Subscription, LogError> {
-    let stream = subject::log_stream(group);
-    fault::reach(Step::BeforeSubscribe, true);
+/// Waits between attempts, and says now and then what for.
+struct Patience<'a> {
+    group: &'a str,
+    reported: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(group: &'a str) -> Self {
+        Self { group, reported: None }
+    }
+
+    async fn wait(&mut self, error: &RestoreError) {
+        if self.reported.is_none_or(|at| at.elapsed() > Duration::from_secs(5)) {
+            self.reported = Some(Instant::now());
+            info!(group = self.group, error = %chain(error), "trying again to subscribe to the log");
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Looks every second whether the log is still the one that was compared, for as long as nothing else says so; a doubt makes
+/// the applier compare it anew.
+pub async fn look_at_log(standing: Arc<LogStanding>, context: jetstream::Context, stream: String) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match Subscription::open(context, client, &stream, next).await {
-            Err(error) if error.is_transient() => {
-                info!(group, error = %chain(&error), "trying again to subscribe to the log");
-                tokio::time::sleep(RETRY).await;
-            }
-            result => return result,
+        ticks.tick().await;
+        if standing.is_reconnected() {
+            standing.doubt();
+        }
+        if standing.passage() != Passage::Open {
+            continue;
+        }
+        // Read before the question: what is applied meanwhile is no longer than the log.
+        let known = standing.known();
+        let fits = match tokio::time::timeout(LOOK, find(&context, &stream)).await {
+            Ok(Ok(log)) => known.compare(&sight_of(log.cached_info())).is_ok(),
+            Ok(Err(error)) => error.parting_code().is_none(),
+            Err(_) => true,
+        };
+        if !fits {
+            standing.doubt();
         }
     }
 }
@@ -118,13 +159,17 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
     }
 }
 
-async fn try_open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
+/// Opens SurrealDB on the copy as it stands.
+///
+/// # Errors
+/// When SurrealDB refuses.
+pub async fn try_open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
     let log = member.committer();
     let engine = Engine::new(member.copy.clone(), Arc::new(log), TRANSACTION_LIMITS);
     let name = format!("{}/{}", member.identity.group, member.identity.csp);
     let node_id = xxhash_rust::xxh3::xxh3_128(name.as_bytes()).to_be_bytes();
     let database = Database::open(OpenOptions { engine: Box::new(engine), node_id }).await?;
-    if may_write(member) {
+    if may_write(member) && member.shared.standing.parted().is_none() {
         database.initialise(DEFAULT_DATABASE.to_owned(), DEFAULT_DATABASE.to_owned()).await?;
     }
     Ok(database)

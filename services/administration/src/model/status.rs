@@ -5,7 +5,7 @@
 
 use holdfast_schemas::message::{
     Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView, Replication, StatusReply,
-    TASK_REPLICATION,
+    TASK_REPLICATION, UpdateRefusal,
 };
 
 /// What is known of one CSP.
@@ -29,13 +29,14 @@ pub fn compose(
     // The copy that has read the most of the log has counted the most.
     let junk = witnesses.iter().filter_map(|witness| Some(witness.answer.as_ref()?.junk)).max().unwrap_or_default();
     let log = LogView { junk, ..log };
+    let updates_refused = refusal(&witnesses, primary.as_deref());
     let csps = definition
         .csps
         .iter()
         .zip(witnesses)
         .map(|(csp, witness)| csp_status(csp, witness, primary.as_deref() == Some(csp.as_str()), log.last, now_ms))
         .collect();
-    GroupStatusReply { definition, csps, log, assignments }
+    GroupStatusReply { definition, csps, log, assignments, updates_refused }
 }
 
 /// The tasks of a group, of which the assignments bucket may know the holders.
@@ -51,6 +52,13 @@ fn primary(witnesses: &[Witness]) -> Option<String> {
     answers.max_by_key(|answer| answer.heartbeat.epoch).and_then(|answer| answer.heartbeat.primary.clone())
 }
 
+/// Why the group takes no updates: the word of its primary, else the first that there is.
+fn refusal(witnesses: &[Witness], primary: Option<&str>) -> Option<UpdateRefusal> {
+    let answers = || witnesses.iter().filter_map(|witness| witness.answer.as_ref()).map(|answer| &answer.heartbeat);
+    let of_primary = answers().find(|beat| Some(beat.csp.as_str()) == primary);
+    of_primary.into_iter().chain(answers()).find_map(|beat| beat.updates_refused.clone())
+}
+
 fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: u64) -> CspView {
     match witness.answer {
         Some(answer) => CspView {
@@ -63,6 +71,7 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: 
             node: Some(answer.heartbeat.node),
             primary,
             last_heartbeat_ms_ago: Some(now_ms.saturating_sub(answer.heartbeat.at_ms)),
+            reason: answer.reason,
         },
         None => CspView {
             csp: csp.to_owned(),
@@ -74,6 +83,7 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: 
             node: None,
             primary,
             last_heartbeat_ms_ago: None,
+            reason: None,
         },
     }
 }
@@ -112,6 +122,7 @@ mod tests {
             query_us: None,
             update_us: None,
             connects: None,
+            updates_refused: None,
         };
         let answer = StatusReply {
             heartbeat,

@@ -33,7 +33,17 @@ fn human(status: &GroupStatusReply) -> String {
     for csp in &status.csps {
         shown.add_row(row(csp, status));
     }
-    format!("{}\n{shown}\n{}", head(status), log_line(status))
+    let mut lines = vec![head(status), shown.to_string(), log_line(status)];
+    if let Some(refusal) = &status.updates_refused {
+        lines.push(format!("updates are refused ({}): {}", refusal.code, refusal.reason));
+    }
+    for csp in &status.csps {
+        let of_group = status.updates_refused.as_ref().map(|refusal| &refusal.reason);
+        if let Some(reason) = csp.reason.as_ref().filter(|reason| Some(*reason) != of_group) {
+            lines.push(format!("{} is {}: {reason}", csp.csp, csp.state));
+        }
+    }
+    lines.join("\n")
 }
 
 fn head(status: &GroupStatusReply) -> String {
@@ -93,7 +103,10 @@ fn log_line(status: &GroupStatusReply) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_schemas::message::{Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView};
+    use holdfast_schemas::ErrorCode;
+    use holdfast_schemas::message::{
+        Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView, UpdateRefusal,
+    };
 
     #[test]
     fn every_copy_has_a_line() {
@@ -107,6 +120,7 @@ mod tests {
             node: None,
             primary,
             last_heartbeat_ms_ago: heard,
+            reason: (!primary).then(|| "its log is another one".into()),
         };
         let holds = |task: &str, csp: &str| Assignment {
             group: "demo".into(),
@@ -122,11 +136,17 @@ mod tests {
             csps: vec![csp("csp-1", true, Some(12)), csp("csp-2", false, None)],
             log: LogView { first: 1, last: 1_234, bytes: 2_048, replicas: 1, junk: 3 },
             assignments: vec![holds("replication", "csp-1"), holds("report", "csp-1")],
+            updates_refused: Some(UpdateRefusal {
+                code: ErrorCode::LogUnavailable,
+                reason: "the log takes no entries".into(),
+            }),
         });
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
         assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
         assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
         assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
+        assert!(text.contains("updates are refused (log_unavailable): the log takes no entries"), "{text}");
+        assert!(text.contains("csp-2 is unavailable: its log is another one"), "{text}");
         assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server; 3 of its messages"), "{text}");
     }
 }

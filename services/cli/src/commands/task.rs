@@ -130,6 +130,7 @@ mod tests {
             definition: GroupDefinition::new("demo", ["csp-1", "csp-2"]),
             csps: Vec::new(),
             log: LogView::default(),
+            updates_refused: None,
             assignments: Vec::new(),
         };
         assert!(super::human(&status).contains("nothing is assigned"));

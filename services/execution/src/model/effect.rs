@@ -145,6 +145,7 @@ impl Ending {
             Self::NoRoute(NoRoute::AllBehind) => ErrorCode::PositionNotReached,
             Self::NoRoute(NoRoute::OutsideWindow) => ErrorCode::OutsideUpdateWindow,
             Self::NoRoute(NoRoute::AllFull) | Self::Full { .. } | Self::TooLate { .. } => ErrorCode::Overloaded,
+            Self::NoRoute(NoRoute::LogRefuses { code, .. }) => code,
             Self::NoRoute(_) => ErrorCode::Unavailable,
             Self::UnknownPool => ErrorCode::NotFound,
             Self::OutsideWindow { .. } => ErrorCode::OutsideUpdateWindow,

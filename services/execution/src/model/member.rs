@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::probe::Probe;
 use super::route::Need;
 use super::service_time::ServiceTime;
-use holdfast_schemas::message::CspState;
+use holdfast_schemas::message::{CspState, UpdateRefusal};
 
 /// What a heartbeat says that routing needs.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Report {
     pub update_us: Option<u32>,
     /// How often it has connected to NATS.
     pub connects: Option<u64>,
+    /// Why it takes no updates, when that is because of the log.
+    pub updates_refused: Option<UpdateRefusal>,
 }
 
 /// What is known of one CSP that was heard of.
@@ -45,6 +47,7 @@ pub struct Member {
     pub(super) lag_ms: Option<u64>,
     pub(super) heard_at_ms: u64,
     pub(super) connects: Option<u64>,
+    updates_refused: Option<UpdateRefusal>,
     /// Nobody was found behind the name then, or it was judged to be gone.
     pub(super) gone_at_ms: Option<u64>,
     /// Supervision judged the process to be unavailable, and nothing was heard of it since.
@@ -72,6 +75,7 @@ impl Member {
             lag_ms,
             heard_at_ms: now_ms,
             connects: report.connects,
+            updates_refused: report.updates_refused.clone(),
             gone_at_ms: None,
             is_condemned: false,
             is_back: false,
@@ -98,6 +102,7 @@ impl Member {
         self.lag_ms = lag_ms;
         self.heard_at_ms = now_ms;
         self.connects = report.connects;
+        self.updates_refused.clone_from(&report.updates_refused);
         self.note_times(report, now_ms);
         let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
         self.is_back = is_newer;
@@ -170,6 +175,11 @@ impl Member {
     /// The state that it last reported.
     pub fn state(&self) -> CspState {
         self.state
+    }
+
+    /// Why it was set aside, when that is because of the log: it answers what needs no log.
+    pub fn parted(&self) -> Option<&UpdateRefusal> {
+        self.updates_refused.as_ref().filter(|_| self.state == CspState::Quarantined)
     }
 
     /// The position that it last reported.

@@ -214,6 +214,16 @@ impl Roster {
             .filter_map(|index| self.member(index).map(|member| (index, member)))
     }
 
+    /// The CSPs that were set aside because of the log, if that is so of all that are there: then there is no log to wait for.
+    pub fn parted(&self, now_ms: u64) -> impl Iterator<Item = (CspIndex, &Member)> {
+        let there = move || {
+            let defined = self.members().filter(|(index, _)| self.is_defined(*index));
+            defined.filter(move |(_, member)| member.is_there(now_ms, self.fresh_ms()))
+        };
+        let all = there().all(|(_, member)| member.parted().is_some());
+        there().filter(move |_| all)
+    }
+
     /// Counts a request that goes to that CSP.
     pub fn sent(&mut self, index: CspIndex, need: Need) {
         if let Some(member) = self.member_mut(index) {

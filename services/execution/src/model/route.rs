@@ -7,13 +7,18 @@
 //! number of its own, and the highest wins, so a key moves only if its CSP goes or a new one draws a higher number.
 //! CSPs that supervision doubts come behind all others.
 //!
+//! Where all CSPs that are there were set aside because the log is lost, what needs no log goes to one of them all the same, as
+//! of where it stands, and everything else is refused at once: waiting would not help.
+//!
 //! A query that names a pool goes to the CSPs of that pool by the same rules, and beyond it only if the pool overflows and none
 //! of its CSPs is available. Too late, too full or avoided for a moment is available still: it waits for them.
 
 use super::member::Member;
 use super::pools::PoolIndex;
 use super::roster::{CspIndex, Roster};
+use holdfast_schemas::ErrorCode;
 use holdfast_schemas::message::Replication;
+use std::cmp::Reverse;
 
 /// A copy in step that is not known to have reached the position costs as much as one request more in its queue.
 const UNPROVEN_SURCHARGE: f64 = 1.0;
@@ -92,6 +97,14 @@ pub enum NoRoute {
     /// Those that could take it have as many requests as they may have.
     #[error("every CSP that may take it has too many requests already")]
     AllFull,
+    /// The log is lost, or is not the group's, as this CSP says.
+    #[error("no update is taken, and no query that needs the log")]
+    LogRefuses {
+        /// The CSP that says why.
+        csp: CspIndex,
+        /// In one word.
+        code: ErrorCode,
+    },
     /// No update window is open, and one opens in time.
     #[error("no update window is open")]
     OutsideWindow,
@@ -108,12 +121,31 @@ pub fn choose(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, 
             None => return Err(NoRoute::NobodyAvailable),
         }
     }
-    match demand.need {
+    let found = match demand.need {
         Need::Update | Need::Turn => for_update(roster, demand, now_ms),
         Need::Any { max_lag_ms } => for_any(roster, demand, max_lag_ms, now_ms),
         Need::Session { after } => for_session(roster, demand, after, now_ms),
         Need::Strong => for_strong(roster, demand, now_ms),
+    };
+    found.or_else(|reason| without_log(roster, demand, reason, now_ms))
+}
+
+/// What becomes of a request that nobody can take, when that is because the log is lost.
+fn without_log(roster: &Roster, demand: Demand, reason: NoRoute, now_ms: u64) -> Result<CspIndex, NoRoute> {
+    let reaches = |member: &Member| match demand.need {
+        Need::Any { max_lag_ms } => max_lag_ms.is_none(),
+        Need::Session { after } => after <= member.applied(),
+        Need::Update | Need::Turn | Need::Strong => false,
+    };
+    let farthest = roster
+        .parted(now_ms)
+        .filter(|(index, member)| demand.avoided != Some(*index) && reaches(member))
+        .max_by_key(|(index, member)| (member.applied(), Reverse(member.open()), *index));
+    if let Some((index, _)) = farthest {
+        return Ok(index);
     }
+    let mut words = roster.parted(now_ms).filter_map(|(csp, member)| Some((csp, member.parted()?.code)));
+    Err(words.next().map_or(reason, |(csp, code)| NoRoute::LogRefuses { csp, code }))
 }
 
 fn for_update(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {

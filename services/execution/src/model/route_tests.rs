@@ -4,7 +4,7 @@ use super::*;
 use crate::model::member::Report;
 use crate::model::policy::{Policy, Silence};
 use crate::model::roster::Heard;
-use holdfast_schemas::message::{CspState, PoolDefinition, SupervisionPolicy};
+use holdfast_schemas::message::{CspState, PoolDefinition, SupervisionPolicy, UpdateRefusal};
 use proptest::prelude::*;
 
 const INTERVAL_MS: u64 = 250;
@@ -21,6 +21,7 @@ fn report(applied: u64) -> Report {
         query_us: None,
         update_us: None,
         connects: None,
+        updates_refused: None,
     }
 }
 
@@ -42,6 +43,36 @@ fn reported(replication: Replication, applied: [u64; 3]) -> Roster {
         assert!(matches!(roster.observe(name, &report(applied), 0), Heard::Known(_)));
     }
     roster
+}
+
+/// The same CSP after it was set aside because of the log.
+fn set_aside(roster: &mut Roster, name: &str, applied: u64) {
+    let refusal = UpdateRefusal { code: ErrorCode::LogLost, reason: "the log ends at 3".to_owned() };
+    let state = CspState::Quarantined;
+    roster.observe(name, &Report { state, updates_refused: Some(refusal), ..report(applied) }, 0);
+}
+
+#[test]
+fn with_the_log_lost_what_needs_no_log_is_answered_and_all_else_is_refused_at_once() {
+    for replication in [Replication::Primary, Replication::Peer] {
+        let mut roster = reported(replication, [5, 6, 5]);
+        set_aside(&mut roster, "a", 5);
+        set_aside(&mut roster, "b", 6);
+        let waits = choose(&roster, Need::Any { max_lag_ms: None }.into(), 0);
+        assert_eq!(waits.map(|csp| roster.name(csp).to_owned()), Ok("c".to_owned()), "one still has its log");
+        set_aside(&mut roster, "c", 5);
+        for need in [Need::Any { max_lag_ms: None }, Need::Session { after: 6 }] {
+            assert_eq!(chosen(&roster, need), "b", "the one that is farthest");
+        }
+        for need in [Need::Update, Need::Turn, Need::Strong, Need::Session { after: 7 }] {
+            let refused = choose(&roster, need.into(), 0);
+            assert!(matches!(refused, Err(NoRoute::LogRefuses { code: ErrorCode::LogLost, .. })), "{refused:?}");
+        }
+        let bounded = choose(&roster, Need::Any { max_lag_ms: Some(1_000) }.into(), 0);
+        assert!(matches!(bounded, Err(NoRoute::LogRefuses { .. })), "nobody knows how late they are");
+        roster.observe("c", &Report { state: CspState::Joining, ..report(5) }, 0);
+        assert!(!matches!(choose(&roster, Need::Update.into(), 0), Err(NoRoute::LogRefuses { .. })), "c may come");
+    }
 }
 
 fn chosen(roster: &Roster, need: Need) -> &str {

@@ -165,6 +165,7 @@ impl<C> Traffic<C> {
                 }
             },
             Err(NoRoute::AllFull) => refused(arrival.cargo, Ending::Full { retry_after_ms: RETRY_AFTER_MS }),
+            Err(reason @ NoRoute::LogRefuses { .. }) => refused(arrival.cargo, Ending::NoRoute(reason)),
             Err(reason) => {
                 self.open.insert(self.opened(arrival, demand, reason, now_ms));
                 None
@@ -525,6 +526,10 @@ impl<C> Traffic<C> {
             match chosen {
                 Ok(csp) if open.is_bound_to(csp) && now_ms < open.rests_until_ms => self.retries_at_sweep = true,
                 Ok(csp) => effects.extend(self.send(ticket, csp, now_ms)),
+                Err(reason @ NoRoute::LogRefuses { .. }) => {
+                    self.open.put(ticket, Place::Waiting(reason));
+                    effects.extend(self.end(ticket, Open::ending));
+                }
                 Err(reason) => {
                     self.retries_at_sweep |= demand.avoided.is_some() || reason == NoRoute::AllFull;
                     // Where one went away empty-handed that avoids nobody, so does the next of its kind.

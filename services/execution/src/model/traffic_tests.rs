@@ -24,6 +24,7 @@ pub(super) fn report() -> Report {
         query_us: None,
         update_us: None,
         connects: None,
+        updates_refused: None,
     }
 }
 

@@ -130,6 +130,7 @@ async fn beat(
             query_us: None,
             update_us: None,
             connects: None,
+            updates_refused: None,
         };
         client.publish(subject::heartbeat("g", name), heartbeat.encode().into()).await.unwrap();
     }

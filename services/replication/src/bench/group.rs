@@ -21,7 +21,7 @@ use crate::config::ReplicationConfig;
 use crate::digest::digest_of;
 use crate::entry::{Control, Isolation, Replication};
 use crate::forward::Forward;
-use crate::log::{Gateway, Origin, Publisher, PublisherOptions, Subscription};
+use crate::log::{Gateway, LogStanding, Origin, Publisher, PublisherOptions, Subscription};
 use crate::store::restore;
 
 const GROUP: &str = "bench";
@@ -132,21 +132,27 @@ async fn start_member(folder: &Path, name: &str, bus: &Bus) -> Result<(Member, A
     let copy = Copy::open(&options).await?;
     let (context, client) = (bus.jetstream(), bus.client());
     let stream = subject::log_stream(GROUP);
-    let restored = restore(&copy, context, client, &stream, STORAGE_VERSION).await?;
+    let restored = restore(&copy, context, &stream, STORAGE_VERSION).await?;
     let (gateway, queue) = Gateway::new(Origin { csp: name.to_owned(), incarnation: 1 });
     let gateway = Arc::new(gateway);
-    let (mut applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway));
-    let subscription = Subscription::open(context, client, &stream, 1).await?;
+    let (mut applier, shared) =
+        Applier::new(copy.clone(), restored, Arc::clone(&gateway), Arc::new(LogStanding::new(client.clone())));
+    let standing = Arc::clone(&shared.standing);
+    let connects = standing.connects();
+    let subscription = Subscription::open(context, &stream, 1, &standing.known()).await?;
+    standing.compared(connects);
     let target = subscription.end();
     tokio::spawn(async move { applier.run(subscription).await });
     let options = PublisherOptions {
         subject: subject::log(GROUP),
+        stream,
         storage_version: STORAGE_VERSION,
         message_max_bytes: limits::LOG_MESSAGE_MAX_BYTES,
         in_flight_max: defaults.in_flight_max,
         stall: Duration::from_millis(defaults.stall_ms),
     };
-    let publisher = Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&shared.view), queue);
+    let publisher =
+        Publisher::new(client.clone(), options, Arc::clone(&gateway), Arc::clone(&shared.view), standing, queue);
     tokio::spawn(publisher.run());
     if !shared.view.reached(target, Instant::now() + Duration::from_secs(10)).await {
         return Err("the group's definition was not applied".into());

@@ -5,29 +5,42 @@
 //!
 //! Entries are sent without asking for an acknowledgement: their way back out of the log is the only proof that counts, and
 //! it is awaited anyway. When nothing comes back for a while, an empty entry is sent behind them. It is void of content, but
-//! once it comes out, the fate of everything before it is known (`ledger`).
+//! once it comes out, the fate of everything before it is known (`ledger`). It alone asks for an acknowledgement, to hear why
+//! the log takes nothing (`probe`).
+//!
+//! Nothing leaves before the log was compared with this copy, and while it does not fit or takes nothing (`standing`): what
+//! waits is then refused at once, with the reason.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use holdfast_storage::{Amount, CommitFailure, WriteSet, is_changefeed_placeholder, is_index_entry};
+use holdfast_schemas::ErrorCode;
+use holdfast_schemas::message::UpdateRefusal;
+use holdfast_storage::{Amount, CommitFailure, LogFault, WriteSet, is_changefeed_placeholder, is_index_entry};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::gateway::Gateway;
+use super::probe::Probe;
+use super::standing::{LogStanding, Passage};
 use super::submission::{Submission, Waiting};
 use crate::entry::{BatchEncoder, EntryError, EntryHeader, TransactionHead, Write};
 use crate::fault::{self, Sabotage, Step};
 use crate::model::Position;
 use crate::view::AppliedView;
 
+/// How often a log that takes nothing is tried.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// How the publisher works.
 #[derive(Debug, Clone)]
 pub struct PublisherOptions {
     /// Subject of the log.
     pub subject: String,
+    /// Its stream.
+    pub stream: String,
     /// SurrealDB's storage version.
     pub storage_version: u16,
     /// Bytes at which a batch is closed, and which no message exceeds.
@@ -44,6 +57,8 @@ pub struct Publisher {
     options: PublisherOptions,
     gateway: Arc<Gateway>,
     applied: Arc<AppliedView>,
+    standing: Arc<LogStanding>,
+    probe: Arc<Probe>,
     queue: mpsc::UnboundedReceiver<Submission>,
     encoder: BatchEncoder,
     /// A submission that did not fit into the last batch.
@@ -58,9 +73,14 @@ impl Publisher {
         options: PublisherOptions,
         gateway: Arc<Gateway>,
         applied: Arc<AppliedView>,
+        standing: Arc<LogStanding>,
         queue: mpsc::UnboundedReceiver<Submission>,
     ) -> Self {
-        Self { client, options, gateway, applied, queue, encoder: BatchEncoder::new(), left_over: None }
+        let context = async_nats::jetstream::new(client.clone());
+        let (subject, stream) = (options.subject.clone(), options.stream.clone());
+        let probe = Arc::new(Probe::new(context, subject, stream, Arc::clone(&standing)));
+        let encoder = BatchEncoder::new();
+        Self { client, options, gateway, applied, standing, probe, queue, encoder, left_over: None }
     }
 
     /// Publishes until the queue is closed or the task is aborted.
@@ -70,8 +90,11 @@ impl Publisher {
                 Some(submission) => Some(submission),
                 None => self.next().await,
             };
-            self.wait_for_room().await;
             let Some(first) = first else { return };
+            if let Err(refusal) = self.wait_to_send().await {
+                self.refuse_all(first, &refusal);
+                continue;
+            }
             let rules = self.applied.with(|view| Rules { epoch: view.epoch, ids_horizon: view.ids_horizon });
             let batch = self.gather(first, rules);
             self.send(batch, rules.epoch).await;
@@ -82,26 +105,46 @@ impl Publisher {
     async fn next(&mut self) -> Option<Submission> {
         loop {
             let oldest = self.gateway.oldest();
+            let refused = self.standing.is_refused();
             tokio::select! {
                 submission = self.queue.recv() => return submission,
-                () = tokio::time::sleep(self.options.stall), if oldest.is_some() => self.probe(oldest).await,
+                () = tokio::time::sleep(TRY_AGAIN), if refused => self.send_behind(),
+                () = tokio::time::sleep(self.options.stall), if oldest.is_some() && !refused => self.probe(oldest),
             }
         }
     }
 
-    async fn wait_for_room(&mut self) {
-        while self.gateway.in_flight() >= self.options.in_flight_max {
-            let oldest = self.gateway.oldest();
-            if tokio::time::timeout(self.options.stall, self.gateway.progress()).await.is_err() {
-                self.probe(oldest).await;
+    /// Waits until the log may be written to, and has room for one more entry of ours on its way.
+    async fn wait_to_send(&mut self) -> Result<(), UpdateRefusal> {
+        loop {
+            self.standing.clear().await?;
+            if self.gateway.in_flight() < self.options.in_flight_max {
+                return Ok(());
             }
+            let oldest = self.gateway.oldest();
+            tokio::select! {
+                () = self.gateway.progress() => {}
+                () = self.standing.changes() => {}
+                () = tokio::time::sleep(self.options.stall) => self.probe(oldest),
+            }
+        }
+    }
+
+    /// Refuses what waits. A barrier's end says that it was not passed.
+    fn refuse_all(&mut self, first: Submission, refusal: &UpdateRefusal) {
+        let mut next = Some(first);
+        while let Some(submission) = next {
+            if let Submission::Transaction(waiting) = submission {
+                waiting.answer.send(Err(refused_by_log(refusal)));
+            }
+            next = self.queue.try_recv().ok();
         }
     }
 
     /// Sends an empty entry behind those on their way, if the oldest of them is still the one that it was.
-    async fn probe(&mut self, oldest: Option<u64>) {
-        if oldest.is_some() && self.gateway.oldest() == oldest {
-            self.send_behind().await;
+    fn probe(&mut self, oldest: Option<u64>) {
+        if oldest.is_some() && self.gateway.oldest() == oldest && self.standing.passage() == Passage::Open {
+            self.send_behind();
         }
     }
 
@@ -213,12 +256,15 @@ impl Publisher {
     }
 
     /// Sends an empty entry behind what is on its way.
-    async fn send_behind(&mut self) {
+    fn send_behind(&mut self) {
         let epoch = self.applied.with(|view| view.epoch);
         match self.seal(epoch) {
             Ok(messages) => {
                 self.gateway.seal(messages.len() as u64, Vec::new());
-                self.publish(messages).await;
+                for message in messages {
+                    let probe = Arc::clone(&self.probe);
+                    tokio::spawn(async move { probe.send(message).await });
+                }
             }
             Err(cause) => error!(error = %cause, "an empty entry could not be sealed"),
         }
@@ -247,6 +293,16 @@ impl Rules {
         let is_forgotten = waiting.write_set.since().is_some_and(|since| since < self.ids_horizon);
         is_forgotten.then(|| CommitFailure::OutcomeUnknown("its id may be forgotten by now".to_owned()))
     }
+}
+
+/// What a committer is told when the log is not written to.
+fn refused_by_log(refusal: &UpdateRefusal) -> CommitFailure {
+    let fault = match refusal.code {
+        ErrorCode::LogLost => LogFault::Lost,
+        ErrorCode::LogMismatch => LogFault::Mismatch,
+        _ => LogFault::Refuses,
+    };
+    CommitFailure::LogRefused { fault, reason: refusal.reason.clone() }
 }
 
 /// Tells whoever waits that the log does not take the transaction.

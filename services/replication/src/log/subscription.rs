@@ -1,156 +1,154 @@
 //! Reads the log in order, from a given position on.
 //!
-//! An ordered consumer restarts by itself after a reconnect. It may deliver what was delivered before (dropped here), and it
-//! skips silently over messages that the stream does not hold any more; so every sequence is compared with the one before.
+//! The client library has consumers that make themselves anew behind the last message whenever they are lost. That hides a log
+//! that went back and has grown again. So a subscription here is one consumer, for as long as the server keeps it, which is in
+//! memory and dies with the server; when anything was lost it ends, and [`Subscription::open`] compares the log with what the
+//! copy has applied before it delivers anything. The consumer is made before that, so what it delivers comes from a log that
+//! went on where the copy is.
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
-use async_nats::jetstream::{self, Message};
+use async_nats::jetstream::consumer::push;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{Info, RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{HeaderMap, Message, Subscriber};
 use futures::StreamExt;
 use futures::stream::ReadyChunks;
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::debug;
 
-use crate::model::{LogMessage, Position};
-
-/// The log could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// There is no such stream, or it cannot be reached now. Nothing is harmed; try again.
-    #[error("the log stream {stream} cannot be reached")]
-    Unavailable {
-        /// Name of the stream.
-        stream: String,
-        /// Why.
-        #[source]
-        source: async_nats::Error,
-    },
-    /// The stream begins behind what this copy needs next. Only a snapshot of another copy can help.
-    #[error("the log begins at position {first}, and this copy needs {needed}")]
-    Trimmed {
-        /// First position that the stream holds.
-        first: Position,
-        /// The position that this copy needs.
-        needed: Position,
-    },
-    /// The stream ends before what this copy has applied: it lost entries that were acknowledged, or it is another stream.
-    #[error("the log ends at position {last}, and this copy has applied {applied}")]
-    WentBack {
-        /// Last position of the stream.
-        last: Position,
-        /// What this copy has applied.
-        applied: Position,
-    },
-    /// The subscription ended.
-    #[error("the subscription to the log ended")]
-    Ended,
-    /// The log goes on and the subscription delivers nothing. Nothing is harmed; subscribe anew.
-    #[error("the log goes on, and the subscription delivers nothing")]
-    Silent,
-}
-
-impl LogError {
-    /// Whether a new subscription from the same position may go on where this one ended.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Ended | Self::Silent)
-    }
-}
+use super::error::LogError;
+use crate::model::{KnownLog, LogMark, LogMessage, Position, Sight, Unfit};
 
 /// Most messages handed out at once.
 const CHUNK: usize = 512;
 /// How long subscribing may take: a server without a leader for the stream does not answer, the next attempt may meet another.
 const OPEN_MAX: Duration = Duration::from_secs(1);
-/// A server that has just become the stream's leader may answer before it has put away the last acknowledged messages. A log
-/// that still ends too early after this many looks has lost them.
+/// A server that has just become the leader of a stream of several may answer before it has put away the last acknowledged
+/// messages. A log that still ends too early after this many looks has lost them.
 const LOOKS: u32 = 20;
+/// So many looks must find no stream at all: a server that starts may answer before it has found its streams.
+const LOOKS_FOR_MISSING: u32 = 6;
 /// Between two such looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How often the server says that the consumer is there when it has nothing to deliver.
+const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
+/// A consumer that was silent for so long is lost.
+const HEARTBEATS_LOST: Duration = Duration::from_secs(3);
+/// How long the server keeps the consumer when nobody listens to it.
+const CONSUMER_KEPT: Duration = Duration::from_secs(30);
+/// Where the server wants to know that what it sent was read, before it sends more.
+const STALLED: &str = "Nats-Consumer-Stalled";
+/// The number of the last message that the consumer delivered.
+const LAST_DELIVERED: &str = "Nats-Last-Consumer";
 
-/// An ordered subscription to the log.
+/// A subscription to the log.
 pub struct Subscription {
-    messages: ReadyChunks<Ordered>,
+    messages: ReadyChunks<Subscriber>,
+    context: jetstream::Context,
     next: Position,
-    end: Position,
+    /// The consumer's own number of the last message that it delivered.
+    delivered: u64,
+    heard_at: Instant,
+    sight: Sight,
 }
 
 impl Subscription {
-    /// Subscribes from `next` on, after checking that the stream holds it, or ends right before it.
+    /// Subscribes from `next` on, after comparing the stream with what the copy knows of its log.
     ///
     /// # Errors
     /// See [`LogError`].
     pub async fn open(
         context: &jetstream::Context,
-        client: &async_nats::Client,
         stream: &str,
         next: Position,
+        known: &KnownLog,
     ) -> Result<Self, LogError> {
-        for _ in 1..LOOKS {
-            match Self::open_now(context, client, stream, next).await {
-                Err(LogError::WentBack { .. }) => tokio::time::sleep(LOOK_PAUSE).await,
-                result => return result,
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let mut replicas = 1;
+            let opening = Self::ask(context, stream, next, known, &mut replicas);
+            let result = match tokio::time::timeout(OPEN_MAX, opening).await {
+                Ok(result) => result,
+                Err(elapsed) => Err(unavailable(stream, elapsed)),
+            };
+            let again = match &result {
+                Err(LogError::Unfit(Unfit::WentBack { .. } | Unfit::Differs { .. })) => replicas > 1 && looks < LOOKS,
+                Err(LogError::Missing { .. }) => looks < LOOKS_FOR_MISSING,
+                _ => false,
+            };
+            if !again {
+                return result;
             }
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
-        Self::open_now(context, client, stream, next).await
-    }
-
-    async fn open_now(
-        context: &jetstream::Context,
-        client: &async_nats::Client,
-        stream: &str,
-        next: Position,
-    ) -> Result<Self, LogError> {
-        let opening = Self::ask(context, client, stream, next);
-        let unavailable = |source| LogError::Unavailable { stream: stream.to_owned(), source };
-        tokio::time::timeout(OPEN_MAX, opening).await.map_err(|elapsed| unavailable(elapsed.into()))?
     }
 
     async fn ask(
         context: &jetstream::Context,
-        client: &async_nats::Client,
         stream: &str,
         next: Position,
+        known: &KnownLog,
+        replicas: &mut usize,
     ) -> Result<Self, LogError> {
-        let unavailable = |source: async_nats::Error| LogError::Unavailable { stream: stream.to_owned(), source };
-        let mut log = context.get_stream(stream).await.map_err(|error| unavailable(error.into()))?;
-        let state = log.info().await.map_err(|error| unavailable(error.into()))?.state.clone();
-        let end = state.last_sequence;
-        if end + 1 < next {
-            return Err(LogError::WentBack { last: end, applied: next - 1 });
+        let log = find(context, stream).await?;
+        let info = log.cached_info();
+        *replicas = info.config.num_replicas;
+        let sight = sight_of(info);
+        known.compare(&sight)?;
+        if sight.first > next {
+            return Err(LogError::Trimmed { first: sight.first, needed: next });
         }
-        if state.first_sequence > next {
-            return Err(LogError::Trimmed { first: state.first_sequence, needed: next });
+        let client = context.client();
+        let deliver_subject = client.new_inbox();
+        let messages = client.subscribe(deliver_subject.clone()).await.map_err(|error| unavailable(stream, error))?;
+        log.create_consumer(configuration(deliver_subject, next)).await.map_err(|error| unavailable(stream, error))?;
+        if let Some(position) = known.to_compare(&sight) {
+            known.compare_mark(mark_at(&log, stream, position).await?)?;
         }
-        let config = OrderedConfig {
-            deliver_subject: client.new_inbox(),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: next },
-            ..OrderedConfig::default()
-        };
-        let consumer = log.create_consumer(config).await.map_err(|error| unavailable(error.into()))?;
-        let messages = consumer.messages().await.map_err(|error| unavailable(error.into()))?;
-        Ok(Self { messages: messages.ready_chunks(CHUNK), next, end })
+        Ok(Self {
+            messages: messages.ready_chunks(CHUNK),
+            context: context.clone(),
+            next,
+            delivered: 0,
+            heard_at: Instant::now(),
+            sight,
+        })
     }
 
     /// The last position of the stream when this was opened.
     #[must_use]
     pub fn end(&self) -> Position {
-        self.end
+        self.sight.last
+    }
+
+    /// When the stream was made, in microseconds since 1970.
+    #[must_use]
+    pub fn created_us(&self) -> u64 {
+        self.sight.created_us
     }
 
     /// The messages that are there, at least one, in order and without a gap.
     ///
     /// # Errors
-    /// [`LogError::Trimmed`] on a gap, [`LogError::Ended`] when there will be no more.
+    /// [`LogError::Trimmed`] on a gap, [`LogError::Interrupted`] when the server keeps the consumer no more.
     pub async fn next(&mut self) -> Result<Vec<LogMessage>, LogError> {
         loop {
-            let chunk = self.messages.next().await.ok_or(LogError::Ended)?;
+            let lost_at = self.heard_at + HEARTBEATS_LOST;
+            let chunk = match tokio::time::timeout_at(lost_at, self.messages.next()).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) | Err(_) => return Err(LogError::Interrupted),
+            };
+            self.heard_at = Instant::now();
             let mut messages = Vec::with_capacity(chunk.len());
-            for delivered in chunk {
-                match delivered {
-                    Ok(message) => messages.extend(self.accept(message)?),
-                    // The consumer is being made anew; what it missed comes again.
-                    Err(cause) => warn!(error = %cause, "the subscription to the log was interrupted"),
+            for message in chunk {
+                if is_delivery(&message) {
+                    messages.extend(self.accept(message)?);
+                } else {
+                    self.heed(&message)?;
                 }
             }
             if !messages.is_empty() {
@@ -159,11 +157,20 @@ impl Subscription {
         }
     }
 
+    /// Takes a message of the log. Whatever somebody put into its headers, it is one: the server's own words come without the
+    /// reply subject that tells a message's place.
     fn accept(&mut self, message: Message) -> Result<Option<LogMessage>, LogError> {
-        let Ok(info) = message.info() else {
-            warn!("a message without a position was delivered as part of the log");
-            return Ok(None);
-        };
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let Ok(info) = message.info() else { return Err(LogError::Interrupted) };
+        if info.consumer_sequence != self.delivered + 1 {
+            debug!(
+                expected = self.delivered + 1,
+                found = info.consumer_sequence,
+                "messages of the log were lost on the way"
+            );
+            return Err(LogError::Interrupted);
+        }
+        self.delivered += 1;
         let position = info.stream_sequence;
         if position < self.next {
             return Ok(None);
@@ -175,4 +182,75 @@ impl Subscription {
         let timestamp_us = u64::try_from(info.published.unix_timestamp_nanos() / 1_000).unwrap_or_default();
         Ok(Some(LogMessage { position, timestamp_us, payload: message.message.payload }))
     }
+
+    /// Follows what the server says about the consumer.
+    fn heed(&self, message: &Message) -> Result<(), LogError> {
+        let header = |name: &str| message.headers.as_ref().and_then(|headers: &HeaderMap| headers.get(name));
+        let stalled = header(STALLED).map(|subject| subject.as_str().to_owned());
+        if let Some(subject) = message.reply.as_ref().map(ToString::to_string).or(stalled) {
+            let client = self.context.client();
+            // In a task of its own: giving up the wait for messages must not lose those that were taken with this one. If the
+            // word is lost the server says again that it waits.
+            tokio::spawn(async move { drop(client.publish(subject, bytes::Bytes::new()).await) });
+        }
+        let last = header(LAST_DELIVERED).and_then(|last| last.as_str().parse::<u64>().ok());
+        if last.is_some_and(|last| last != self.delivered) { Err(LogError::Interrupted) } else { Ok(()) }
+    }
+}
+
+fn is_delivery(message: &Message) -> bool {
+    message.reply.as_ref().is_some_and(|reply| reply.starts_with("$JS.ACK."))
+}
+
+fn configuration(deliver_subject: String, next: Position) -> push::Config {
+    push::Config {
+        deliver_subject,
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: next },
+        ack_policy: AckPolicy::None,
+        max_deliver: 1,
+        flow_control: true,
+        idle_heartbeat: IDLE_HEARTBEAT,
+        inactive_threshold: CONSUMER_KEPT,
+        num_replicas: 1,
+        memory_storage: true,
+        ..push::Config::default()
+    }
+}
+
+/// The stream, as its leader describes it now.
+///
+/// # Errors
+/// [`LogError::Missing`] if JetStream says that there is none.
+pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Stream, LogError> {
+    context.get_stream(stream).await.map_err(|error| match error.kind() {
+        GetStreamErrorKind::JetStream(refusal) if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            LogError::Missing { stream: stream.to_owned() }
+        }
+        _ => unavailable(stream, error),
+    })
+}
+
+/// What the stream shows of itself.
+pub fn sight_of(info: &Info) -> Sight {
+    Sight {
+        created_us: u64::try_from(info.created.unix_timestamp_nanos() / 1_000).unwrap_or_default(),
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
+    }
+}
+
+/// The mark of the message at a position, as the stream's leader has it; none if nothing stands there.
+async fn mark_at(log: &Stream, stream: &str, position: Position) -> Result<Option<LogMark>, LogError> {
+    match log.get_raw_message(position).await {
+        Ok(found) => {
+            let timestamp_us = u64::try_from(found.time.unix_timestamp_nanos() / 1_000).unwrap_or_default();
+            Ok(Some(LogMark::of(&LogMessage { position, timestamp_us, payload: found.payload })))
+        }
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(unavailable(stream, error)),
+    }
+}
+
+fn unavailable(stream: &str, source: impl Into<async_nats::Error>) -> LogError {
+    LogError::Unavailable { stream: stream.to_owned(), source: source.into() }
 }

@@ -11,7 +11,7 @@ use super::verdict::VoidReason;
 use crate::entry::{Batch, Entry, Replication};
 
 impl Certifier {
-    pub(super) fn has_other_log(&self, entry: &Entry) -> bool {
+    fn has_other_log(&self, entry: &Entry) -> bool {
         let ours = self.window.chain_at(entry.base());
         entry.base() >= self.state.horizon && ours.map(Chain::to_bytes) != Some(entry.base_chain())
     }

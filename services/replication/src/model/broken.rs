@@ -34,16 +34,6 @@ pub enum Broken {
         /// The version of the entry.
         theirs: u16,
     },
-    /// The sender has read another log than this copy. Read the window again (`horizon + 1` up to the applied position) and
-    /// compare its chain with [`super::AppliedState::chain`]. If they differ this copy is wrong. If they agree the sender is:
-    /// go on with [`super::Certifier::apply_audited`], or its one message would stop every copy for ever.
-    #[error("the sender of position {position} has another chain at {base} than this copy")]
-    OtherLog {
-        /// Where.
-        position: Position,
-        /// Where the sender had another chain value, or a position that does not exist yet.
-        base: Position,
-    },
     /// What was replayed does not lead to the stored state.
     #[error("replaying the log up to {position} does not lead to the stored state: {reason}")]
     Replay {

@@ -1,10 +1,11 @@
 //! Decides what each message of the log means: a deterministic function of the log, and of nothing else.
 //!
 //! For each message, in this order:
-//! 1. Its position is the next one. It is of no newer format. If its base is in the window, its sender's chain value there is
-//!    ours. Otherwise this copy and the log do not belong together: [`Broken`], nothing is changed, the copy must stop.
+//! 1. Its position is the next one, and it is of no newer format. Otherwise: [`Broken`], nothing is changed, the copy must stop.
 //! 2. Void, and its sender's number is not registered: junk, which is no message of Holdfast, or one that was damaged before
-//!    it came into the log; a base below the horizon; a number that was passed (`origin`).
+//!    it came into the log; a base below the horizon; a number that was passed (`origin`); a chain value at its base that is not
+//!    that of this log, for its sender has read another one. (That it is not this copy that has, is seen to elsewhere:
+//!    `known_log`. So one sender that is wrong, or lies, stops nobody.)
 //! 3. The number is registered. Void: not from the primary of the current epoch, in a primary group (`admit`); parts missing
 //!    (`assemble`); malformed inside.
 //! 4. Each transaction is judged, in order (`judge`).
@@ -54,6 +55,11 @@ impl Certifier {
         Self::with_limits(AppliedState::genesis(), storage_version, Limits::RELEASED)
     }
 
+    /// A certifier that knows a state and has no memory: it can be asked, and must be given nothing to decide.
+    pub fn standing_still(state: AppliedState, storage_version: u16) -> Self {
+        Self::with_limits(state, storage_version, Limits::RELEASED)
+    }
+
     /// A certifier whose window is empty and begins at the state's horizon.
     pub(crate) fn with_limits(state: AppliedState, storage_version: u16, limits: Limits) -> Self {
         Self {
@@ -90,18 +96,8 @@ impl Certifier {
 
     /// Decides about the next message. After an error nothing has changed, and the copy must stop.
     pub fn apply(&mut self, message: LogMessage) -> Result<Applied, Broken> {
-        self.apply_with(message, false)
-    }
-
-    /// As [`apply`](Self::apply), after an audit: the window was read again and is what this copy has. An entry whose sender
-    /// has read another log is then void, as it is on every copy that read the log as it is.
-    pub fn apply_audited(&mut self, message: LogMessage) -> Result<Applied, Broken> {
-        self.apply_with(message, true)
-    }
-
-    fn apply_with(&mut self, message: LogMessage, audited: bool) -> Result<Applied, Broken> {
         let position = message.position;
-        let decoded = self.admit(&message, audited)?;
+        let decoded = self.admit(&message)?;
         let chain = self.state.chain.next(&message.payload);
         self.state.log_time_ms = self.state.log_time_ms.max(message.timestamp_us / 1_000);
         let expired_ids = self.expire_ids();
@@ -121,7 +117,7 @@ impl Certifier {
     }
 
     /// Checks that this copy may go on with a message. Changes nothing. An inner error makes the message void.
-    fn admit(&self, message: &LogMessage, audited: bool) -> Result<Result<Message, EntryError>, Broken> {
+    fn admit(&self, message: &LogMessage) -> Result<Result<Message, EntryError>, Broken> {
         let position = message.position;
         let expected = self.state.position + 1;
         if position != expected {
@@ -130,9 +126,6 @@ impl Certifier {
         let decoded = Message::decode(message.payload.clone());
         match &decoded {
             Err(source) if source.is_newer() => Err(Broken::Unreadable { position, source: source.clone() }),
-            Ok(Message::Entry(entry)) if !audited && self.has_other_log(entry) => {
-                Err(Broken::OtherLog { position, base: entry.base() })
-            }
             Ok(Message::Entry(entry)) if entry.storage_version() > self.storage_version && self.counts(entry) => {
                 let (ours, theirs) = (self.storage_version, entry.storage_version());
                 Err(Broken::StorageVersion { position, ours, theirs })

@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 /// A message as the log delivers it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogMessage {
     /// Its stream sequence.
     pub position: Position,

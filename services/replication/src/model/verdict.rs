@@ -71,7 +71,7 @@ pub enum VoidReason {
     /// All of its parts together are above a limit: of bytes, or of keys that they write.
     #[error("the entry is too large")]
     TooLarge,
-    /// Its sender has read another log than this one, as an audit of this copy confirmed.
+    /// Its sender has read another log than this one.
     #[error("the sender has read another log")]
     OtherLog,
 }

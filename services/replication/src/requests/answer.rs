@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use holdfast_datastore::StatementError;
-use holdfast_schemas::message::{CspState, ErrorReply};
+use holdfast_schemas::message::{CspState, ErrorReply, UpdateRefusal};
 use holdfast_schemas::{ErrorCode, Message as _, header, limits};
-use holdfast_storage::CommitFailure;
 use holdfast_storage::request::Request;
+use holdfast_storage::{CommitFailure, LogFault};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -101,10 +101,23 @@ pub fn refusal(member: &Member, id: &str, deadline: Instant) -> Option<ErrorRepl
     let (code, message) = match member.state() {
         // Draining is up to routing: what arrives all the same is answered, so that nobody is kept waiting.
         CspState::Available | CspState::Draining => return None,
-        CspState::Quarantined => (ErrorCode::Quarantined, "this copy was set aside: another CSP answers".to_owned()),
+        CspState::Quarantined => match member.shared.standing.parted() {
+            Some(UpdateRefusal { code, reason }) => (code, not_written(&reason)),
+            None => (ErrorCode::Quarantined, "this copy was set aside: another CSP answers".to_owned()),
+        },
         state => (ErrorCode::Unavailable, format!("this CSP is {state}: send the request again in a moment")),
     };
     Some(ErrorReply::new(Some(id.to_owned()), code, message))
+}
+
+/// Why this CSP takes no update now because of its log; none when it does.
+pub fn log_refusal(member: &Member, id: &str) -> Option<ErrorReply> {
+    let UpdateRefusal { code, reason } = member.shared.standing.refusal()?;
+    Some(ErrorReply::new(Some(id.to_owned()), code, not_written(&reason)))
+}
+
+fn not_written(reason: &str) -> String {
+    format!("{reason}. Nothing was written, and queries of consistency `any` are answered")
 }
 
 /// The error that a client is told, from what went wrong. The log's own word is more exact than SurrealDB's.
@@ -178,6 +191,7 @@ pub fn failure_reply(id: &str, failure: &CommitFailure) -> ErrorReply {
     let message = match failure {
         CommitFailure::LockLost { .. } => format!("{failure}, and nothing was written: acquire it anew"),
         CommitFailure::TooLarge { .. } => format!("{failure}: {IN_PORTIONS}"),
+        CommitFailure::LogRefused { .. } => not_written(&failure.to_string()),
         _ => failure.to_string(),
     };
     ErrorReply::new(Some(id.to_owned()), failure_code(failure), message)
@@ -192,6 +206,9 @@ fn failure_code(failure: &CommitFailure) -> ErrorCode {
         CommitFailure::LockLost { .. } => ErrorCode::LockLost,
         CommitFailure::NotPrimary => ErrorCode::NotPrimary,
         CommitFailure::Unavailable(_) => ErrorCode::LogUnavailable,
+        CommitFailure::LogRefused { fault: LogFault::Refuses, .. } => ErrorCode::LogUnavailable,
+        CommitFailure::LogRefused { fault: LogFault::Lost, .. } => ErrorCode::LogLost,
+        CommitFailure::LogRefused { fault: LogFault::Mismatch, .. } => ErrorCode::LogMismatch,
         CommitFailure::ShuttingDown => ErrorCode::ShuttingDown,
         CommitFailure::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
     }

@@ -10,7 +10,7 @@ use holdfast_schemas::{ErrorCode, Message as _};
 use holdfast_storage::request::Request;
 use tokio::time::Instant;
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
+use super::answer::{Asked, answer_error, barrier, conclude, error_reply, log_refusal, note_storage, refusal};
 use crate::fault::{self, Sabotage};
 use crate::member::Member;
 
@@ -23,7 +23,7 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
     };
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(request.deadline_ms);
-    if let Some(refusal) = refusal(&member, &id, deadline) {
+    if let Some(refusal) = refusal(&member, &id, deadline).filter(|_| !stands_still_for(&member, &request, deadline)) {
         return asked.give_back(&member, refusal).await;
     }
     let began = Instant::now();
@@ -33,8 +33,24 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
     conclude(&asked, &member, outcome, deadline).await;
 }
 
+/// Whether a copy whose log is lost can answer this all the same: as of where it stands.
+fn stands_still_for(member: &Member, query: &QueryRequest, deadline: Instant) -> bool {
+    let is_in_reach = match query.consistency {
+        Consistency::Any => query.max_lag_ms.is_none(),
+        Consistency::Session => query.after.unwrap_or_default() <= member.shared.view.position(),
+        Consistency::Strong => false,
+    };
+    is_in_reach
+        && member.shared.standing.parted().is_some()
+        && member.database.get().is_some()
+        && Instant::now() < deadline
+}
+
 async fn run(member: &Arc<Member>, query: QueryRequest, id: &str, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
     if !is_fresh(member, &query, deadline).await {
+        if let Some(refused) = log_refusal(member, id).filter(|_| query.consistency == Consistency::Strong) {
+            return Err(refused);
+        }
         let message = "the copy did not reach the asked position before the deadline: ask again, or allow more time";
         return Err(ErrorReply::new(Some(id.to_owned()), ErrorCode::PositionNotReached, message));
     }
@@ -69,7 +85,7 @@ async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant)
     let view = &member.shared.view;
     match query.consistency {
         Consistency::Strong if fault::breaks(Sabotage::SkipBarrier) => true,
-        Consistency::Strong => barrier(member, deadline).await,
+        Consistency::Strong => member.shared.standing.refusal().is_none() && barrier(member, deadline).await,
         Consistency::Session => view.reached(query.after.unwrap_or_default(), deadline).await,
         Consistency::Any => match query.max_lag_ms {
             None => true,

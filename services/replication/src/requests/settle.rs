@@ -109,10 +109,12 @@ pub(super) enum As {
 }
 
 /// An id was not settled by this call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Unsettled {
     /// Another CSP is the primary, or another epoch has begun.
     NotPrimary,
+    /// The log is not written to. Nothing of this call was sent.
+    LogRefused(CommitFailure),
     /// The log did not say by the deadline. What was sent may settle it later.
     Unknown,
 }
@@ -172,6 +174,7 @@ pub(super) async fn settle(
             // Its snapshot waited too long; an empty transaction conflicts with nothing.
             Ok(Err(CommitFailure::Conflict { .. } | CommitFailure::TooOld)) => {}
             Ok(Err(CommitFailure::NotPrimary)) => return Err(Unsettled::NotPrimary),
+            Ok(Err(refused @ CommitFailure::LogRefused { .. })) => return Err(Unsettled::LogRefused(refused)),
             Ok(Err(_)) | Err(_) => return Err(Unsettled::Unknown),
         }
     }

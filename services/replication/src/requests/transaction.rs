@@ -473,6 +473,7 @@ async fn settle(
     match settle::settle(member, named, kept, as_whom, deadline).await {
         Ok(settled) => known(member, token, settled),
         Err(Unsettled::NotPrimary) => Err(not_primary(id, None)),
+        Err(Unsettled::LogRefused(refused)) => Err(failure_reply(id, &refused)),
         Err(Unsettled::Unknown) => Err(log_silent(id)),
     }
 }

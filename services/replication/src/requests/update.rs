@@ -24,7 +24,9 @@ use holdfast_storage::request::{HeldLock, Request, Terms};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::answer::{Asked, answer_error, barrier, conclude, error_reply, note_storage, refusal};
+use super::answer::{
+    Asked, answer_error, barrier, conclude, error_reply, failure_reply, log_refusal, note_storage, refusal,
+};
 use super::results::{answer_at, update_answer};
 use super::settle::{As, Kept, Named, Settled, Unsettled, first_outcome, id_reused, settle};
 use crate::contention::InLine;
@@ -79,7 +81,9 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     }
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
-    let update = Update { member: &member, request, id, fingerprint, since, work_until, deadline, asked_before };
+    let is_recovery = asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
+    let update =
+        Update { member: &member, request, id, fingerprint, since, work_until, deadline, asked_before, is_recovery };
     let mut place = member.shared.contention.arrive(update.text());
     let outcome = update.run(&mut place).await;
     // Those who wait for one another say nothing about how fast this copy is.
@@ -141,7 +145,7 @@ async fn refuse_for_good(member: &Arc<Member>, named: Named<'_>, deadline: Insta
     match settle(member, named, Kept::Refused(Box::new(reply.error)), As::Writer, deadline).await {
         Ok(settled) => tell(member, id, fingerprint, settled),
         Err(Unsettled::NotPrimary) => Err(not_primary(id, None)),
-        Err(Unsettled::Unknown) => Err(unknown(id)),
+        Err(Unsettled::LogRefused(_) | Unsettled::Unknown) => Err(unknown(id)),
     }
 }
 
@@ -208,6 +212,8 @@ struct Update<'a> {
     deadline: Instant,
     /// Whether the id may have been used before.
     asked_before: bool,
+    /// Whether a CSP before may have carried it out.
+    is_recovery: bool,
 }
 
 /// What has to be done before an outcome is told.
@@ -227,6 +233,9 @@ impl Update<'_> {
             && let Some(first) = first_outcome(self.member, &self.id).await
         {
             return tell(self.member, &self.id, self.fingerprint, first);
+        }
+        if let Some(refused) = log_refusal(self.member, &self.id) {
+            return Err(self.log_refused(refused));
         }
         let mut attempt = 0;
         let mut is_behind_barrier = false;
@@ -253,7 +262,11 @@ impl Update<'_> {
                 }
             }
             match before_telling(&request, &outcome) {
-                Before::Nothing => return outcome.map_err(|error| error_reply(&self.id, &request, &error)),
+                Before::Nothing => {
+                    let told = outcome.map_err(|error| error_reply(&self.id, &request, &error));
+                    let is_refused = matches!(request.failure(), Some(CommitFailure::LogRefused { .. }));
+                    return told.map_err(|error| if is_refused { self.log_refused(error) } else { error });
+                }
                 Before::BeingCurrent if epoch.is_none() && !is_behind_barrier => {
                     if !barrier(self.member, self.deadline).await {
                         return Err(self.unknown());
@@ -348,8 +361,18 @@ impl Update<'_> {
         match settle(self.member, self.named(), kept, as_whom, self.deadline + ANSWER_MARGIN).await {
             Ok(settled) => tell(self.member, &self.id, self.fingerprint, settled),
             Err(Unsettled::NotPrimary) => Err(not_primary(&self.id, None)),
+            Err(Unsettled::LogRefused(refused)) => Err(self.log_refused(failure_reply(&self.id, &refused))),
             Err(Unsettled::Unknown) => Err(self.unknown()),
         }
+    }
+
+    /// The answer when the log is not written to. An earlier attempt of execution's may be in it all the same.
+    fn log_refused(&self, refused: ErrorReply) -> ErrorReply {
+        if !self.is_recovery {
+            return refused;
+        }
+        let message = format!("{}; whether an earlier attempt took effect is not known", refused.error.message);
+        ErrorReply::new(Some(self.id.clone()), ErrorCode::OutcomeUnknown, message)
     }
 
     /// The answer when the log was silent: whatever this attempt came to, another one under the id may have taken effect, or be
@@ -423,7 +446,8 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
             CommitFailure::NotPrimary | CommitFailure::ShuttingDown | CommitFailure::OutcomeUnknown(_) => {
                 Before::Nothing
             }
-            CommitFailure::Duplicate { .. } => Before::Nothing,
+            // Nothing can be settled in a log that is not written to.
+            CommitFailure::Duplicate { .. } | CommitFailure::LogRefused { .. } => Before::Nothing,
         };
     }
     match outcome {

@@ -18,7 +18,7 @@ use super::kept_ids::{KeptId, KeptIds};
 use crate::entry::{TRANSACTION_MAX_BYTES, WRITES_MAX};
 use crate::fault::{self, Sabotage};
 use crate::model::lock_table::LockWrite;
-use crate::model::{Applied, AppliedBatch, AppliedState, Outcome, Position};
+use crate::model::{Applied, AppliedBatch, AppliedState, KnownLog, LogMark, Outcome, Position};
 
 /// The smallest write buffer of a copy: the largest entry, behind what is gathered before it, with what is ours.
 pub const WRITE_BUFFER_MIN_BYTES: u64 =
@@ -111,10 +111,11 @@ impl ApplyBuffer {
         &mut self,
         copy: &Copy,
         state: &AppliedState,
+        known: &KnownLog,
         refusals: &mut BTreeSet<Position>,
     ) -> Result<(), CopyError> {
         self.clean_up(state.horizon, refusals);
-        let applied = encode_applied(state);
+        let applied = encode_applied(state, known);
         let writes = self.writes(&applied);
         debug_assert!(needed(&writes) <= WRITE_BUFFER_MIN_BYTES, "a commit has to fit into every copy");
         copy.apply(writes).await?;
@@ -173,18 +174,41 @@ fn add_writes<'a>(batch: &'a AppliedBatch, writes: &mut Vec<KeyWrite<'a>>) {
     }
 }
 
-/// The value of the applied state: position and stamp first, where the storage engine reads them, then the rest.
-fn encode_applied(state: &AppliedState) -> Vec<u8> {
-    let mut value = Vec::with_capacity(160);
+/// Bytes before the certifier's state: position and stamp, where the storage engine reads them.
+const ENGINE_BYTES: usize = 16;
+/// Announces what is known of the log, before the state: no version of a state begins with it.
+const KNOWN_LOG: u8 = 0xF0;
+/// Bytes of what is known of the log: when the stream was made, time and digest of the last message.
+const KNOWN_LOG_BYTES: usize = 1 + 8 + 8 + 16;
+
+/// The value of the applied state: position and stamp first, then what is known of the log, then the state.
+fn encode_applied(state: &AppliedState, known: &KnownLog) -> Vec<u8> {
+    let mut value = Vec::with_capacity(192);
     value.extend_from_slice(&state.position.to_be_bytes());
     value.extend_from_slice(&state.stamp.to_be_bytes());
+    if let (Some(created_us), Some(mark)) = (known.created_us, known.mark) {
+        value.push(KNOWN_LOG);
+        value.extend_from_slice(&created_us.to_be_bytes());
+        value.extend_from_slice(&mark.timestamp_us.to_be_bytes());
+        value.extend_from_slice(&mark.digest.to_be_bytes());
+    }
     value.extend_from_slice(&state.encode());
     value
 }
 
-/// The state in a stored value.
-pub(super) fn decode_applied(value: &[u8]) -> Result<AppliedState, crate::model::StateError> {
-    AppliedState::decode(value.get(16..).unwrap_or_default())
+/// The state in a stored value, and what was known of the log: little in a copy of an earlier version.
+pub(super) fn decode_applied(value: &[u8]) -> Result<(AppliedState, KnownLog), crate::model::StateError> {
+    let rest = value.get(ENGINE_BYTES..).unwrap_or_default();
+    let known = rest.get(..KNOWN_LOG_BYTES).filter(|known| known.first() == Some(&KNOWN_LOG));
+    let state = AppliedState::decode(rest.get(known.map_or(0, <[u8]>::len)..).unwrap_or_default())?;
+    let mut log = KnownLog { position: state.position, created_us: None, mark: None };
+    if let Some(known) = known {
+        let number = |at: usize| known.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let digest = known.get(17..).and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
+        log.created_us = number(1);
+        log.mark = number(9).zip(digest).map(|(timestamp_us, digest)| LogMark { timestamp_us, digest });
+    }
+    Ok((state, log))
 }
 
 fn stamped(key: &[u8], stamp: Option<u64>) -> Cow<'_, [u8]> {

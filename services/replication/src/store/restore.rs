@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use holdfast_schemas::ErrorCode;
 use holdfast_storage::{Copy, CopyError, Snapshot, reserved};
 
 use super::buffer::decode_applied;
 use super::kept_ids::KeptIds;
 use crate::log::{LogError, Subscription};
 use crate::model::lock_table::{LockTable, LockWrite};
-use crate::model::{AppliedState, Broken, Certifier, Place, Position, Rebuild, Record, RecordError, StateError};
+use crate::model::{
+    AppliedState, Broken, Certifier, KnownLog, Place, Position, Rebuild, Record, RecordError, StateError,
+};
 
 /// How long the log may deliver nothing of what it is known to hold.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -44,6 +47,22 @@ impl RestoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Log(cause) if cause.is_transient())
     }
+
+    /// Whether there is no log at all.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Log(LogError::Missing { .. }))
+    }
+
+    /// The code by which the copy refuses updates, when it and the log do not belong together; none when it cannot be read.
+    #[must_use]
+    pub fn parting_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Log(cause) => Some(cause.parting_code().unwrap_or(ErrorCode::LogMismatch)),
+            Self::Broken(_) => Some(ErrorCode::LogMismatch),
+            Self::Copy(_) | Self::State(_) | Self::Record(_) | Self::Ids => None,
+        }
+    }
 }
 
 /// A copy, ready to apply what follows its position.
@@ -56,14 +75,35 @@ pub struct Restored {
     pub expired: Vec<Position>,
     /// The locks that have a key.
     pub locks: LockTable,
+    /// What the copy knows of its log.
+    pub known: KnownLog,
 }
 
 impl Restored {
     /// An empty copy.
     #[must_use]
     pub fn empty(storage_version: u16) -> Self {
-        let (certifier, refusals) = (Certifier::new(storage_version), BTreeSet::new());
-        Self { certifier, refusals, expired: Vec::new(), locks: LockTable::default() }
+        Self::at(Certifier::new(storage_version), LockTable::default(), KnownLog::default())
+    }
+
+    /// A copy as it stands, which applies nothing: its certifier has no memory.
+    ///
+    /// # Errors
+    /// When the copy cannot be read.
+    pub async fn standing_still(copy: &Copy, storage_version: u16) -> Result<Self, RestoreError> {
+        let snapshot = copy.snapshot().await?;
+        let (_, stored) = snapshot.applied().await?;
+        let locks = read_locks(&snapshot).await?;
+        snapshot.close().await;
+        let (state, known) = match stored {
+            Some(stored) => decode_applied(&stored)?,
+            None => (AppliedState::genesis(), KnownLog::default()),
+        };
+        Ok(Self::at(Certifier::standing_still(state, storage_version), locks, known))
+    }
+
+    fn at(certifier: Certifier, locks: LockTable, known: KnownLog) -> Self {
+        Self { certifier, refusals: BTreeSet::new(), expired: Vec::new(), locks, known }
     }
 }
 
@@ -74,7 +114,6 @@ impl Restored {
 pub async fn restore(
     copy: &Copy,
     context: &jetstream::Context,
-    client: &async_nats::Client,
     stream: &str,
     storage_version: u16,
 ) -> Result<Restored, RestoreError> {
@@ -84,30 +123,26 @@ pub async fn restore(
         snapshot.close().await;
         return Ok(Restored::empty(storage_version));
     };
-    let state = decode_applied(&stored)?;
+    let (state, known) = decode_applied(&stored)?;
     let records = read_records(&snapshot).await?;
-    let mut rebuild = Rebuild::new(state.clone(), storage_version);
+    let mut rebuild = Rebuild::new(state, storage_version);
     let expired = give_back_ids(&snapshot, &mut rebuild).await?;
     let locks = read_locks(&snapshot).await?;
     snapshot.close().await;
-    replay(&mut rebuild, &state, &records, context, client, stream).await?;
+    replay(&mut rebuild, &known, &records, context, stream).await?;
     let (certifier, refusals) = (rebuild.finish()?, records.into_keys().collect());
-    Ok(Restored { certifier, refusals, expired, locks })
+    Ok(Restored { certifier, refusals, expired, locks, known })
 }
 
 async fn replay(
     rebuild: &mut Rebuild,
-    state: &AppliedState,
+    known: &KnownLog,
     records: &BTreeMap<Position, Record>,
     context: &jetstream::Context,
-    client: &async_nats::Client,
     stream: &str,
 ) -> Result<(), RestoreError> {
     let Some(first) = rebuild.next_position() else { return Ok(()) };
-    let mut subscription = Subscription::open(context, client, stream, first).await?;
-    if subscription.end() < state.position {
-        return Err(LogError::WentBack { last: subscription.end(), applied: state.position }.into());
-    }
+    let mut subscription = Subscription::open(context, stream, first, known).await?;
     while rebuild.next_position().is_some() {
         // What is asked for is in the log, so silence means that the subscription was lost.
         let messages = tokio::time::timeout(SILENCE, subscription.next()).await.map_err(|_| LogError::Silent)??;

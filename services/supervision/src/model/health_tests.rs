@@ -24,6 +24,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
         query_us: None,
         update_us: None,
         connects: None,
+        updates_refused: None,
     }
 }
 

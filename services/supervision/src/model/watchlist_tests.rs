@@ -31,6 +31,7 @@ fn beat(csp: &str, incarnation: &str) -> Heartbeat {
         query_us: None,
         update_us: None,
         connects: None,
+        updates_refused: None,
     }
 }
 

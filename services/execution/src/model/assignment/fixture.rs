@@ -30,6 +30,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         query_us: None,
         update_us: None,
         connects: None,
+        updates_refused: None,
     }
 }
 

@@ -78,6 +78,7 @@ async fn what_came_before_ids_that_are_forgotten_is_not_sent() {
 struct Rig {
     gateway: Arc<Gateway>,
     view: Arc<AppliedView>,
+    standing: Arc<LogStanding>,
     log: async_nats::Subscriber,
     _publishing: tokio_util::task::AbortOnDropHandle<()>,
     _server: Server,
@@ -94,9 +95,12 @@ impl Rig {
         client.flush().await.expect("subscribed");
         let (gateway, queue) = Gateway::new(Origin { csp: "a".to_owned(), incarnation: 1 });
         let (gateway, view) = (Arc::new(gateway), Arc::new(AppliedView::new(state)));
-        let publisher = Publisher::new(client, options(), Arc::clone(&gateway), Arc::clone(&view), queue);
+        let standing = Arc::new(LogStanding::new(client.clone()));
+        standing.compared(standing.connects());
+        let publisher =
+            Publisher::new(client, options(), Arc::clone(&gateway), Arc::clone(&view), Arc::clone(&standing), queue);
         let publishing = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(publisher.run()));
-        Self { gateway, view, log, _publishing: publishing, _server: server, _folder: folder }
+        Self { gateway, view, standing, log, _publishing: publishing, _server: server, _folder: folder }
     }
 
     /// The next entry.
@@ -110,6 +114,7 @@ impl Rig {
 fn options() -> PublisherOptions {
     PublisherOptions {
         subject: "log".to_owned(),
+        stream: "LOG".to_owned(),
         storage_version: 303,
         message_max_bytes: 1 << 20,
         in_flight_max: 2,
@@ -132,4 +137,25 @@ async fn an_entry_is_never_sealed_below_a_snapshot_in_it() {
         // It came back out of the log, so that the next one has room.
         rig.gateway.abandon();
     }
+}
+
+/// Until the log was compared nothing leaves; what waits is refused at once when it does not fit, and leaves when it does.
+#[tokio::test]
+async fn nothing_is_sent_before_the_log_was_compared_and_all_is_refused_when_it_does_not_fit() {
+    let mut rig = Rig::at(&state(7)).await;
+    rig.standing.doubt();
+    let (answer, outcome) = oneshot::channel();
+    let write_set = WriteSet { snapshot: 7, ..WriteSet::default() };
+    let waiting = Waiting { write_set: Arc::new(write_set), epoch: None, answer: Answer::new(answer, None) };
+    rig.gateway.submit(Submission::Transaction(Box::new(waiting)));
+    let early = tokio::time::timeout(Duration::from_millis(100), rig.log.next()).await;
+    assert!(early.is_err(), "sent before the log was compared");
+    rig.standing.part(ErrorCode::LogLost, "the log ends at position 3".to_owned());
+    let refused = tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time");
+    assert!(matches!(refused, Ok(Err(CommitFailure::LogRefused { fault: LogFault::Lost, .. }))), "{refused:?}");
+    assert_eq!(rig.gateway.in_flight(), 0);
+    rig.gateway.submit(Submission::Barrier(oneshot::channel().0));
+    rig.standing.compared(rig.standing.connects());
+    rig.gateway.submit(transaction(7));
+    assert_eq!(rig.sent().await.base(), 7);
 }

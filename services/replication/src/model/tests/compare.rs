@@ -80,6 +80,7 @@ fn histories_hold_everything_that_can_happen() {
         "Void(Incomplete)",
         "Void(Malformed)",
         "Void(NotPrimary)",
+        "Void(OtherLog)",
         "Void(Superseded)",
         "Void(TooLarge)",
     ];

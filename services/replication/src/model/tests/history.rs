@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::log::{Letter, Log, Meant, Outside, Sent, control, seal};
 use crate::entry::{Control, Isolation, Replication};
+use crate::model::Chain;
 
 const CSPS: [&str; 3] = ["a", "b", "c"];
 
@@ -60,6 +61,11 @@ pub(in crate::model) enum Action {
     },
     Mark,
     Junk(u8),
+    /// A process that has read another log, or lies, sends an entry that looks right but for that.
+    OfOtherLog {
+        process: usize,
+        ahead: bool,
+    },
     /// A message that is on its way arrives with a flipped bit.
     Flip {
         which: usize,
@@ -135,6 +141,7 @@ impl Play {
             }
             Action::Mark => self.append(control(Control::Mark { id: "mark".to_owned() })),
             Action::Junk(which) => self.append(junk(*which)),
+            Action::OfOtherLog { process, ahead } => self.of_other_log(*process, *ahead),
             Action::Flip { which, at, bit } => self.flip(*which, *at, *bit),
         }
     }
@@ -161,6 +168,23 @@ impl Play {
         let letters = seal(&outside, chain, transactions, if split { 25 } else { 4_096 });
         process.number += letters.len() as u64;
         self.under_way.extend(letters);
+    }
+
+    fn of_other_log(&mut self, which: usize, ahead: bool) {
+        let process = &self.processes[which % self.processes.len()];
+        let base = if ahead { self.log.end() + 3 } else { process.applied };
+        let outside = Outside {
+            csp: process.csp,
+            incarnation: process.incarnation,
+            number: process.number + 1,
+            epoch: self.log.epoch_at(self.log.end()),
+            base,
+            part: 0,
+            parts: 1,
+        };
+        let chain = Chain::default().next(b"other");
+        let letter = seal(&outside, chain, Vec::new(), 4_096).remove(0);
+        self.append(Letter { sent: Sent::OfOtherLog(outside), ..letter });
     }
 
     fn flip(&mut self, which: usize, at: usize, bit: u8) {
@@ -263,6 +287,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (0_u64..4, any::<usize>()).prop_map(|(rise, primary)| Action::Epoch { rise, primary }),
         1 => Just(Action::Mark),
         3 => any::<u8>().prop_map(Action::Junk),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(process, ahead)| Action::OfOtherLog { process, ahead }),
         2 => (any::<usize>(), any::<usize>(), any::<u8>()).prop_map(|(which, at, bit)| Action::Flip { which, at, bit }),
     ]
 }

@@ -40,6 +40,8 @@ pub(in crate::model) enum Sent {
     Foreign,
     Damaged,
     Entry(Outside, Rc<Vec<Meant>>),
+    /// An entry whose sender has read another log.
+    OfOtherLog(Outside),
 }
 
 /// A message on its way.

@@ -3,6 +3,7 @@
 mod compare;
 mod foresight;
 mod history;
+mod known_log;
 mod log;
 mod rebuild;
 mod reference;

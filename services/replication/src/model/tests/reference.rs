@@ -36,6 +36,7 @@ pub(in crate::model) enum Sabotage {
     PartOrder,
     EntryWrites,
     Junk,
+    OtherLog,
 }
 
 /// A key, or the begin and end of a range.
@@ -112,10 +113,15 @@ impl Reference {
         let seen = match sent {
             Sent::Foreign => Seen::Void(VoidReason::Foreign),
             Sent::Damaged => Seen::Void(VoidReason::Malformed),
+            Sent::OfOtherLog(outside) if outside.base < self.horizon => Seen::Void(VoidReason::BaseTooOld),
+            Sent::OfOtherLog(outside) if self.is_superseded(outside) => Seen::Void(VoidReason::Superseded),
+            Sent::OfOtherLog(_) if self.is(Sabotage::OtherLog) => Seen::Batch(Vec::new()),
+            Sent::OfOtherLog(_) => Seen::Void(VoidReason::OtherLog),
             Sent::Control(control) => Seen::Control { effective: self.control(control) },
             Sent::Entry(outside, transactions) => self.entry(position, timestamp_us, outside, transactions),
         };
-        if matches!(seen, Seen::Void(VoidReason::Foreign | VoidReason::Malformed)) && !self.is(Sabotage::Junk) {
+        let junk = matches!(seen, Seen::Void(VoidReason::Foreign | VoidReason::Malformed | VoidReason::OtherLog));
+        if junk && !self.is(Sabotage::Junk) {
             self.junk += 1;
         }
         self.move_horizon();

@@ -31,6 +31,7 @@ fn every_broken_rule_is_noticed() {
         Sabotage::PartOrder,
         Sabotage::EntryWrites,
         Sabotage::Junk,
+        Sabotage::OtherLog,
     ];
     let noticed = |rule: &Sabotage| logs.iter().any(|log| difference(log, *rule).is_some());
     let missed: Vec<_> = rules.iter().filter(|rule| !noticed(rule)).collect();

@@ -59,7 +59,7 @@ fn needed_for(encoder: &mut BatchEncoder) -> u64 {
     let mut buffer = ApplyBuffer::default();
     buffer.add(applied(encoder, 200_000), &mut refusals);
     buffer.clean_up(state().horizon, &mut refusals);
-    let state = encode_applied(&state());
+    let state = encode_applied(&state(), &KnownLog::default());
     needed(&buffer.writes(&state))
 }
 
@@ -126,7 +126,7 @@ async fn the_largest_commit_is_taken_by_the_smallest_copy() {
     assert!(pushed(&mut encoder, position + 1, &(Some(8), None, vec![(0, Some(value)); WRITES_MAX])));
     buffer.add(applied(&mut encoder, position as Position + 1), &mut refusals);
     let copy = Copy::open(&options).await.expect("opens");
-    buffer.write(&copy, &state(), &mut refusals).await.expect("it fits");
+    buffer.write(&copy, &state(), &KnownLog::default(), &mut refusals).await.expect("it fits");
     drop(copy);
     // Nothing was flushed: the engine reads its own log again.
     let copy = Copy::open(&options).await.expect("opens again");
@@ -153,7 +153,7 @@ async fn what_expired_goes_by_and_by() {
     let mut buffer = ApplyBuffer::cleaning_up((1..=count).collect());
     let mut refusals = BTreeSet::new();
     for left in [count - CLEANED_MAX as Position, 1, 0] {
-        buffer.write(&copy, &state(), &mut refusals).await.expect("written");
+        buffer.write(&copy, &state(), &KnownLog::default(), &mut refusals).await.expect("written");
         let snapshot = copy.snapshot().await.expect("a view");
         let mut there = 0;
         for key in &keys {
@@ -162,4 +162,14 @@ async fn what_expired_goes_by_and_by() {
         snapshot.close().await;
         assert_eq!(there, left);
     }
+}
+
+#[test]
+fn what_is_known_of_the_log_comes_back_and_may_be_missing() {
+    let state = AppliedState { position: 7, stamp: 9, ..AppliedState::genesis() };
+    let mark = LogMark { timestamp_us: 11, digest: u128::MAX - 3 };
+    let known = KnownLog { position: 7, created_us: Some(5), mark: Some(mark) };
+    assert_eq!(decode_applied(&encode_applied(&state, &known)), Ok((state.clone(), known)));
+    let unknown = KnownLog { position: 7, created_us: None, mark: None };
+    assert_eq!(decode_applied(&encode_applied(&state, &unknown)), Ok((state, unknown)));
 }

@@ -63,12 +63,31 @@ pub enum CommitFailure {
     /// The log could not be reached and the entry was not sent. Try again later.
     #[error("the log cannot be reached: {0}")]
     Unavailable(String),
+    /// The log takes nothing, or is not the one that this copy has applied, and says why. The entry was not sent.
+    #[error("{reason}")]
+    LogRefused {
+        /// What is wrong with the log.
+        fault: LogFault,
+        /// One sentence.
+        reason: String,
+    },
     /// The copy is being stopped. Send the request to another one.
     #[error("the copy is shutting down")]
     ShuttingDown,
     /// It may or may not be in the log. Ask again with the same id; never report it as failed.
     #[error("the outcome is not known: {0}")]
     OutcomeUnknown(String),
+}
+
+/// What is wrong with a log that is not written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFault {
+    /// It takes nothing for now.
+    Refuses,
+    /// It lost what was acknowledged, or is gone.
+    Lost,
+    /// It is another one.
+    Mismatch,
 }
 
 /// Takes write sets and says what became of them.

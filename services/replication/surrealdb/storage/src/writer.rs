@@ -189,6 +189,7 @@ fn engine_error(failure: CommitFailure) -> Error {
         CommitFailure::Duplicate { .. }
         | CommitFailure::LockLost { .. }
         | CommitFailure::NotPrimary
+        | CommitFailure::LogRefused { .. }
         | CommitFailure::Unavailable(_) => Error::Transaction(failure.to_string()),
     }
 }

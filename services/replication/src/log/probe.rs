@@ -1,0 +1,121 @@
+//! Asks the log whether it takes what is sent: an empty entry, sent behind those that give no news, with a reply subject.
+//!
+//! Entries are sent without asking for an acknowledgement, so a refusal of JetStream (a full disk, a limit, no leader) is heard
+//! by nobody. This one hears it, and what it hears decides about no entry: only how this copy stands to its log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_nats::RequestErrorKind;
+use async_nats::jetstream::{self, response::Response};
+use bytes::Bytes;
+use holdfast_foundation::chain;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::standing::LogStanding;
+use super::subscription::find;
+
+/// How long the log may take to acknowledge one entry.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(1_200);
+/// How long the stream's leader may take to say that it is there.
+const DESCRIBED_WITHIN: Duration = Duration::from_millis(400);
+/// While servers elect a leader nobody listens on the log's subject: shorter than this is not worth refusing anything.
+const NOBODY_MAX: Duration = Duration::from_millis(1_000);
+
+/// Sends such entries.
+#[derive(Debug)]
+pub struct Probe {
+    context: jetstream::Context,
+    subject: String,
+    stream: String,
+    standing: Arc<LogStanding>,
+    nobody_since: Mutex<Option<Instant>>,
+    silences: AtomicU32,
+}
+
+/// What JetStream says of an entry that it took; only that it says it matters.
+#[derive(Debug, Deserialize)]
+struct Acknowledgement {}
+
+impl Probe {
+    /// Of the log `stream`, whose entries go to `subject`.
+    #[must_use]
+    pub fn new(context: jetstream::Context, subject: String, stream: String, standing: Arc<LogStanding>) -> Self {
+        Self { context, subject, stream, standing, nobody_since: Mutex::new(None), silences: AtomicU32::new(0) }
+    }
+
+    /// Sends the entry and hears what becomes of it.
+    pub async fn send(&self, entry: Bytes) {
+        let request = async_nats::Request::new().payload(entry).timeout(Some(ACKNOWLEDGED_WITHIN));
+        let answer = self.context.client().send_request(self.subject.clone(), request).await;
+        let nobody = matches!(&answer, Err(error) if error.kind() == RequestErrorKind::NoResponders);
+        if !nobody {
+            *self.nobody_since.lock() = None;
+        }
+        match answer {
+            Ok(answer) => match serde_json::from_slice::<Response<Acknowledgement>>(&answer.payload) {
+                Ok(Response::Ok(_)) => self.took(),
+                Ok(Response::Err { error }) => self.refused(error.to_string()),
+                Err(error) => self.refused(format!("its answer is not understood ({error})")),
+            },
+            Err(_) if nobody => self.nobody().await,
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => self.silent().await,
+            // The connection: it is made again, and the log compared then.
+            Err(_) => {}
+        }
+    }
+
+    fn took(&self) {
+        self.silences.store(0, Ordering::Relaxed);
+        if self.standing.took() {
+            tracing::info!(stream = self.stream, "the log takes entries again");
+        }
+    }
+
+    fn refused(&self, reason: String) {
+        if self.standing.refuse(format!("the log takes no entries: {reason}")) {
+            tracing::error!(stream = self.stream, reason, "the log takes no entries, so updates are refused");
+        }
+    }
+
+    /// Nobody listens on the log's subject: it has no leader, or listens elsewhere, or is gone, which the comparison finds.
+    async fn nobody(&self) {
+        let since = *self.nobody_since.lock().get_or_insert_with(Instant::now);
+        self.standing.doubt();
+        if since.elapsed() >= NOBODY_MAX && self.standing.parted().is_none() {
+            let why = match self.described().await {
+                Some(true) => "its stream does not listen on its subject: the stream's configuration was changed",
+                Some(false) => "its stream has no leader now",
+                None => return,
+            };
+            self.refused(why.to_owned());
+        }
+    }
+
+    /// It acknowledges nothing. If its leader answers other questions, and it was not this process that stood still, that is a
+    /// refusal without words.
+    async fn silent(&self) {
+        let again = self.silences.fetch_add(1, Ordering::Relaxed) > 0;
+        if again && self.described().await == Some(true) {
+            let why = "its server answers, and acknowledges nothing: look at the server's disk and at this copy's permission \
+                       to publish";
+            self.refused(why.to_owned());
+        }
+    }
+
+    /// Whether the stream's leader describes it; none if the stream is gone.
+    async fn described(&self) -> Option<bool> {
+        match tokio::time::timeout(DESCRIBED_WITHIN, find(&self.context, &self.stream)).await {
+            Ok(Ok(_)) => Some(true),
+            Ok(Err(error)) if error.parting_code().is_some() => None,
+            Ok(Err(error)) => {
+                tracing::debug!(stream = self.stream, error = %chain(&error), "the log is not described");
+                Some(false)
+            }
+            Err(_) => Some(false),
+        }
+    }
+}
