@@ -103,6 +103,12 @@ impl Client {
         account.map(drop).map_err(|error| error.to_string())
     }
 
+    /// The NATS server that leads the log of a group; none where there is one server, or no leader now.
+    pub async fn log_leader(&self, group: &str) -> Option<String> {
+        let stream = self.bus.jetstream().get_stream(subject::log_stream(group)).await.ok()?;
+        stream.cached_info().cluster.as_ref()?.leader.clone()
+    }
+
     /// The state of a group, as administration sees it.
     ///
     /// # Errors

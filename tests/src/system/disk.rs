@@ -25,8 +25,13 @@ pub struct Disk {
 impl Disk {
     /// Mounts an empty disk on a folder, which is made. The error says why that is not possible.
     pub fn mount(folder: &Path) -> anyhow::Result<Self> {
+        Self::mount_sized(folder, SIZE_MB)
+    }
+
+    /// The same with a size of its own.
+    pub fn mount_sized(folder: &Path, size_mb: u64) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={SIZE_MB}m"), "tmpfs"]).arg(folder))?;
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size_mb}m"), "tmpfs"]).arg(folder))?;
         Ok(Self { folder: folder.to_path_buf() })
     }
 

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use binaries::{nats_server as nats_server_binary, service as service_binary};
-pub use disk::impossible as disks_impossible;
+pub use disk::{Disk, impossible as disks_impossible};
 pub use network::{Cut, Network, Routes};
 pub use options::Options;
 pub use ports::free as free_ports;
@@ -32,7 +32,6 @@ pub use status::{CspStatus, Status};
 pub use usage::{Usage, cpu_time};
 
 use crate::client::Client;
-use disk::Disk;
 use process::Process;
 
 /// The group that every test system has.

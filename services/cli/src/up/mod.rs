@@ -18,6 +18,7 @@ pub mod nats_server;
 pub mod ownership;
 pub mod plan;
 pub mod process;
+pub mod revive;
 pub mod system;
 pub mod terminal;
 

@@ -15,6 +15,7 @@ use super::{
     nats_server,
     ownership::{self, Owned},
     plan::{ChildPlan, Planner, Stage, csp_names},
+    revive::Reviver,
     terminal::Terminal,
 };
 use crate::{arguments::up::UpOptions, client::Client, error::CliError};
@@ -43,16 +44,20 @@ impl<'a> System<'a> {
     /// Something cannot be started, or another system took the group over.
     pub async fn start_and_watch(&mut self) -> Result<(), CliError> {
         let (client, owned) = self.start().await?;
+        let client = Arc::new(client);
         tokio::select! {
             error = owned.until_lost() => Err(error),
             () = self.watch(&client) => Ok(()),
         }
     }
 
-    async fn watch(&self, client: &Client) {
+    async fn watch(&self, client: &Arc<Client>) {
         let agent = Agent::new();
+        let group = self.options.group.clone();
+        let mut reviver = Reviver::new(Arc::clone(client), group, Arc::clone(&self.directory), self.terminal);
         loop {
             control::carry_out(&self.keepers, &self.directory);
+            reviver.look_after(&self.keepers);
             agent.say_alive(client).await;
             sleep(WISH_INTERVAL).await;
         }

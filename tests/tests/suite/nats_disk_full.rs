@@ -1,0 +1,102 @@
+//! The disk of NATS is full, and has room again: updates are refused with the true reason meanwhile, and `holdfast up` starts the
+//! server again, which would refuse for ever otherwise. Nothing that was acknowledged is lost.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use holdfast_schemas::subject;
+use holdfast_tests::client::{Client, Request};
+use holdfast_tests::system::{Disk, disks_impossible, free_ports, nats_server_binary, service_binary};
+use holdfast_tests::wait::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const GROUP: &str = "demo";
+const DISK_MB: u64 = 40;
+
+/// What `holdfast up` has said.
+type Said = Arc<Mutex<Vec<String>>>;
+
+fn start_up(folder: &Path, port: u16) -> anyhow::Result<(Child, Said)> {
+    let mut child = Command::new(service_binary("holdfast")?)
+        .args(["up", "--csps", "3", "--nats-port", &port.to_string(), "--nats-server"])
+        .arg(nats_server_binary()?)
+        .arg("--data")
+        .arg(folder.join("data"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    let said = Said::default();
+    let lines = child.stdout.take().map(BufReader::new);
+    let hears = Arc::clone(&said);
+    std::thread::spawn(move || {
+        for line in lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
+            eprintln!("up: {line}");
+            hears.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+    Ok((child, said))
+}
+
+async fn fill_and_free(port: u16, disk: &Disk, said: &Said) -> anyhow::Result<()> {
+    let urls = [format!("nats://127.0.0.1:{port}")];
+    let client = until("NATS to listen", PATIENCE, async || Client::connect(&urls, GROUP).await).await?;
+    until("the group to serve", PATIENCE, async || {
+        client.update(&Request::new("RETURN 1").deadline(Duration::from_secs(2))).await.done()
+    })
+    .await?;
+    client.commit(Request::new("CREATE kept:before"), PATIENCE).await?;
+
+    disk.fill()?;
+    let filler = "x".repeat(20_000);
+    until("updates to be refused as what they are", PATIENCE, async || {
+        // Random, or it would be compressed away.
+        let text = format!("CREATE filler SET text = rand::string(20000), more = '{filler}'");
+        let outcome = client.update(&Request::new(text).deadline(Duration::from_secs(2))).await.to_string();
+        if outcome.contains("log_unavailable") && outcome.contains("takes no entries") { Ok(()) } else { Err(outcome) }
+    })
+    .await?;
+    let status = client.ask(subject::admin("group", "status"), &json!({ "group": GROUP }), PATIENCE).await?;
+    anyhow::ensure!(status["updates_refused"]["code"] == "log_unavailable", "{status}");
+    let reply = client.read(&Request::new("SELECT VALUE id FROM kept"), PATIENCE).await.done()?;
+    anyhow::ensure!(reply.results[0] == json!(["kept:before"]), "{reply:?}");
+
+    disk.free()?;
+    client.commit(Request::new("CREATE kept:behind"), PATIENCE).await?;
+    let lines = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    anyhow::ensure!(lines.iter().any(|line| line.contains("nats-1") && line.contains("started again")), "{lines:?}");
+    let strong = Request::new("SELECT VALUE id FROM kept ORDER BY id").strong();
+    let reply = client.read(&strong, PATIENCE).await.done()?;
+    anyhow::ensure!(reply.results[0] == json!(["kept:before", "kept:behind"]), "{reply:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn is_said_and_ends_when_there_is_room_again() -> anyhow::Result<()> {
+    if let Some(why) = disks_impossible() {
+        eprintln!("left out, because no disk can be mounted here: {why}");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let disk = Disk::mount_sized(&folder.path().join("data/nats"), DISK_MB)?;
+    let port = free_ports(1)?[0];
+    let (mut child, said) = start_up(folder.path(), port)?;
+    let outcome = fill_and_free(port, &disk, &said).await;
+    let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+    let ended = until("holdfast up to end", Duration::from_secs(60), async || {
+        child.try_wait().map_err(|error| error.to_string())?.ok_or_else(|| "still running".to_owned())
+    })
+    .await;
+    if ended.is_err() {
+        let _ = child.kill();
+    }
+    outcome?;
+    ended.map(drop)
+}
