@@ -110,8 +110,9 @@ impl CommitLog for Committer {
     }
 }
 
-/// Submits a write set unless it is certain to lose. One that has a ticket is given back at once if others are before it; any
-/// other waits for them, since nobody would run it again when it is its turn.
+/// Submits a write set unless it is certain to lose. One that has a ticket is given back at once if others are before it. Any
+/// other waits for them, since nobody would run it again when it is its turn; and so does one that read a range, since no line has
+/// all those who write into it.
 async fn line_up(
     gateway: Arc<Gateway>,
     contention: Arc<Contention>,
@@ -130,7 +131,9 @@ async fn line_up(
     let passage = loop {
         match contention.admit(&write_set, &footprint) {
             Admission::Enter(passage) => break passage,
-            Admission::Behind { fate: Some(fate), .. } if !has_ticket => drop(fate.await),
+            Admission::Behind { key, fate: Some(fate) } if !has_ticket || footprint.ranges.contains(&key) => {
+                drop(fate.await);
+            }
             Admission::Behind { key, .. } => {
                 lost_over(Some(key));
                 return Err(CommitFailure::Contended);

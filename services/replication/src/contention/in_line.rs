@@ -26,14 +26,25 @@ pub struct InLine<'a> {
     /// Whether it was ever in a line.
     stood: bool,
     turns_over: u32,
+    lost_in_turn: u32,
     lost_elsewhere: u32,
     waited: Duration,
 }
 
 impl<'a> InLine<'a> {
     pub(super) fn new(contention: &'a Contention, ticket: Ticket, text: u64) -> Self {
-        let (waited, turns_over, lost_elsewhere) = (Duration::ZERO, 0, 0);
-        Self { contention, ticket, text, turn: None, key: None, stood: false, turns_over, lost_elsewhere, waited }
+        Self {
+            contention,
+            ticket,
+            text,
+            turn: None,
+            key: None,
+            stood: false,
+            turns_over: 0,
+            lost_in_turn: 0,
+            lost_elsewhere: 0,
+            waited: Duration::ZERO,
+        }
     }
 
     pub(super) fn stand(&mut self, key: u64, turn: Option<oneshot::Receiver<()>>) {
@@ -83,6 +94,12 @@ impl<'a> InLine<'a> {
         self.waited
     }
 
+    /// How often it lost although it was its turn, against those that want other keys too.
+    #[must_use]
+    pub fn lost_in_turn(&self) -> u32 {
+        self.lost_in_turn
+    }
+
     /// It lost against another copy; gives how often it did.
     pub fn lost_elsewhere(&mut self) -> u32 {
         self.lost_elsewhere += 1;
@@ -97,7 +114,8 @@ impl<'a> InLine<'a> {
     /// It lost over this key: it waits behind the others that want it, or is tried again as soon as the one before it has an
     /// outcome if it has the turn in another line already.
     pub fn lost(&mut self, key: u64) {
-        let turn = self.contention.stand(self.ticket, self.text, key);
+        let (had_turn, turn) = self.contention.stand(self.ticket, self.text, key);
+        self.lost_in_turn += u32::from(had_turn);
         self.stand(key, turn);
     }
 

@@ -119,13 +119,14 @@ impl Contention {
         place
     }
 
-    /// Joins the line for a key, unless it stands in one; gives what to wait for, if it is not its turn.
-    fn stand(&self, ticket: Ticket, text: u64, key: u64) -> Option<oneshot::Receiver<()>> {
+    /// Joins the line for a key, unless it stands in one. Gives whether it had the turn, and what to wait for if it has none.
+    fn stand(&self, ticket: Ticket, text: u64, key: u64) -> (bool, Option<oneshot::Receiver<()>>) {
         let mut state = self.state.lock();
         if state.lines.key_of(ticket).is_none() {
             state.forecasts.note(text, key);
         }
-        state.join(ticket, key)
+        let had_turn = state.lines.may_enter(ticket);
+        (had_turn, state.join(ticket, key))
     }
 
     /// Its turn takes too long. False if it has none, or if what it is for is on its way.

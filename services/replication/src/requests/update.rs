@@ -37,12 +37,14 @@ use crate::model::{Position, Replication};
 
 /// Times that a request is handed on when it reaches a copy that is no primary (any more).
 const HANDED_ON_MAX: u32 = 3;
-/// Longest pause before a transaction that lost is run again, if it is not known over what.
+/// Longest pause before a transaction that lost is run again.
 const BACK_OFF_MAX_MS: u64 = 40;
 /// The same for one that is first in line at this copy, and lost against another copy.
 const PEERS_BACK_OFF_MAX_MS: u64 = 16;
 /// How fast it grows up to that: so many doublings for each time.
 const PEERS_BACK_OFF: u32 = 2;
+/// A transaction that lost so often although it was its turn pauses, too.
+const LOST_IN_TURN_MAX: u32 = 4;
 /// The most of a request's time that is set aside to settle what it failed with.
 const SETTLE_MAX: Duration = Duration::from_millis(50);
 /// The part of a request's time that is, where that is less: one of these.
@@ -312,7 +314,7 @@ impl Update<'_> {
         let pause = match request.contended() {
             Some(key) => {
                 place.lost(key);
-                self.pause_for_peers(request, place)
+                self.pause(request, place)
             }
             None => back_off(attempt, BACK_OFF_MAX_MS, &self.id),
         };
@@ -325,15 +327,18 @@ impl Update<'_> {
         true
     }
 
-    /// Those in line here meet nobody but the first ones of other copies' lines. Whoever lost against them once has the newest state
-    /// now. Whoever loses again lets the others get on: most of what is sent at the same time is in vain.
-    fn pause_for_peers(&self, request: &Request, place: &mut InLine<'_>) -> Duration {
+    /// Among peers the first ones of all lines meet in the log. Whoever lost against them once has the newest state now. Whoever loses
+    /// again lets the others get on: most of what is sent at the same time is in vain. So does whoever loses again and again here,
+    /// against those that want other keys too.
+    fn pause(&self, request: &Request, place: &mut InLine<'_>) -> Duration {
         let has_peers = self.member.shared.view.with(|view| view.replication == Replication::Peer);
-        match request.failure() {
-            Some(CommitFailure::Conflict { .. }) if has_peers => {
-                back_off(PEERS_BACK_OFF * (place.lost_elsewhere() - 1), PEERS_BACK_OFF_MAX_MS, &self.id)
-            }
-            _ => Duration::ZERO,
+        if has_peers && matches!(request.failure(), Some(CommitFailure::Conflict { .. })) {
+            let doublings = PEERS_BACK_OFF * (place.lost_elsewhere() - 1);
+            return back_off(doublings, PEERS_BACK_OFF_MAX_MS, &self.id);
+        }
+        match place.lost_in_turn().checked_sub(LOST_IN_TURN_MAX) {
+            Some(times) => back_off(times, BACK_OFF_MAX_MS, &self.id),
+            None => Duration::ZERO,
         }
     }
 
