@@ -1,8 +1,9 @@
-//! Transactions over several messages, as a careful client carries them out: what is not answered ends the transaction, and what
-//! became of it is asked until it is certain.
+//! Transactions over several messages, as a careful client carries them out: messages are numbered, what is not answered is sent
+//! again, and what became of the transaction is asked until it is certain.
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use holdfast_schemas::subject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -14,6 +15,10 @@ use crate::client::Outcome;
 
 /// How many transactions there are for each that is aborted.
 const ABORT_ONE_IN: u32 = 6;
+/// How many parts there are for each that is sent twice at once.
+const TWICE_ONE_IN: u32 = 4;
+/// How often a part is sent.
+const ATTEMPTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(25);
 /// How long an answer is awaited behind its deadline.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -30,29 +35,56 @@ impl Recorder {
         let Some(token) = begun["transaction"].as_str() else { return Ok(None) };
         let mut observed = Vec::new();
         let mut verb = if workload.one_in(ABORT_ONE_IN) { "abort" } else { "commit" };
-        for part in &parts {
-            let body = json!({ "transaction": token, "sql": encode(part), "deadline_ms": DEADLINE.as_millis() as u64 });
-            match self.message("execute", &body).await {
-                Some(reply) if reply["results"].is_array() => {
-                    let results: Vec<Value> = serde_json::from_value(reply["results"].clone())?;
-                    observed.extend(decode(part, &results)?);
-                }
-                _ => {
-                    verb = "abort";
-                    break;
-                }
-            }
+        for (number, part) in (1..).zip(&parts) {
+            let times = if workload.one_in(TWICE_ONE_IN) { 2 } else { 1 };
+            let Some(results) = self.execute(token, number, part, times).await? else {
+                verb = "abort";
+                break;
+            };
+            observed.extend(decode(part, &results)?);
         }
         asked.observed = Some(observed);
         self.seen(&asked);
-        let outcome = self.end_transaction(verb, token).await?;
+        let number = (verb == "commit").then_some(parts.len() + 1);
+        let outcome = self.end_transaction(verb, token, number).await?;
         self.note_update(&asked, outcome)
     }
 
+    /// Carries out a part, so many times at once, and again where there is no answer: it has to count once, and all answers have to
+    /// be the same. None if it was refused.
+    async fn execute(
+        &self,
+        token: &str,
+        number: u64,
+        part: &[Operation],
+        times: usize,
+    ) -> anyhow::Result<Option<Vec<Value>>> {
+        let deadline_ms = DEADLINE.as_millis() as u64;
+        let body = json!({ "transaction": token, "sql": encode(part), "number": number, "deadline_ms": deadline_ms });
+        for _ in 0..ATTEMPTS {
+            let answers = join_all((0..times).map(|_| self.message("execute", &body))).await;
+            let mut told = answers.iter().flatten().filter(|reply| reply["results"].is_array());
+            if let Some(first) = told.next() {
+                if let Some(other) = told.find(|other| other["results"] != first["results"]) {
+                    let what = format!("{token}, message {number} was answered {first} and {other}");
+                    anyhow::bail!(BrokenPromise(what));
+                }
+                return Ok(first["results"].as_array().cloned());
+            }
+            if answers.iter().flatten().any(is_end) {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
     /// Ends a transaction one way or the other, and gives what became of it.
-    async fn end_transaction(&self, verb: &str, token: &str) -> anyhow::Result<Outcome> {
+    async fn end_transaction(&self, verb: &str, token: &str, number: Option<usize>) -> anyhow::Result<Outcome> {
         let end = Instant::now() + SETTLE_PATIENCE;
-        let body = json!({ "transaction": token, "deadline_ms": DEADLINE.as_millis() as u64 });
+        let mut body = json!({ "transaction": token, "deadline_ms": DEADLINE.as_millis() as u64 });
+        if let Some(number) = number {
+            body["number"] = number.into();
+        }
         loop {
             let reply = self.message(verb, &body).await.unwrap_or_default();
             match Outcome::decode(reply.to_string().as_bytes()) {
@@ -77,6 +109,11 @@ impl Recorder {
         let subject = subject::transaction(self.client.group(), verb);
         self.client.answer(subject, body, DEADLINE + MARGIN).await.ok()
     }
+}
+
+/// Whether a message was refused for good: another attempt at it gets no other answer.
+fn is_end(reply: &Value) -> bool {
+    reply.get("error").is_some_and(|error| error["retryable"] != true && error["code"] != "outcome_unknown")
 }
 
 /// Whether an error says that the transaction has ended without effect.
