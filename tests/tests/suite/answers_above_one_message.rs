@@ -37,8 +37,12 @@ async fn of_a_query_are_refused_with_what_to_do() -> anyhow::Result<()> {
     System::run(Options::primary(), async |system| {
         let client = system.client();
         filled(&client).await?;
-        let all =
-            ask(&client, subject::query(GROUP), json!({ "sql": "SELECT * FROM big", "deadline_ms": 20_000 })).await?;
+        let all = ask(
+            &client,
+            subject::query(GROUP),
+            json!({ "sql": "SELECT * FROM big", "consistency": "strong", "deadline_ms": 20_000 }),
+        )
+        .await?;
         anyhow::ensure!(all["error"]["code"] == "answer_too_large" && all["error"]["retryable"] == false, "{all}");
         anyhow::ensure!(all["error"]["details"]["limit"] == MAX_RESULTS_BYTES, "{all}");
         anyhow::ensure!(all["error"]["details"]["bytes"].as_u64() > Some(RECORDS * 9_000), "{all}");

@@ -127,13 +127,28 @@ async fn the_largest_commit_is_taken_by_the_smallest_copy() {
     buffer.add(applied(&mut encoder, position as Position + 1), &mut refusals);
     let copy = Copy::open(&options).await.expect("opens");
     buffer.write(&copy, &state(), &KnownLog::default(), &mut refusals).await.expect("it fits");
-    drop(copy);
-    // Nothing was flushed: the engine reads its own log again.
-    let copy = Copy::open(&options).await.expect("opens again");
-    let snapshot = copy.snapshot().await.expect("a view");
+    // What a process that is killed now leaves behind: the engine has flushed nothing, and reads its own log again.
+    let killed = tempfile::tempdir().expect("a folder");
+    copy_files(folder.path(), killed.path());
+    let options = CopyOptions { path: killed.path().to_path_buf(), ..options };
+    let again = Copy::open(&options).await.expect("opens again");
+    let snapshot = again.snapshot().await.expect("a view");
     assert_eq!(snapshot.applied().await.expect("reads").0, state().position);
     snapshot.close().await;
-    copy.close().await.expect("closes");
+    again.close().await.expect("closes");
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let from = entry.expect("an entry").path();
+        let to = to.join(from.file_name().expect("a name"));
+        if from.is_dir() {
+            copy_files(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).expect("copied");
+        }
+    }
 }
 
 /// Whatever there is to clean up is cleaned up by and by.
