@@ -50,6 +50,10 @@ pub struct Heartbeat {
     /// this grew may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connects: Option<u64>,
+    /// What the clock of its machine shows that only grows and that nobody sets, in milliseconds since some moment; also while
+    /// the machine sleeps. By it others tell it when they sent something ([`crate::header::TIME_LEFT`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
     /// Why it takes no updates, when that is because of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates_refused: Option<UpdateRefusal>,

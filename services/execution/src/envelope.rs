@@ -5,11 +5,12 @@ use crate::model::open_requests;
 use crate::model::request::{self, Kind, Refusal, Request, Verb};
 use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
-use holdfast_schemas::{ErrorCode, header, limits};
+use holdfast_schemas::header::{self, TimeLeft};
+use holdfast_schemas::{ErrorCode, limits};
 
 const ID: HeaderName = HeaderName::from_static(header::ID);
 const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
-const DEADLINE: HeaderName = HeaderName::from_static(header::DEADLINE);
+const TIME_LEFT: HeaderName = HeaderName::from_static(header::TIME_LEFT);
 const DISPOSITION: HeaderName = HeaderName::from_static(header::DISPOSITION);
 const MESSAGE: HeaderName = HeaderName::from_static(header::MESSAGE);
 const ROUTE: HeaderName = HeaderName::from_static(header::ROUTE);
@@ -27,8 +28,6 @@ pub struct Envelope {
     pub id_is_senders: bool,
     /// When it came, in milliseconds since 1970.
     pub taken_at_ms: u64,
-    /// When its answer stops mattering, in milliseconds since 1970.
-    pub deadline_at_ms: u64,
     /// What is asked for.
     pub kind: Kind,
 }
@@ -48,6 +47,8 @@ pub struct Stamp<'a> {
     pub asks: bool,
     /// Whether it is sent to be refused for good, or to be told its outcome.
     pub refuses: bool,
+    /// How long its answer matters, counted from when it is sent.
+    pub time_left: TimeLeft<'a>,
 }
 
 impl Envelope {
@@ -62,14 +63,13 @@ impl Envelope {
             None => ulid::Ulid::generate().to_string(),
         };
         message.headers = message.headers.take().map(foreign);
-        let deadline_at_ms = now_ms.saturating_add(request.deadline_ms);
-        Ok(Self { message, id, id_is_in_body, id_is_senders, taken_at_ms: now_ms, deadline_at_ms, kind })
+        Ok(Self { message, id, id_is_in_body, id_is_senders, taken_at_ms: now_ms, kind })
     }
 
     /// The headers of one sending. Each costs parsing at the CSP, so what goes without saying is left out.
     pub fn headers(&self, stamp: Stamp<'_>) -> HeaderMap {
         let mut headers = self.message.headers.clone().unwrap_or_default();
-        headers.insert(DEADLINE, HeaderValue::from(self.deadline_at_ms));
+        headers.insert(TIME_LEFT, HeaderValue::from(stamp.time_left.to_string()));
         if let Some(number) = stamp.number {
             headers.insert(ROUTE, HeaderValue::from(format!("{}:{number}", stamp.instance)));
             if matches!(self.kind, Kind::Transaction(Verb::Execute | Verb::End(_))) {
@@ -98,7 +98,7 @@ impl Envelope {
 
 /// Only routing says what routing says: such headers of a client would be taken for ours where we leave them out.
 fn foreign(headers: HeaderMap) -> HeaderMap {
-    let ours = |name: &HeaderName| [ID, ATTEMPT, DEADLINE, DISPOSITION, MESSAGE, ROUTE].contains(name);
+    let ours = |name: &HeaderName| [ID, ATTEMPT, TIME_LEFT, DISPOSITION, MESSAGE, ROUTE].contains(name);
     let mut kept = HeaderMap::new();
     for (name, values) in headers.iter().filter(|(name, _)| !ours(name)) {
         for value in values {

@@ -9,6 +9,7 @@ use crate::model::request::Refusal;
 use crate::router::Parcel;
 use async_nats::{Client, Subject};
 use holdfast_schemas::Message as _;
+use holdfast_schemas::header::{SentAt, TimeLeft};
 use holdfast_schemas::message::{ErrorReply, Hint};
 use holdfast_schemas::subject;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +48,11 @@ impl Forwarder {
             tracing::warn!(id = parcel.envelope.id, "a request came too long ago to be sent (again)");
             return;
         }
-        let Parcel { destination, envelope, number, attempt, is_recovery, asks, refuses } = parcel;
-        let headers = envelope.headers(Stamp { instance: &self.instance, number, attempt, is_recovery, asks, refuses });
+        let Parcel { destination, envelope, number, attempt, is_recovery, asks, refuses, left_ms, sent_at } = parcel;
+        let sent_at = sent_at.as_ref().map(|(clock_ms, incarnation)| SentAt { clock_ms: *clock_ms, incarnation });
+        let time_left = TimeLeft { left_ms, sent_at };
+        let stamp = Stamp { instance: &self.instance, number, attempt, is_recovery, asks, refuses, time_left };
+        let headers = envelope.headers(stamp);
         let payload = envelope.message.payload.clone();
         let sent = match envelope.message.reply.clone() {
             Some(reply) => self.client.publish_with_reply_and_headers(destination, reply, headers, payload).await,

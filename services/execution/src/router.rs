@@ -68,6 +68,10 @@ pub struct Parcel {
     pub asks: bool,
     /// Whether it is sent to be refused under its id for good, or to be told its outcome, and is not to be carried out.
     pub refuses: bool,
+    /// How long its answer matters, counted from `sent_at`.
+    pub left_ms: u64,
+    /// What the clock of the CSP shows at least, and the process whose clock that is.
+    pub sent_at: Option<(u64, String)>,
 }
 
 /// Is that CSP there?
@@ -313,6 +317,8 @@ impl Group {
                 is_recovery: sending.is_recovery,
                 asks: sending.asks,
                 refuses: sending.refuses,
+                left_ms: sending.left_ms,
+                sent_at: self.clock_of(sending.csp, sending.at_ms),
             }),
             Effect::End { cargo, ending } => Task::Refuse {
                 envelope: cargo,
@@ -327,6 +333,11 @@ impl Group {
                 Task::Vanished { group: group(), csp: name(csp), cause, requests }
             }
         }
+    }
+
+    fn clock_of(&self, csp: CspIndex, now_ms: u64) -> Option<(u64, String)> {
+        let shown = self.traffic.roster().member(csp)?.clock_at(now_ms)?;
+        Some((shown.clock_ms, shown.incarnation.to_owned()))
     }
 
     fn destination(&self, csp: CspIndex, is_update: bool) -> Subject {
@@ -375,5 +386,6 @@ fn report(heartbeat: &Heartbeat) -> Report {
         update_us: heartbeat.update_us,
         connects: heartbeat.connects,
         updates_refused: heartbeat.updates_refused.clone(),
+        clock_ms: heartbeat.clock_ms,
     }
 }

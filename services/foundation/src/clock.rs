@@ -1,27 +1,32 @@
 //! Time as an argument, so that tests own it.
 
+mod offset;
 pub mod step;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+pub use offset::Offset;
 
 /// A source of time.
 pub trait Clock: Send + Sync {
     /// Wall clock, in milliseconds since 1970. May jump.
     fn now_ms(&self) -> u64;
-    /// Time that only grows, in milliseconds since some moment.
+    /// Time that only grows, also while the machine sleeps, in milliseconds since some moment.
     fn monotonic_ms(&self) -> u64;
 }
 
 /// The clock of the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
-    started: Instant,
+    started_ms: u64,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { started: Instant::now() }
+        Self { started_ms: since_boot_ms() }
     }
 }
 
@@ -31,8 +36,21 @@ impl Clock for SystemClock {
     }
 
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        since_boot_ms().saturating_sub(self.started_ms)
     }
+}
+
+/// The machine's clock that only grows, also while it sleeps, in milliseconds. Nobody sets it, and it is the same for all
+/// processes of the machine.
+#[must_use]
+pub fn since_boot_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+    // Every kernel has this clock, so reading it cannot fail.
+    let since = clock_gettime(CLOCK).map(std::time::Duration::from).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The machine's wall clock, in milliseconds since 1970, for code that is given no [`Clock`].

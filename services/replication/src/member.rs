@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holdfast_datastore::Database;
 use holdfast_schemas::limits;
+use holdfast_foundation::clock::since_boot_ms;
 use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
 use holdfast_storage::Copy;
 use parking_lot::Mutex;
@@ -261,6 +262,7 @@ impl Member {
             update_us: self.counts.update_time.mean_us(),
             connects: Some(self.client.statistics().connects.load(Ordering::Relaxed)),
             updates_refused: self.shared.standing.refusal(),
+            clock_ms: Some(since_boot_ms()),
         }
     }
 

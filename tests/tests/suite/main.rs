@@ -6,6 +6,7 @@ mod availability;
 mod bad_input;
 mod bank;
 mod catch_up;
+mod clocks_apart;
 mod consistency;
 mod content;
 mod counters;

@@ -123,6 +123,7 @@ mod tests {
             update_us: None,
             connects: None,
             updates_refused: None,
+            clock_ms: None,
         };
         let answer = StatusReply {
             heartbeat,

@@ -55,6 +55,10 @@ pub struct Sending<C> {
     pub asks: bool,
     /// Whether it is sent to be refused under its id for good, or to be told its outcome, and is not to be carried out.
     pub refuses: bool,
+    /// When that was decided, by the clock that only grows.
+    pub at_ms: u64,
+    /// How long its answer matters from then on.
+    pub left_ms: u64,
 }
 
 /// How it was noticed that a CSP is gone.

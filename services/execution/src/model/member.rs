@@ -9,7 +9,13 @@ use super::pace::Pace;
 use super::probe::Probe;
 use super::route::Need;
 use super::service_time::ServiceTime;
+use holdfast_foundation::clock::Offset;
+use holdfast_schemas::header::SentAt;
 use holdfast_schemas::message::{CspState, UpdateRefusal};
+
+/// For how long a word of a CSP about its clock counts, if others follow. Long enough for many heartbeats, of which the quickest
+/// counts; short, because a clock that stood still with its whole machine is wrong for so long.
+const CLOCK_WINDOW_MS: u64 = 2_000;
 
 /// What a heartbeat says that routing needs.
 #[derive(Debug, Clone)]
@@ -36,6 +42,8 @@ pub struct Report {
     pub connects: Option<u64>,
     /// Why it takes no updates, when that is because of the log.
     pub updates_refused: Option<UpdateRefusal>,
+    /// What its clock that only grows shows, if it says so.
+    pub clock_ms: Option<u64>,
 }
 
 /// What is known of one CSP that was heard of.
@@ -48,6 +56,7 @@ pub struct Member {
     pub(super) heard_at_ms: u64,
     pub(super) connects: Option<u64>,
     updates_refused: Option<UpdateRefusal>,
+    clock: Offset,
     /// Nobody was found behind the name then, or it was judged to be gone.
     pub(super) gone_at_ms: Option<u64>,
     /// Supervision judged the process to be unavailable, and nothing was heard of it since.
@@ -76,6 +85,7 @@ impl Member {
             heard_at_ms: now_ms,
             connects: report.connects,
             updates_refused: report.updates_refused.clone(),
+            clock: Offset::new(CLOCK_WINDOW_MS),
             gone_at_ms: None,
             is_condemned: false,
             is_back: false,
@@ -88,6 +98,7 @@ impl Member {
             turns: 0,
             others: f64::from(report.outstanding),
         };
+        member.note_clock(report, now_ms);
         member.note_times(report, now_ms);
         member
     }
@@ -103,6 +114,7 @@ impl Member {
         self.heard_at_ms = now_ms;
         self.connects = report.connects;
         self.updates_refused.clone_from(&report.updates_refused);
+        self.note_clock(report, now_ms);
         self.note_times(report, now_ms);
         let is_newer = self.gone_at_ms.is_some_and(|gone_at_ms| now_ms >= gone_at_ms.saturating_add(under_way_ms));
         self.is_back = is_newer;
@@ -110,6 +122,18 @@ impl Member {
         if is_newer && report.state == CspState::Available {
             self.gone_at_ms = None;
         }
+    }
+
+    fn note_clock(&mut self, report: &Report, now_ms: u64) {
+        if let Some(clock_ms) = report.clock_ms {
+            self.clock.heard(clock_ms, now_ms, now_ms);
+        }
+    }
+
+    /// What the clock of its process shows now, at least; none if it does not tell.
+    pub fn clock_at(&self, now_ms: u64) -> Option<SentAt<'_>> {
+        let clock_ms = self.clock.there_ms(now_ms, now_ms)?;
+        Some(SentAt { clock_ms, incarnation: &self.incarnation })
     }
 
     fn note_times(&mut self, report: &Report, now_ms: u64) {

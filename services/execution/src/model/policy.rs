@@ -49,7 +49,7 @@ const OVERSLEPT_MS: u64 = 2 * limits::MAX_DEADLINE_MS;
 const _: () = assert!(OVERSLEPT_MS < limits::MIN_IDS_KEPT_MS);
 
 /// Whether a request came so long ago that its id may be forgotten, so that it might be carried out a second time. The deadlines of
-/// the rules go by a clock that stands still while the machine is suspended; the one on the wall does not.
+/// the rules go by a clock that stands still with a virtual machine that is frozen; the one on the wall is put right after it.
 pub fn is_overslept(taken_utc_ms: u64, utc_ms: u64) -> bool {
     utc_ms.saturating_sub(taken_utc_ms) > OVERSLEPT_MS
 }

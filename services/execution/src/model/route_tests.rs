@@ -20,6 +20,7 @@ fn report(applied: u64) -> Report {
         outstanding: 0,
         query_us: None,
         update_us: None,
+        clock_ms: None,
         connects: None,
         updates_refused: None,
     }

@@ -561,6 +561,8 @@ impl<C> Traffic<C> {
             is_recovery: open.may_have_run,
             asks: open.asks,
             refuses: open.refuses,
+            at_ms: now_ms,
+            left_ms: open.deadline_ms.saturating_sub(now_ms),
         };
         if open.has_reply {
             self.roster.sent(csp, need);

@@ -25,6 +25,7 @@ pub(super) fn report() -> Report {
         update_us: None,
         connects: None,
         updates_refused: None,
+        clock_ms: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::nats::{NatsServer, until};
 use futures::StreamExt;
+use holdfast_foundation::clock::since_boot_ms;
 use holdfast_schemas::{header, subject};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -141,7 +142,7 @@ async fn beat(csp: Shared) {
             "type": "io.holdfast.replication.v1.heartbeat",
             "group": csp.group, "csp": csp.csp, "node": "n", "incarnation": now.incarnation, "state": now.state,
             "applied": now.applied, "epoch": now.epoch, "primary": now.primary,
-            "outstanding": now.outstanding, "at_ms": 0,
+            "outstanding": now.outstanding, "at_ms": 0, "clock_ms": since_boot_ms(),
         });
         csp.client.publish(subject::heartbeat(csp.group, csp.csp), heartbeat.to_string().into()).await.unwrap();
     }

@@ -131,6 +131,7 @@ async fn beat(
             update_us: None,
             connects: None,
             updates_refused: None,
+            clock_ms: None,
         };
         client.publish(subject::heartbeat("g", name), heartbeat.encode().into()).await.unwrap();
     }

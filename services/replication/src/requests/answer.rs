@@ -6,8 +6,10 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use holdfast_datastore::StatementError;
+use holdfast_foundation::clock::since_boot_ms;
+use holdfast_schemas::header::{self, TimeLeft};
 use holdfast_schemas::message::{CspState, ErrorReply, UpdateRefusal};
-use holdfast_schemas::{ErrorCode, Message as _, header, limits};
+use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::Request;
 use holdfast_storage::{CommitFailure, LogFault};
 use tokio::time::Instant;
@@ -47,14 +49,13 @@ impl Asked {
         self.header(header::ID).filter(|id| !id.is_empty() && id.len() <= limits::MAX_ID_BYTES).map(str::to_owned)
     }
 
-    /// When the answer stops mattering: what routing reckoned, else what the body says, else the default.
-    pub fn deadline(&self, deadline_ms: Option<u64>) -> Instant {
-        let left_ms = self
-            .header(header::DEADLINE)
-            .and_then(|at| at.parse::<u64>().ok())
-            .map(|at| at.saturating_sub(now_ms()))
-            .or(deadline_ms)
-            .unwrap_or(limits::DEFAULT_DEADLINE_MS);
+    /// When the answer stops mattering: by the time that routing says is left, else by what the body says, else by the default.
+    pub fn deadline(&self, member: &Member, deadline_ms: Option<u64>) -> Instant {
+        let routed = self.header(header::TIME_LEFT).and_then(TimeLeft::parse);
+        let left_ms = match routed {
+            Some(time_left) => left_ms(time_left, member.gateway.origin().incarnation, since_boot_ms()),
+            None => deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),
+        };
         Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
     }
 
@@ -84,6 +85,17 @@ impl Asked {
             None => answer_error(self, member, error).await,
         }
     }
+}
+
+/// How far a sender may be wrong about our clock. It errs on the early side, unless our clock stood still with the machine.
+const AHEAD_MAX_MS: u64 = 1_000;
+
+/// How much of its time a message has, whose way and whose wait in some inbox took a part of it. Nobody knows how long one
+/// lay that was sent to another process under this name, or from a moment that is still to come: it has none.
+fn left_ms(time_left: TimeLeft<'_>, incarnation: u64, clock_ms: u64) -> u64 {
+    let Some(sent_at) = time_left.sent_at else { return time_left.left_ms };
+    let is_ours = sent_at.incarnation.parse() == Ok(incarnation) && sent_at.clock_ms <= clock_ms + AHEAD_MAX_MS;
+    if is_ours { time_left.left_ms.saturating_sub(clock_ms.saturating_sub(sent_at.clock_ms)) } else { 0 }
 }
 
 /// Milliseconds since 1970.
@@ -255,4 +267,26 @@ pub async fn barrier(member: &Arc<Member>, deadline: Instant) -> bool {
     let (answer, passed) = tokio::sync::oneshot::channel();
     member.gateway.submit(crate::log::Submission::Barrier(answer));
     matches!(tokio::time::timeout_at(deadline, passed).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::header::SentAt;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_lay_for_longer_than_its_time_has_none() {
+        let sent_at =
+            |clock_ms, incarnation| TimeLeft { left_ms: 5_000, sent_at: Some(SentAt { clock_ms, incarnation }) };
+        assert_eq!(left_ms(TimeLeft { left_ms: 5_000, sent_at: None }, 7, 1), 5_000);
+        assert_eq!(left_ms(sent_at(100, "7"), 7, 100), 5_000);
+        assert_eq!(left_ms(sent_at(100, "7"), 7, 1_300), 3_800);
+        for lain_ms in [5_000, 5_001, 3_600_000] {
+            assert_eq!(left_ms(sent_at(100, "7"), 7, 100 + lain_ms), 0);
+        }
+        assert_eq!(left_ms(sent_at(100, "6"), 7, 100), 0, "it was sent to the process before this one");
+        assert_eq!(left_ms(sent_at(1_100, "7"), 7, 100), 5_000, "a sender may be a little wrong");
+        assert_eq!(left_ms(sent_at(1_101, "7"), 7, 100), 0, "it cannot come before it was sent");
+    }
 }

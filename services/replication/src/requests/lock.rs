@@ -169,7 +169,7 @@ impl<'a> Locking<'a> {
     ) -> Result<Self, ErrorReply> {
         let asked_before = id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
         let id = id.or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-        let deadline = asked.deadline(deadline_ms);
+        let deadline = asked.deadline(member, deadline_ms);
         let refused = refusal(member, &id, deadline)
             .or_else(|| primary_elsewhere(member).map(|primary| not_primary(&id, Some(&primary))));
         match refused {
@@ -446,7 +446,7 @@ async fn list(member: &Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(member, request.deadline_ms);
     if let Some(refused) = refusal(member, &id, deadline) {
         return asked.give_back(member, refused).await;
     }

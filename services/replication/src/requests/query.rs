@@ -22,7 +22,7 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
     };
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(&member, request.deadline_ms);
     if let Some(refusal) = refusal(&member, &id, deadline).filter(|_| !stands_still_for(&member, &request, deadline)) {
         return asked.give_back(&member, refusal).await;
     }

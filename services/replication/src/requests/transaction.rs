@@ -93,7 +93,7 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(member, request.deadline_ms);
     // What is open here is told also by a CSP that takes nothing new.
     let fingerprint = begin_fingerprint(&request);
     if let Some(begun) = member.transactions.begun(&id, fingerprint) {
@@ -184,7 +184,7 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let Some(token) = TransactionToken::parse(&request.transaction) else { return };
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(member, request.deadline_ms);
     let content = Fingerprint::of("execute").text(&request.sql).members(request.vars.iter().flatten()).finish();
     let message = Message { number: request.number, key: key(&asked), content };
     let outcome = match taken(member, token, &message, false, deadline).await {
@@ -278,7 +278,7 @@ async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let Some(token) = TransactionToken::parse(&request.transaction) else { return };
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(member, request.deadline_ms);
     let outcome = match verb {
         Verb::Commit => {
             let content = Fingerprint::of("commit").finish();

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use holdfast_datastore::{Call, StatementError};
+use holdfast_schemas::header::{self, TimeLeft};
 use holdfast_schemas::message::{ErrorReply, LockToken, UpdateRequest};
-use holdfast_schemas::{ErrorCode, Message as _, header, limits, subject};
+use holdfast_schemas::{ErrorCode, Message as _, limits, subject};
 use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request, Terms};
 use tokio::time::Instant;
@@ -61,7 +62,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     };
     let asked_before = request.id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    let deadline = asked.deadline(request.deadline_ms);
+    let deadline = asked.deadline(&member, request.deadline_ms);
     let fingerprint = fingerprint_of(&request);
     let since = member.shared.view.position();
     if let Some(refusal) = refusal(&member, &id, deadline) {
@@ -79,7 +80,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
         return conclude(&asked, &member, outcome, deadline).await;
     }
     if let Some(primary) = primary_elsewhere(&member) {
-        return hand_on(&member, asked, &primary, &id).await;
+        return hand_on(&member, asked, &primary, &id, deadline).await;
     }
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
@@ -94,7 +95,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     member.counts.updates.fetch_add(1, Ordering::Relaxed);
     match (&outcome, primary_elsewhere(&member)) {
         (Err(error), Some(primary)) if error.error.code == ErrorCode::NotPrimary => {
-            hand_on(&member, asked, &primary, &update.id).await;
+            hand_on(&member, asked, &primary, &update.id, deadline).await;
         }
         _ => {
             let outcome = match outcome {
@@ -180,7 +181,7 @@ pub(super) fn primary_elsewhere(member: &Member) -> Option<String> {
 
 /// The request is for another CSP: execution gets it back; what came directly is handed on to the primary, with the client's
 /// own reply subject.
-async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
+async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str, deadline: Instant) {
     let attempt = asked.header(header::ATTEMPT).and_then(|attempt| attempt.parse::<u32>().ok()).unwrap_or(1);
     let takes_it_back = asked.route.is_some() || attempt > HANDED_ON_MAX;
     let Some(reply) = asked.reply.clone().filter(|_| !takes_it_back) else {
@@ -189,11 +190,18 @@ async fn hand_on(member: &Member, asked: Asked, primary: &str, id: &str) {
     let mut headers: HeaderMap = asked.headers.clone();
     headers.insert(header::ATTEMPT, (attempt + 1).to_string().as_str());
     headers.insert(header::ID, id);
+    headers.insert(header::TIME_LEFT, time_left(deadline).to_string());
     let to = subject::csp_update(&member.identity.group, primary);
     if let Err(cause) = member.client.publish_with_reply_and_headers(to, reply, headers, asked.payload.clone()).await {
         let message = format!("the request could not be handed on ({cause}): send it again");
         answer_error(&asked, member, ErrorReply::new(Some(id.to_owned()), ErrorCode::Unavailable, message)).await;
     }
+}
+
+/// What is left until the deadline, for another CSP.
+fn time_left(deadline: Instant) -> TimeLeft<'static> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    TimeLeft { left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), sent_at: None }
 }
 
 pub(super) fn not_primary(id: &str, primary: Option<&str>) -> ErrorReply {

@@ -25,6 +25,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
         update_us: None,
         connects: None,
         updates_refused: None,
+        clock_ms: None,
     }
 }
 

@@ -32,6 +32,7 @@ fn beat(csp: &str, incarnation: &str) -> Heartbeat {
         update_us: None,
         connects: None,
         updates_refused: None,
+        clock_ms: None,
     }
 }
 

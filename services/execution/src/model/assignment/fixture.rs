@@ -31,6 +31,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         update_us: None,
         connects: None,
         updates_refused: None,
+        clock_ms: None,
     }
 }
 
