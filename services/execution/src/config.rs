@@ -31,6 +31,8 @@ pub struct ExecutionConfig {
     pub task_settle_ms: u64,
     /// A task that moved because its holder was gray does not move again for that reason for so long.
     pub task_gray_rest_ms: u64,
+    /// A holder of a task that still reads the log keeps it if it will be ready within this time, where another one is ready.
+    pub task_catch_up_ms_max: u64,
     /// Replicas of the assignments bucket, when this service is the one that makes it.
     pub bucket_replicas: usize,
 }
@@ -49,6 +51,7 @@ impl Default for ExecutionConfig {
             task_lag_ms_max: 2_000,
             task_settle_ms: 1_000,
             task_gray_rest_ms: 10_000,
+            task_catch_up_ms_max: 1_000,
             bucket_replicas: 1,
         }
     }
@@ -94,6 +97,7 @@ impl ExecutionConfig {
             ("waiting_bytes_max", self.waiting_bytes_max as u64, 2 * body_max, 1 << 40),
             ("task_lag_ms_max", self.task_lag_ms_max, 1, 3_600_000),
             ("task_settle_ms", self.task_settle_ms, 0, 3_600_000),
+            ("task_catch_up_ms_max", self.task_catch_up_ms_max, 100, 3_600_000),
             ("task_gray_rest_ms", self.task_gray_rest_ms, 1_000, 3_600_000),
             ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
         ];

@@ -53,6 +53,11 @@ impl Status {
         self.of(csp).map_or(0, |status| status.applied)
     }
 
+    /// A CSP's state; none where it does not answer.
+    pub fn state(&self, csp: &str) -> Option<&str> {
+        self.of(csp).map(|status| status.state.as_str())
+    }
+
     /// Whether a CSP serves.
     pub fn available(&self, csp: &str) -> bool {
         self.of(csp).is_some_and(|status| status.state == "available")

@@ -34,6 +34,7 @@ mod one_damaged_copy_csp;
 mod open_transaction_at_handover;
 mod policies;
 mod pools;
+mod primary_catching_up;
 mod promises;
 mod reply_subjects;
 mod request_kills;

@@ -76,6 +76,7 @@ impl Desk {
             lag_ms_max: config.task_lag_ms_max,
             settle_ms: config.task_settle_ms,
             gray_rest_ms: config.task_gray_rest_ms,
+            catch_up_ms_max: config.task_catch_up_ms_max,
         };
         Self {
             bus: ctx.bus.clone(),

@@ -1,10 +1,11 @@
 //! What to write and to announce, for one group. Events and time go in, effects come out; the edge performs them.
 //!
 //! The rules, and nothing else:
-//! 1. A task whose holder is gone gets the best CSP that is fit, at once. Where nobody is, it stays on record as it is. A
-//!    task that was never held is given out when the CSPs have had time to settle.
+//! 1. A task whose holder is gone gets the best CSP that is fit, at once. Where nobody is, it gets the best of those that serve, in
+//!    spite of what is doubted about them; and where nobody serves, it stays on record as it is. A task that was never held is
+//!    given out when the CSPs have had time to settle.
 //! 2. A task whose holder is gray gets the best CSP that is fit and in step, unless it moved for that reason a short while
-//!    ago. Where nobody is, or that was so, it stays.
+//!    ago; and so does one whose holder still reads the log and is not about to be ready. Where nobody is, it stays.
 //! 3. Nobody else loses a task, whatever is wished, except on request.
 //! 4. Every change has a new epoch, higher than any on record and any that a copy has read from the log. It is written by
 //!    compare-and-set before it is announced, so an epoch has one holder.
@@ -12,12 +13,13 @@
 //! 6. An epoch on record that no copy shows is announced again, with growing pauses. The log leaves it aside where it has it.
 
 use super::Policy;
+use super::candidate::Gone;
 use super::choose;
 use super::group::{Group, LogEpoch};
 use super::ledger::Ledger;
 use super::rests::Rests;
 use holdfast_schemas::message::{
-    Assignment, CspStateChange, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
+    Assignment, CspState, CspStateChange, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
 };
 
 /// First pause until an epoch is announced again; it doubles up to [`PAUSE_MS_MAX`].
@@ -178,17 +180,44 @@ impl Assigner {
     /// What is to be written about a task, if anything is.
     fn next(&self, task: &TaskDefinition, now: Now) -> Option<Write> {
         let standing = self.standing(task)?;
-        let gone = match standing.holder {
-            None => Some("nobody held it".to_owned()),
-            Some(csp) => self.group.gone(csp, now.monotonic_ms).map(|gone| format!("{csp} {gone}")),
+        let gone = standing.holder.and_then(|csp| self.group.gone(csp, now.monotonic_ms));
+        let cause = match (standing.holder, gone) {
+            (None, _) => Some("nobody held it".to_owned()),
+            (Some(csp), gone) => gone.map(|gone| format!("{csp} {gone}")),
         };
-        if let Some(cause) = gone
-            && let Some(csp) = choose::best(&self.group, &self.ledger, task, standing.holder, now.monotonic_ms)
+        if let Some(cause) = cause
+            && let Some(csp) = self.successor(task, standing, gone, now)
             && !self.is_hasty(csp, standing, now)
         {
             return Some(self.change(task, csp, standing, cause, now));
         }
-        self.relief(task, standing, now).or_else(|| self.correction(task, standing.holder?, standing, now))
+        self.relief(task, standing, now)
+            .or_else(|| self.replacement(task, standing, now))
+            .or_else(|| self.correction(task, standing.holder?, standing, now))
+    }
+
+    /// Who takes the task of a holder that is gone. One that drains does its work until somebody takes over who can do it as well.
+    fn successor(&self, task: &TaskDefinition, standing: Standing, gone: Option<Gone>, now: Now) -> Option<&str> {
+        let (except, now_ms) = (standing.holder, now.monotonic_ms);
+        let nobody_serves = gone.is_some_and(|gone| gone != Gone::Reports(CspState::Draining));
+        choose::best(&self.group, &self.ledger, task, except, now_ms).or_else(|| {
+            let rest = choose::better_than_nobody(&self.group, &self.ledger, task, except, now_ms);
+            rest.filter(|_| nobody_serves)
+        })
+    }
+
+    /// Takes the task from a holder that still reads the log, and will for a while, if another one is ready. It cannot go to and
+    /// fro: who gets it serves, and a process that has served is never found to be reading again.
+    fn replacement(&self, task: &TaskDefinition, standing: Standing, now: Now) -> Option<Write> {
+        let holder = standing.holder?;
+        if !self.group.candidate(holder)?.is_reading() {
+            return None;
+        }
+        let csp = choose::best_in_step(&self.group, &self.ledger, task, standing.holder, now.monotonic_ms)?;
+        let other_ms = self.group.candidate(csp)?.available_for_ms(now.monotonic_ms)?;
+        let is_far = self.group.is_far_from_serving(holder, other_ms);
+        let cause = || format!("{holder} is still reading the log, and {csp} is ready");
+        is_far.then(|| self.change(task, csp, standing, cause(), now))
     }
 
     /// Takes the task from a holder that is gray, if another one will do it better.

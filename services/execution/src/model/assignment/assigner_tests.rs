@@ -4,7 +4,7 @@ use super::super::fixture::{
     POLICY, SETTLED_MS, all_beat, at, beat, gray, only, primary, settled, silent, verdict, writes,
 };
 use super::*;
-use holdfast_schemas::message::CspState;
+use holdfast_schemas::message::{CspState, Doubt};
 
 const CSPS: [&str; 3] = ["a", "b", "c"];
 
@@ -123,6 +123,92 @@ fn without_anybody_fit_it_stays_until_somebody_is() {
     assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new());
     assigner.heartbeat(&beat("b", 1, "a"), SETTLED_MS + 100);
     assert_eq!(primary(assigner.decide(at(SETTLED_MS + 100))), Some(("b".to_owned(), 2)));
+}
+
+/// Everything was down: the primary comes back as one that reads the log, and nobody remembers that it served.
+fn restarted(reads: impl Fn(u64) -> Heartbeat, until_ms: u64) -> Option<(u64, String)> {
+    let mut assigner = silent(&CSPS, Vec::new());
+    let mut revision = 0;
+    for now_ms in (0..until_ms).step_by(100) {
+        assigner.heartbeat(&Heartbeat { log_end: Some(1_000), ..reads(now_ms) }, now_ms);
+        for csp in ["b", "c"] {
+            assigner.heartbeat(&Heartbeat { applied: 1_000, ..beat(csp, 1, "a") }, now_ms);
+        }
+        for write in writes(assigner.decide(at(now_ms))) {
+            if write.announce {
+                return Some((now_ms, write.assignment.cause));
+            }
+            // What the log began with is put on record.
+            revision += 1;
+            assigner.written(write.assignment, revision);
+        }
+    }
+    None
+}
+
+#[test]
+fn one_that_still_reads_the_log_gives_way_as_soon_as_it_is_clear_that_it_will_for_long() {
+    let reads = |applied| Heartbeat { applied, state: CspState::CatchingUp, ..beat("a", 1, "a") };
+    // 10 positions of 1,000 in the first 100 ms: another 9,900 ms to go.
+    let cause = "a is still reading the log, and b is ready".to_owned();
+    assert_eq!(restarted(|now_ms| reads(now_ms / 10), 5_000), Some((100, cause)));
+    // It does not get on at all.
+    assert!(restarted(|_| reads(7), 5_000).is_some_and(|(at_ms, _)| at_ms == 100));
+}
+
+#[test]
+fn one_that_is_about_to_be_ready_keeps_its_task() {
+    let reads = |now_ms: u64| {
+        let state = if now_ms < 400 { CspState::CatchingUp } else { CspState::Available };
+        Heartbeat { applied: (600 + now_ms).min(1_000), state, ..beat("a", 1, "a") }
+    };
+    assert_eq!(restarted(reads, 5_000), None);
+}
+
+#[test]
+fn one_that_has_read_everything_and_does_not_become_ready_gives_way_in_the_end() {
+    let reads = |_| Heartbeat { applied: 1_000, state: CspState::CatchingUp, ..beat("a", 1, "a") };
+    assert!(restarted(reads, 5_000).is_some_and(|(at_ms, _)| at_ms == POLICY.catch_up_ms_max));
+}
+
+#[test]
+fn where_all_read_the_log_nothing_moves_until_somebody_is_ready() {
+    let mut assigner = silent(&CSPS, Vec::new());
+    for now_ms in (0..3_000).step_by(100) {
+        for csp in CSPS {
+            let reading = Heartbeat { applied: now_ms / 10, log_end: Some(1_000), ..beat(csp, 1, "a") };
+            assigner.heartbeat(&Heartbeat { state: CspState::CatchingUp, ..reading }, now_ms);
+        }
+        assert!(writes(assigner.decide(at(now_ms))).iter().all(|write| !write.announce));
+    }
+}
+
+/// The primary is gone, and of the others this is said: who takes over?
+fn taken_over(said: [CspStateChange; 2]) -> Option<String> {
+    let mut assigner = settled(&CSPS, Vec::new());
+    said.iter().for_each(|change| assigner.judge(change, SETTLED_MS));
+    assigner.judge(&verdict("a", CspState::Unavailable, Some("first")), SETTLED_MS);
+    primary(assigner.decide(at(SETTLED_MS))).map(|(csp, _)| csp)
+}
+
+#[test]
+fn where_the_primary_is_gone_the_best_of_the_doubted_takes_over() {
+    let doubted = |csp, doubt| CspStateChange { doubt: Some(doubt), ..verdict(csp, CspState::Suspect, Some("first")) };
+    let (silent, flapping) = (|csp| doubted(csp, Doubt::Silent), |csp| doubted(csp, Doubt::Flapping));
+    let gone = |csp| verdict(csp, CspState::Unavailable, Some("first"));
+    assert_eq!(taken_over([flapping("b"), silent("c")]).as_deref(), Some("b"));
+    assert_eq!(taken_over([silent("b"), flapping("c")]).as_deref(), Some("c"));
+    assert_eq!(taken_over([gray("b", "first"), silent("c")]).as_deref(), Some("c"));
+    assert_eq!(taken_over([gray("b", "first"), gone("c")]).as_deref(), Some("b"));
+    assert_eq!(taken_over([gone("b"), gone("c")]), None);
+}
+
+#[test]
+fn one_that_drains_goes_on_where_the_others_are_doubted() {
+    let mut assigner = settled(&CSPS, Vec::new());
+    ["b", "c"].iter().for_each(|csp| assigner.judge(&gray(csp, "first"), SETTLED_MS));
+    assigner.heartbeat(&Heartbeat { state: CspState::Draining, ..beat("a", 1, "a") }, SETTLED_MS);
+    assert_eq!(assigner.decide(at(SETTLED_MS)), Vec::new());
 }
 
 #[test]

@@ -7,6 +7,9 @@
 use super::Policy;
 use holdfast_schemas::message::{CspState, CspStateChange, Doubt, Heartbeat};
 
+/// Two heartbeats are to be so far apart before they tell how quickly somebody reads.
+const WATCHED_MS_MIN: u64 = 100;
+
 /// What is known of one CSP.
 #[derive(Debug, Clone, Default)]
 pub struct Candidate {
@@ -29,6 +32,15 @@ struct Heard {
     available_since_ms: Option<u64>,
     /// An earlier process behind the name served, and this one does not serve yet.
     restarted: bool,
+    /// Where this process was when it was first heard to read the log, and when; none while it does not.
+    reading: Option<Reading>,
+}
+
+/// Where a process was that reads the log.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    applied: u64,
+    at_ms: u64,
 }
 
 /// What supervision says of it that it cannot say itself.
@@ -104,6 +116,7 @@ impl Candidate {
             (Some(before), None) => before.available_since_ms.is_some() || before.restarted,
             (None, None) => false,
         };
+        let reading = same.and_then(|same| same.reading).unwrap_or(Reading { applied: beat.applied, at_ms: now_ms });
         self.heard = Some(Heard {
             node: beat.node.clone(),
             incarnation: beat.incarnation.clone(),
@@ -114,7 +127,8 @@ impl Candidate {
             epoch: beat.epoch,
             at_ms: now_ms,
             available_since_ms: available.then_some(since_ms),
-            restarted: restarted && matches!(beat.state, CspState::Joining | CspState::CatchingUp),
+            restarted: restarted && is_reading(beat.state),
+            reading: is_reading(beat.state).then_some(reading),
         });
     }
 
@@ -157,6 +171,22 @@ impl Candidate {
         (verdict.doubt == Some(Doubt::Gray)).then_some(verdict.cause.as_str())
     }
 
+    /// How long it will go on reading the log, which reaches to `log_end`, if it goes on as it did; none if it does not read, or
+    /// if it was not heard for long enough to tell.
+    pub fn reads_for_ms(&self, log_end: u64) -> Option<u64> {
+        let heard = self.heard.as_ref()?;
+        let reading = heard.reading?;
+        let (watched_ms, read) = (heard.at_ms - reading.at_ms, heard.applied.saturating_sub(reading.applied));
+        let left = u128::from(log_end.saturating_sub(heard.applied));
+        let left_ms = left * u128::from(watched_ms) / u128::from(read.max(1));
+        (watched_ms >= WATCHED_MS_MIN).then(|| u64::try_from(left_ms).unwrap_or(u64::MAX))
+    }
+
+    /// Whether it lives, and says of itself that it does not serve yet.
+    pub fn is_reading(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.reading.is_some())
+    }
+
     /// Whether it may be given a task now.
     pub fn fit(&self, policy: &Policy, now_ms: u64) -> Result<(), Unfit> {
         let heard = self.heard.as_ref().filter(|_| self.is_fresh(policy, now_ms)).ok_or(Unfit::Silent)?;
@@ -167,6 +197,28 @@ impl Candidate {
             return Err(Unfit::Judged(verdict.state));
         }
         if self.is_late(policy.lag_ms_max) { Err(Unfit::Behind) } else { Ok(()) }
+    }
+
+    /// Whether it can do a task that nobody else can do: it serves and is heard, and whatever is doubted about it, nobody holds it
+    /// for gone.
+    pub fn better_than_nobody(&self, policy: &Policy, now_ms: u64) -> bool {
+        !matches!(
+            self.fit(policy, now_ms),
+            Err(Unfit::Silent | Unfit::Reports(_) | Unfit::Judged(CspState::Unavailable))
+        )
+    }
+
+    /// What speaks against it, of those that are better than nobody: less is better.
+    pub fn doubts(&self, policy: &Policy, now_ms: u64) -> u8 {
+        let of_verdict = match self.judged(policy, now_ms).map(|verdict| verdict.doubt) {
+            None => 0,
+            // It comes and goes, and is there now. One that was not heard by others may be gone. One that does not do its work is
+            // worse than both.
+            Some(Some(Doubt::Flapping)) => 1,
+            Some(Some(Doubt::Silent) | None) => 2,
+            Some(Some(Doubt::Gray)) => 3,
+        };
+        2 * of_verdict + u8::from(self.is_late(policy.lag_ms_max))
     }
 
     /// Suspect or unavailable, if that was said of the process that we know. One that has been silent is no proof of which
@@ -226,6 +278,10 @@ impl Candidate {
     pub fn epoch(&self) -> u64 {
         self.heard.as_ref().map_or(0, |heard| heard.epoch)
     }
+}
+
+fn is_reading(state: CspState) -> bool {
+    matches!(state, CspState::Joining | CspState::CatchingUp)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which CSP gets a task.
 //!
-//! Being fit is a rule that nothing overrides. Among the fit, wishes count in this order: one that has been available for a
+//! Whoever is not fit gets a task only if its holder is gone and nobody is fit: then the one of which least is doubted. Among the
+//! fit, wishes count in this order: one that has been available for a
 //! while before one that has just come; one in step with the log before a later one; a preferred node; away from the tasks
 //! to be kept apart from; the fewest tasks; the farthest copy; the least load; the least name.
 
@@ -18,7 +19,20 @@ pub fn best<'a>(
     except: Option<&str>,
     now_ms: u64,
 ) -> Option<&'a str> {
-    best_of(group, ledger, task, except, now_ms, |_| true)
+    let policy = group.policy();
+    best_of(group, ledger, task, except, now_ms, |candidate| candidate.fit(policy, now_ms).is_ok())
+}
+
+/// The best of those that nobody would choose, but that serve: for a task whose holder is gone, where nobody is fit.
+pub fn better_than_nobody<'a>(
+    group: &'a Group,
+    ledger: &Ledger,
+    task: &TaskDefinition,
+    except: Option<&str>,
+    now_ms: u64,
+) -> Option<&'a str> {
+    let policy = group.policy();
+    best_of(group, ledger, task, except, now_ms, |candidate| candidate.better_than_nobody(policy, now_ms))
 }
 
 /// The best of those that keep step with the log: one that holds the task, however badly, gives way to nobody else.
@@ -29,8 +43,10 @@ pub fn best_in_step<'a>(
     except: Option<&str>,
     now_ms: u64,
 ) -> Option<&'a str> {
-    let in_step_ms = group.policy().in_step_ms;
-    best_of(group, ledger, task, except, now_ms, |candidate| !candidate.is_late(in_step_ms))
+    let policy = group.policy();
+    let is_in_step =
+        |candidate: &Candidate| candidate.fit(policy, now_ms).is_ok() && !candidate.is_late(policy.in_step_ms);
+    best_of(group, ledger, task, except, now_ms, is_in_step)
 }
 
 fn best_of<'a>(
@@ -43,13 +59,14 @@ fn best_of<'a>(
 ) -> Option<&'a str> {
     let policy = group.policy();
     let avoided = nodes_to_avoid(group, ledger, task);
-    let fit = group
+    let suitable = group
         .csps()
         .filter(|csp| except != Some(*csp))
         .filter_map(|csp| group.candidate(csp).map(|candidate| (csp, candidate)))
-        .filter(|(_, candidate)| candidate.fit(policy, now_ms).is_ok() && suits(candidate));
+        .filter(|(_, candidate)| suits(candidate));
     let rank = |(csp, candidate): &(&'a str, &Candidate)| {
         (
+            candidate.doubts(policy, now_ms),
             candidate.is_unsettled(policy, now_ms),
             candidate.is_late(policy.in_step_ms),
             !candidate.node().is_some_and(|node| task.prefer_nodes.iter().any(|preferred| preferred == node)),
@@ -60,7 +77,7 @@ fn best_of<'a>(
             *csp,
         )
     };
-    fit.min_by_key(rank).map(|(csp, _)| csp)
+    suitable.min_by_key(rank).map(|(csp, _)| csp)
 }
 
 /// The nodes on which tasks run that this one is to be kept apart from, whichever of the two says so.

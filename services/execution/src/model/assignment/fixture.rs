@@ -6,8 +6,14 @@ use holdfast_schemas::message::{
     CspState, CspStateChange, Doubt, GroupDefinition, Heartbeat, TASK_REPLICATION, TaskDefinition,
 };
 
-pub const POLICY: Policy =
-    Policy { fresh_ms: 300, in_step_ms: 100, lag_ms_max: 2_000, settle_ms: 1_000, gray_rest_ms: 1_000 };
+pub const POLICY: Policy = Policy {
+    fresh_ms: 300,
+    in_step_ms: 100,
+    lag_ms_max: 2_000,
+    settle_ms: 1_000,
+    gray_rest_ms: 1_000,
+    catch_up_ms_max: 500,
+};
 
 /// Late enough that whoever was there from the start has settled.
 pub const SETTLED_MS: u64 = 10_000;

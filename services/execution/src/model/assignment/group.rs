@@ -98,6 +98,16 @@ impl Group {
         self.candidates.get(csp).and_then(|candidate| candidate.gone(&self.policy, now_ms))
     }
 
+    /// Whether this CSP is so far from serving that somebody who has served for `other_ms` should do its work: it still reads the
+    /// log, and will for longer than it may, or is not seen to come to an end while the other one waits for as long.
+    pub fn is_far_from_serving(&self, csp: &str, other_ms: u64) -> bool {
+        let max_ms = self.policy.catch_up_ms_max;
+        self.candidates.get(csp).is_some_and(|candidate| {
+            let is_long = candidate.reads_for_ms(self.timeline.end()).is_some_and(|left_ms| left_ms > max_ms);
+            candidate.is_reading() && (is_long || other_ms >= max_ms)
+        })
+    }
+
     /// In which way this CSP is gray, if it is.
     pub fn gray(&self, csp: &str, now_ms: u64) -> Option<&str> {
         self.candidates.get(csp).and_then(|candidate| candidate.gray(&self.policy, now_ms))

@@ -3,6 +3,7 @@
 //! vanishes; holders that are gray. Bucket and log are those of JetStream: compare-and-set, and entries in order.
 
 use super::assigner::{Assigner, Effect, Write};
+use super::candidate::Gone;
 use super::fixture::{POLICY, at, beat, gray, silent, verdict};
 use holdfast_schemas::message::{Assignment, CspState, CspStateChange, Heartbeat, TASK_REPLICATION, TaskDefinition};
 use proptest::prelude::*;
@@ -266,6 +267,13 @@ impl World {
         let group = self.instances[0].group();
         group.candidate(csp).is_some_and(|candidate| candidate.fit(group.policy(), self.now_ms - 100).is_ok())
     }
+
+    /// The same, whatever is doubted about it.
+    fn serves(&self, csp: &str) -> bool {
+        let group = self.instances[0].group();
+        let candidate = group.candidate(csp);
+        candidate.is_some_and(|candidate| candidate.better_than_nobody(group.policy(), self.now_ms - 100))
+    }
 }
 
 fn csp() -> impl Strategy<Value = usize> {
@@ -402,6 +410,12 @@ proptest! {
             let holder = world.holder(task).unwrap();
             let gone = world.instances[0].group().gone(holder, world.now_ms);
             prop_assert!(gone.is_none() || able.is_empty(), "{task} is left with {holder}, able: {able:?}");
+            // One that drains works until somebody can do it as well; anybody who serves is better than anyone else who is gone.
+            let is_idle = gone.is_some_and(|gone| gone != Gone::Reports(CspState::Draining));
+            let serving: Vec<_> = CSPS.into_iter().filter(|csp| world.serves(csp)).collect();
+            prop_assert!(!is_idle || serving.is_empty(), "{task} is left with {holder}, serving: {serving:?}");
+            let reads = world.instances[0].group().candidate(holder).is_some_and(|holder| holder.is_reading());
+            prop_assert!(!reads || able.is_empty(), "{holder} is still reading, able: {able:?}");
             let gray = world.instances[0].group().gray(holder, world.now_ms);
             prop_assert!(gray.is_none() || able.is_empty(), "{task} is left with the gray {holder}, able: {able:?}");
         }

@@ -40,6 +40,8 @@ pub struct Policy {
     pub settle_ms: u64,
     /// A task that moved because its holder was gray does not move again for that reason for so long.
     pub gray_rest_ms: u64,
+    /// A holder that still reads the log keeps its task if it will be ready within this time.
+    pub catch_up_ms_max: u64,
 }
 
 impl Policy {
