@@ -1,6 +1,7 @@
 //! Time as an argument, so that tests own it.
 
 mod offset;
+mod steady;
 pub mod step;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 
 pub use offset::Offset;
+pub use steady::Steady;
 
 /// A source of time.
 pub trait Clock: Send + Sync {

@@ -72,8 +72,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// A copy that is known to be behind for so long while nothing is delivered has lost its subscription.
 const BEHIND_MAX_MS: u64 = 500;
 
-/// Digests are for those who ask now; marks found while catching up from this far back are passed over.
-const MARK_FRESH_MS: u64 = 60_000;
+/// Digests are for those who ask now; marks found further back than this from the end of the log at the start are passed over.
+const MARKS_BACK: Position = 1_000;
 
 /// The applier of one copy.
 pub struct Applier {
@@ -91,6 +91,8 @@ pub struct Applier {
     known: KnownLog,
     silence: Duration,
     buffer: ApplyBuffer,
+    /// The end of the log as it was at the first subscription.
+    began_at: Option<Position>,
 }
 
 /// What the rest of the service shares with the applier.
@@ -194,6 +196,7 @@ impl Applier {
             known: restored.known,
             silence: SILENCE_MIN,
             buffer: ApplyBuffer::cleaning_up(restored.expired),
+            began_at: None,
         };
         (applier, shared)
     }
@@ -202,6 +205,7 @@ impl Applier {
     /// [`ApplyError::is_transient`] holds, it may be called again with a new subscription from the next position.
     pub async fn run(&mut self, mut subscription: Subscription) -> ApplyError {
         self.known.created_us = Some(subscription.created_us());
+        self.began_at.get_or_insert(subscription.end());
         let mut waited_for = None;
         loop {
             // Only the wait for messages is given up, and that loses none: what is being applied is never interrupted.
@@ -259,7 +263,7 @@ impl Applier {
             self.check_replaced(&applied)?;
             others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);
             answers.extend(self.gateway.settle(&applied));
-            let mark = mark_of(&applied);
+            let mark = mark_of(&applied, self.began_at.unwrap_or_default());
             self.buffer.add(applied, &mut self.refusals);
             if mark.is_some() || self.buffer.is_full() {
                 self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
@@ -341,11 +345,9 @@ fn concerns_memory(key: &[u8]) -> bool {
 }
 
 /// The mark that a message puts here, if somebody still asks for it.
-fn mark_of(applied: &Applied) -> Option<String> {
+fn mark_of(applied: &Applied, began_at: Position) -> Option<String> {
     match &applied.outcome {
-        Outcome::Control { control: Control::Mark { id }, .. }
-            if applied.log_time_ms + MARK_FRESH_MS > crate::requests::now_ms() =>
-        {
+        Outcome::Control { control: Control::Mark { id }, .. } if applied.position + MARKS_BACK > began_at => {
             Some(id.clone())
         }
         _ => None,

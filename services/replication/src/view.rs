@@ -41,7 +41,7 @@ impl From<&AppliedState> for View {
             primary: state.primary.clone(),
             replication: state.replication,
             isolation: state.isolation,
-            log_time_ms: state.log_time_ms,
+            log_time_ms: state.clock.time_ms(),
             ids_horizon: state.ids_horizon,
             junk: state.junk,
         }
@@ -92,6 +92,12 @@ impl AppliedView {
     pub fn log_now_ms(&self) -> u64 {
         let (log_time_ms, applied_at) = (self.view.lock().log_time_ms, *self.applied_at.lock());
         log_time_ms.saturating_add(u64::try_from(applied_at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When the last message was applied, or the copy was taken up.
+    #[must_use]
+    pub fn applied_at(&self) -> Instant {
+        *self.applied_at.lock()
     }
 
     /// Moves the view; called after the inner commit.

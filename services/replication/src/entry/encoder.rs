@@ -29,7 +29,22 @@ pub struct EntryHeader<'a> {
     pub base: u64,
     /// The chain value there.
     pub base_chain: [u8; 16],
+    /// What the sender knows of the time; none in entries of the first senders.
+    pub clock: Option<SenderClock>,
 }
+
+/// What the sender of an entry knows of the time when it seals it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderClock {
+    /// Its clock on the wall, in milliseconds since 1970. It never jumps while the process lives (see `foundation::clock::Steady`).
+    pub wall_ms: u64,
+    /// What has passed, by a clock that nobody sets, since it sealed its last entry, or since it applied the last message of the
+    /// log if that was later, and at most [`ON_THE_WAY_US`] more: in microseconds.
+    pub since_us: u64,
+}
+
+/// How long a message is taken to be on its way from the log to a copy at most, when a copy says what has passed since.
+pub const ON_THE_WAY_US: u64 = 100_000;
 
 /// What a transaction says besides its keys.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
-use super::encoder::EntryHeader;
+use super::encoder::{EntryHeader, SenderClock};
 use super::error::EntryError;
 use super::wire::{Reader, Span, put_varint};
 use super::{BODY_MAX_BYTES, CSP_NAME_MAX_BYTES, PARTS_MAX, compress};
 
 pub(super) const MAGIC: u8 = 0xB7;
-const VERSION: u8 = 1;
+/// Entries of the first version bear no clock of their sender.
+const WITHOUT_CLOCK: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKED_FROM: usize = 6;
 const COMPRESSED: u8 = 1;
 const HEADER: &str = "header";
@@ -25,6 +27,7 @@ pub struct Entry {
     number: u64,
     base: u64,
     base_chain: [u8; 16],
+    clock: Option<SenderClock>,
     part: u32,
     parts: u32,
     body_length: u32,
@@ -42,7 +45,7 @@ impl Entry {
         // Before anything else: only what Holdfast sealed may say that a newer version is needed.
         verify(reader.u32(HEADER)?, checksum(version, payload.get(CHECKED_FROM..).unwrap_or_default()))?;
         match version {
-            VERSION => {}
+            WITHOUT_CLOCK | VERSION => {}
             0 => return Err(EntryError::Value { what: "version", value: 0 }),
             version => return Err(EntryError::NewerFormat { version, known: VERSION }),
         }
@@ -60,6 +63,7 @@ impl Entry {
         let (part, parts) = check_parts(part, parts)?;
         let base_chain = reader.array(HEADER)?;
         let csp = read_name(&mut reader)?;
+        let clock = if version == WITHOUT_CLOCK { None } else { Some(read_clock(&mut reader)?) };
         let body_length = read_body_length(&mut reader)?;
         let compressed = flags & COMPRESSED != 0;
         let body = reader.span(reader.left(), "body")?;
@@ -76,6 +80,7 @@ impl Entry {
             number,
             base,
             base_chain,
+            clock,
             part,
             parts,
             body_length,
@@ -127,6 +132,11 @@ impl Entry {
         self.base_chain
     }
 
+    /// What the sender knew of the time when it sealed the entry; none if it did not say.
+    pub fn clock(&self) -> Option<SenderClock> {
+        self.clock
+    }
+
     /// SurrealDB storage version of the keys and values.
     pub fn storage_version(&self) -> u16 {
         self.storage_version
@@ -153,16 +163,22 @@ pub(super) fn seal(header: &EntryHeader<'_>, number: u64, part: u32, parts: u32,
     let packed = compress::pack(body);
     let content = packed.as_deref().unwrap_or(body);
     let mut message = Vec::with_capacity(content.len() + 160);
-    message.extend_from_slice(&[MAGIC, VERSION, 0, 0, 0, 0, u8::from(packed.is_some())]);
+    let version = if header.clock.is_some() { VERSION } else { WITHOUT_CLOCK };
+    message.extend_from_slice(&[MAGIC, version, 0, 0, 0, 0, u8::from(packed.is_some())]);
     message.extend_from_slice(&header.storage_version.to_le_bytes());
     let numbers = [header.epoch, header.incarnation, number, header.base, u64::from(part), u64::from(parts)];
     numbers.into_iter().for_each(|value| put_varint(&mut message, value));
     message.extend_from_slice(&header.base_chain);
     message.push(header.csp.len() as u8);
     message.extend_from_slice(header.csp.as_bytes());
+    if let Some(clock) = header.clock {
+        put_varint(&mut message, clock.wall_ms);
+        // Between the parts of one entry next to nothing passes, and what passed is told once.
+        put_varint(&mut message, if part == 0 { clock.since_us } else { 0 });
+    }
     put_varint(&mut message, body.len() as u64);
     message.extend_from_slice(content);
-    let crc = checksum(VERSION, &message[CHECKED_FROM..]);
+    let crc = checksum(version, &message[CHECKED_FROM..]);
     message[2..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
     Bytes::from(message)
 }
@@ -203,6 +219,10 @@ fn read_name(reader: &mut Reader<'_>) -> Result<Span, EntryError> {
         Ok(name) if !name.is_empty() => Ok(span),
         _ => Err(EntryError::Text { what: "name of the CSP" }),
     }
+}
+
+fn read_clock(reader: &mut Reader<'_>) -> Result<SenderClock, EntryError> {
+    Ok(SenderClock { wall_ms: reader.varint(HEADER)?, since_us: reader.varint(HEADER)? })
 }
 
 fn read_body_length(reader: &mut Reader<'_>) -> Result<u32, EntryError> {

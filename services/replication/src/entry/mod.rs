@@ -4,17 +4,18 @@
 //! it sealed it; the inside (`batch`) holds transactions. A copy often needs the outside only, so the inside is opened late.
 //! Control messages are postcards: plain JSON (`control`).
 //!
-//! Format of an entry, version 1 (integers are little-endian, `varint` is LEB128 of at most 10 bytes):
+//! Format of an entry, versions 1 and 2 (integers are little-endian, `varint` is LEB128 of at most 10 bytes):
 //!
 //! ```text
 //! magic     0xB7                  never '{', so that control messages can be told apart by their first byte
-//! version   0x01
+//! version   u8                    1 or 2
 //! crc32     u32                   of every byte after it
 //! flags     u8                    bit 0: the body is an lz4 block; all other bits are 0
 //! storage   u16                   SurrealDB storage version of the keys and values
 //! epoch, incarnation, number, base, part, parts   varint each
 //! chain     16 bytes              the sender's chain value at `base`
 //! csp       u8 length, UTF-8      the sender's name
+//! clock     varint, varint        from version 2 on: milliseconds since 1970, microseconds since the entry before (`SenderClock`)
 //! length    varint                of the body, uncompressed
 //! body      the rest              transactions one after the other, or one slice of them
 //! ```
@@ -31,10 +32,10 @@
 //! ranges    u32 length, items     item: begin and end, each varint length, key; `begin <= key < end`
 //! ```
 //!
-//! Bytes once written to a log are read for ever: version 1 does not change, and the files below `fixtures/entry/v1` are
-//! decoded by a test. Every later version begins with magic, version and checksum as this one does, with the version under the
-//! checksum: by them a copy tells an entry that it must be upgraded for from junk, which is void. Decoding copies nothing but a compressed body, never panics, and checks each length before it
-//! allocates.
+//! Bytes once written to a log are read for ever: what a version has written does not change, and the files below
+//! `fixtures/entry/v1` are decoded by a test. Every later version begins with magic, version and checksum as this one does, with the
+//! version under the checksum: by them a copy tells an entry that it must be upgraded for from junk, which is void. Decoding
+//! copies nothing but a compressed body, never panics, and checks each length before it allocates.
 
 mod batch;
 mod compress;
@@ -51,7 +52,7 @@ pub(crate) mod wire;
 
 pub use batch::Batch;
 pub use control::{Control, Isolation, Replication};
-pub use encoder::{BatchEncoder, EntryHeader, TransactionHead};
+pub use encoder::{BatchEncoder, EntryHeader, ON_THE_WAY_US, SenderClock, TransactionHead};
 pub use error::EntryError;
 pub use frame::Entry;
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub fn pack(
         number,
         base: write_set.snapshot,
         base_chain: [0; 16],
+        clock: None,
     };
     encoder.finish(&header, message_max_bytes).map_err(|error| refusal(&error))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use holdfast_foundation::clock::Steady;
 use holdfast_schemas::ErrorCode;
 use holdfast_schemas::message::UpdateRefusal;
 use holdfast_storage::{Amount, CommitFailure, LogFault, WriteSet, is_changefeed_placeholder, is_index_entry};
@@ -26,7 +27,7 @@ use super::gateway::Gateway;
 use super::probe::Probe;
 use super::standing::{LogStanding, Passage};
 use super::submission::{Submission, Waiting};
-use crate::entry::{BatchEncoder, EntryError, EntryHeader, TransactionHead, Write};
+use crate::entry::{BatchEncoder, EntryError, EntryHeader, ON_THE_WAY_US, SenderClock, TransactionHead, Write};
 use crate::fault::{self, Sabotage, Step};
 use crate::model::Position;
 use crate::view::AppliedView;
@@ -63,6 +64,8 @@ pub struct Publisher {
     encoder: BatchEncoder,
     /// A submission that did not fit into the last batch.
     left_over: Option<Submission>,
+    wall: Steady,
+    sealed_at: Option<Instant>,
 }
 
 impl Publisher {
@@ -79,8 +82,9 @@ impl Publisher {
         let context = async_nats::jetstream::new(client.clone());
         let (subject, stream) = (options.subject.clone(), options.stream.clone());
         let probe = Arc::new(Probe::new(context, subject, stream, Arc::clone(&standing)));
-        let encoder = BatchEncoder::new();
-        Self { client, options, gateway, applied, standing, probe, queue, encoder, left_over: None }
+        let (encoder, wall) = (BatchEncoder::new(), Steady::default());
+        let (left_over, sealed_at) = (None, None);
+        Self { client, options, gateway, applied, standing, probe, queue, encoder, left_over, wall, sealed_at }
     }
 
     /// Publishes until the queue is closed or the task is aborted.
@@ -241,6 +245,7 @@ impl Publisher {
     /// Closes the entry. It bears the epoch that its transactions were gathered in: if another one began meanwhile, it is void
     /// like every entry of a deposed primary.
     fn seal(&mut self, epoch: u64) -> Result<Vec<bytes::Bytes>, EntryError> {
+        let clock = self.clock();
         let origin = self.gateway.origin();
         let (base, base_chain) = self.applied.with(|view| (view.position, view.chain.to_bytes()));
         let header = EntryHeader {
@@ -251,8 +256,19 @@ impl Publisher {
             number: self.gateway.next_number(),
             base,
             base_chain,
+            clock: Some(clock),
         };
         self.encoder.finish(&header, self.options.message_max_bytes)
+    }
+
+    /// What this process knows of the time, for the entry that is being sealed.
+    fn clock(&mut self) -> SenderClock {
+        let now = Instant::now();
+        let since_applied = now.saturating_duration_since(self.applied.applied_at());
+        let since_applied = since_applied + Duration::from_micros(ON_THE_WAY_US);
+        let sealed_at = self.sealed_at.replace(now);
+        let since = sealed_at.map_or(since_applied, |at| since_applied.min(now.saturating_duration_since(at)));
+        SenderClock { wall_ms: self.wall.now_ms(), since_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
     }
 
     /// Sends an empty entry behind what is on its way.

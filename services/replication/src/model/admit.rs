@@ -89,8 +89,11 @@ impl Certifier {
         Judged { entry: Some(entry), outcome: Outcome::Batch(AppliedBatch::new(batch, decisions)), record }
     }
 
+    /// Log time, or the server's stamp where senders did not stamp their entries yet.
     fn next_stamp(&mut self, timestamp_us: u64) -> u64 {
-        self.state.stamp = timestamp_us.max(self.state.stamp + 1);
+        let clock = self.state.clock;
+        let now_us = if clock.by_two { clock.time_us } else { timestamp_us };
+        self.state.stamp = now_us.max(self.state.stamp + 1);
         self.state.stamp
     }
 }

@@ -27,7 +27,7 @@ use super::record::Record;
 use super::state::AppliedState;
 use super::verdict::VoidReason;
 use super::window::Window;
-use crate::entry::{Control, Entry, EntryError, Message};
+use crate::entry::{Control, Entry, EntryError, Message, SenderClock};
 
 /// The state of certification after a position.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Certifier {
         let position = message.position;
         let decoded = self.admit(&message)?;
         let chain = self.state.chain.next(&message.payload);
-        self.state.log_time_ms = self.state.log_time_ms.max(message.timestamp_us / 1_000);
+        self.state.clock = self.state.clock.next(message.timestamp_us, sender_clock(&decoded));
         let expired_ids = self.expire_ids();
         let judged = match decoded {
             Ok(Message::Control(control)) => self.take_control(control),
@@ -113,7 +113,7 @@ impl Certifier {
         self.seal(position, chain);
         debug_assert_eq!(self.validate(), Ok(()));
         let Judged { entry, outcome, record } = judged;
-        Ok(Applied { position, log_time_ms: self.state.log_time_ms, entry, outcome, record, expired_ids })
+        Ok(Applied { position, log_time_ms: self.state.clock.time_ms(), entry, outcome, record, expired_ids })
     }
 
     /// Checks that this copy may go on with a message. Changes nothing. An inner error makes the message void.
@@ -154,20 +154,20 @@ impl Certifier {
     }
 
     fn expire_ids(&mut self) -> Vec<Position> {
-        let expired = self.ids.expire(self.state.log_time_ms, self.state.ids_kept_ms, self.limits.ids_max);
+        let expired = self.ids.expire(self.state.clock.time_ms(), self.state.ids_kept_ms, self.limits.ids_max);
         self.state.ids_horizon = expired.last().copied().unwrap_or(self.state.ids_horizon);
         expired
     }
 
     fn seal(&mut self, position: Position, chain: Chain) {
-        self.window.seal(chain, self.state.log_time_ms);
+        self.window.seal(chain, self.state.clock);
         self.state.position = position;
         self.state.chain = chain;
-        if self.window.advance(self.state.log_time_ms) {
+        if self.window.advance(self.state.clock.time_ms()) {
             let horizon = self.window.horizon();
             self.state.horizon = horizon.position;
             self.state.horizon_chain = horizon.chain;
-            self.state.horizon_log_time_ms = horizon.log_time_ms;
+            self.state.horizon_clock = horizon.clock;
             self.origins.forget_up_to(horizon.position);
             self.assembler.forget_up_to(horizon.position);
         }
@@ -181,7 +181,7 @@ impl Certifier {
             (self.window.horizon() == state.horizon(), "the window begins at the horizon"),
             (self.window.last_position() == state.position, "the window ends at the applied position"),
             (self.window.chain_at(state.position) == Some(state.chain), "the window ends with the chain"),
-            (state.horizon_log_time_ms <= state.log_time_ms, "log time does not go back"),
+            (state.horizon_clock.time_us <= state.clock.time_us, "log time does not go back"),
             (self.ids.last_position().is_none_or(|last| last <= state.position), "ids are of the past"),
             (state.ids_horizon <= state.position, "ids expire in the past"),
         ];
@@ -199,6 +199,14 @@ impl PartialEq for Certifier {
             && self.origins == other.origins
             && self.assembler == other.assembler
             && self.ids == other.ids
+    }
+}
+
+/// What the sender says of the time, if the outside of an entry can be read.
+pub(super) fn sender_clock(decoded: &Result<Message, EntryError>) -> Option<SenderClock> {
+    match decoded {
+        Ok(Message::Entry(entry)) => entry.clock(),
+        Ok(Message::Control(_) | Message::Foreign) | Err(_) => None,
     }
 }
 

@@ -20,7 +20,7 @@ impl Certifier {
                 self.window.write(hash, write.key);
             }
             if let Some(id) = transaction.id() {
-                self.ids.remember(place, id, self.state.log_time_ms);
+                self.ids.remember(place, id, self.state.clock.time_ms());
             }
         }
         verdict

@@ -9,14 +9,15 @@
 
 use super::assemble::Assembled;
 use super::broken::Broken;
-use super::certifier::Certifier;
+use super::certifier::{Certifier, sender_clock};
 use super::chain::Chain;
 use super::limits::Limits;
+use super::log_clock::LogClock;
 use super::position::{LogMessage, Place, Position};
 use super::record::Record;
 use super::state::AppliedState;
 use super::window::hash_key;
-use crate::entry::{Batch, Entry, Message};
+use crate::entry::{Batch, Entry, EntryError, Message};
 
 /// A certifier under reconstruction.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Rebuild {
     certifier: Certifier,
     position: Position,
     chain: Chain,
-    log_time_ms: u64,
+    clock: LogClock,
 }
 
 impl Rebuild {
@@ -37,7 +38,7 @@ impl Rebuild {
         Self {
             position: state.horizon,
             chain: state.horizon_chain,
-            log_time_ms: state.horizon_log_time_ms,
+            clock: state.horizon_clock,
             certifier: Certifier::with_limits(state, storage_version, limits),
         }
     }
@@ -67,13 +68,15 @@ impl Rebuild {
         if position > self.certifier.state.position {
             return Err(Broken::Replay { position, reason: "the message is behind the stored position" });
         }
+        let decoded = Message::decode(message.payload.clone());
+        let clock = self.clock.next(message.timestamp_us, sender_clock(&decoded));
         if record != Some(&Record::Void { registered: false }) {
-            self.replay_message(&message, record)?;
+            self.replay_message(decoded, position, record)?;
         }
         self.chain = self.chain.next(&message.payload);
-        self.log_time_ms = self.log_time_ms.max(message.timestamp_us / 1_000);
+        self.clock = clock;
         self.position = position;
-        self.certifier.window.seal(self.chain, self.log_time_ms);
+        self.certifier.window.seal(self.chain, self.clock);
         Ok(())
     }
 
@@ -87,16 +90,20 @@ impl Rebuild {
         if self.chain != state.chain {
             return Err(Broken::Replay { position, reason: "the chain differs" });
         }
-        if self.log_time_ms != state.log_time_ms {
+        if self.clock != state.clock {
             return Err(Broken::Replay { position, reason: "log time differs" });
         }
         self.certifier.validate().map_err(|reason| Broken::Replay { position, reason })?;
         Ok(self.certifier)
     }
 
-    fn replay_message(&mut self, message: &LogMessage, record: Option<&Record>) -> Result<(), Broken> {
-        let position = message.position;
-        match Message::decode(message.payload.clone()) {
+    fn replay_message(
+        &mut self,
+        decoded: Result<Message, EntryError>,
+        position: Position,
+        record: Option<&Record>,
+    ) -> Result<(), Broken> {
+        match decoded {
             Ok(Message::Entry(entry)) => self.replay_entry(&entry, position, record),
             Err(source) if source.is_newer() => Err(Broken::Unreadable { position, source }),
             _ => Ok(()),

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::chain::Chain;
 use super::keys::HashedMap;
 use super::limits::{KEY_COST_BYTES, Limits, POSITION_COST_BYTES};
+use super::log_clock::LogClock;
 use super::position::Position;
 use super::runs::{KeyPlace, Runs};
 
@@ -26,14 +27,14 @@ const OPEN_KEYS_KEPT_BYTES: usize = 1 << 20;
 pub(crate) struct Horizon {
     pub(crate) position: Position,
     pub(crate) chain: Chain,
-    pub(crate) log_time_ms: u64,
+    pub(crate) clock: LogClock,
 }
 
 /// One position in the window.
 #[derive(Debug, Clone)]
 struct Remembered {
     chain: Chain,
-    log_time_ms: u64,
+    clock: LogClock,
     keys: Box<[u8]>,
     /// How many keys were ever written before.
     first_write: u64,
@@ -189,10 +190,9 @@ impl Window {
     }
 
     /// Ends the position that is being applied.
-    pub(crate) fn seal(&mut self, chain: Chain, log_time_ms: u64) {
+    pub(crate) fn seal(&mut self, chain: Chain, clock: LogClock) {
         let keys: Box<[u8]> = self.open_keys.as_slice().into();
-        let sealed =
-            Remembered { chain, log_time_ms, keys, first_write: self.open_first_write, writes: self.open_writes };
+        let sealed = Remembered { chain, clock, keys, first_write: self.open_first_write, writes: self.open_writes };
         self.cost_bytes += sealed.cost_bytes();
         self.positions.push_back(sealed);
         self.runs.seal(self.last_position(), self.open_writes as usize);
@@ -218,7 +218,7 @@ impl Window {
     }
 
     fn is_over_limit(&self, log_time_ms: u64) -> bool {
-        let oldest = self.positions.front().map_or(log_time_ms, |first| first.log_time_ms);
+        let oldest = self.positions.front().map_or(log_time_ms, |first| first.clock.time_ms());
         self.cost_bytes > self.limits.window_bytes_max
             || self.positions.len() as u64 > self.limits.window_positions_max
             || log_time_ms.saturating_sub(oldest) > self.limits.window_age_ms_max
@@ -235,7 +235,7 @@ impl Window {
         }
         self.forgotten_writes += u64::from(first.writes);
         self.runs.forget_up_to(position);
-        self.horizon = Horizon { position, chain: first.chain, log_time_ms: first.log_time_ms };
+        self.horizon = Horizon { position, chain: first.chain, clock: first.clock };
         true
     }
 }
@@ -256,8 +256,7 @@ impl PartialEq for Window {
 
 impl PartialEq for Remembered {
     fn eq(&self, other: &Self) -> bool {
-        (self.chain, self.log_time_ms, self.writes) == (other.chain, other.log_time_ms, other.writes)
-            && self.keys == other.keys
+        (self.chain, self.clock, self.writes) == (other.chain, other.clock, other.writes) && self.keys == other.keys
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) const HEADER: EntryHeader<'static> = EntryHeader {
     number: 41,
     base: u64::MAX,
     base_chain: *b"0123456789abcdef",
+    clock: None,
 };
 
 pub(super) fn seal(transactions: &[Owned], message_max_bytes: usize) -> Vec<Bytes> {

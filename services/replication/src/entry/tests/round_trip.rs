@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{HEADER, Owned, open, seal, transaction};
-use crate::entry::{Control, Entry, Isolation, Message, Replication};
+use crate::entry::{BatchEncoder, Control, Entry, EntryHeader, Isolation, Message, Replication, SenderClock};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
@@ -31,6 +31,19 @@ fn the_outside_comes_back_as_it_was() {
     assert_eq!((entry.epoch(), entry.incarnation(), entry.number()), (HEADER.epoch, HEADER.incarnation, HEADER.number));
     assert_eq!((entry.base(), entry.base_chain()), (HEADER.base, HEADER.base_chain));
     assert_eq!((entry.storage_version(), entry.body_length()), (HEADER.storage_version, 0));
+}
+
+#[test]
+fn the_clock_comes_back_and_what_passed_is_told_once() {
+    let clock = SenderClock { wall_ms: 1_790_000_000_000, since_us: 1_234 };
+    let mut encoder = BatchEncoder::new();
+    Owned { results: Some(vec![7; 400]), ..blank() }.push_to(&mut encoder).unwrap();
+    let messages = encoder.finish(&EntryHeader { clock: Some(clock), ..HEADER }, 100).unwrap();
+    let clocks: Vec<_> = messages.iter().map(|message| Entry::decode(message.clone()).unwrap().clock()).collect();
+    assert!(clocks.len() > 1);
+    assert_eq!(clocks[0], Some(clock));
+    assert!(clocks[1..].iter().all(|later| *later == Some(SenderClock { since_us: 0, ..clock })));
+    assert_eq!(Entry::decode(seal(&[], 1_000)[0].clone()).unwrap().clock(), None);
 }
 
 #[test]

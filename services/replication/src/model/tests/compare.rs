@@ -22,10 +22,10 @@ pub(super) fn difference(log: &Log, sabotage: Sabotage) -> Option<String> {
             Err(broken) => return Some(format!("position {}: {broken}", message.position)),
         };
         let state = certifier.state();
-        let ours = (state.log_time_ms, state.stamp, state.epoch, state.primary.clone(), state.horizon, state.junk);
+        let ours = (state.clock.time_us, state.stamp, state.epoch, state.primary.clone(), state.horizon, state.junk);
         let primary = reference.primary.clone();
-        let (log_time_ms, stamp, epoch) = (reference.log_time_ms, reference.stamp, reference.epoch);
-        let theirs = (log_time_ms, stamp, epoch, primary, reference.horizon, reference.junk);
+        let (log_time_us, stamp, epoch) = (reference.log_time_us, reference.stamp, reference.epoch);
+        let theirs = (log_time_us, stamp, epoch, primary, reference.horizon, reference.junk);
         if seen != expected || ours != theirs {
             let position = message.position;
             return Some(format!("position {position}: {seen:?} but should be {expected:?}; {ours:?}, {theirs:?}"));

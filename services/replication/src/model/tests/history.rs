@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::log::{Letter, Log, Meant, Outside, Sent, control, seal};
-use crate::entry::{Control, Isolation, Replication};
+use crate::entry::{Control, Isolation, Replication, SenderClock};
 use crate::model::Chain;
 
 const CSPS: [&str; 3] = ["a", "b", "c"];
@@ -34,6 +34,8 @@ pub(in crate::model) enum Action {
         reads_on: u64,
         drafts: Vec<Draft>,
         split: bool,
+        /// By how much its clock is wrong, and what has passed for it, in milliseconds; none if it does not stamp its entries.
+        clock: Option<(i64, u64)>,
     },
     /// A message that is on its way arrives in the log; it may arrive once more later.
     Arrive {
@@ -123,7 +125,9 @@ impl Play {
 
     fn act(&mut self, action: &Action) {
         match action {
-            Action::Seal { process, reads_on, drafts, split } => self.seal(*process, *reads_on, drafts, *split),
+            Action::Seal { process, reads_on, drafts, split, clock } => {
+                self.seal(*process, *reads_on, drafts, *split, *clock);
+            }
             Action::Arrive { which, again, after_ms } => self.arrive(*which, *again, *after_ms),
             Action::Lose { which } if !self.under_way.is_empty() => {
                 self.under_way.remove(which % self.under_way.len());
@@ -146,7 +150,7 @@ impl Play {
         }
     }
 
-    fn seal(&mut self, which: usize, reads_on: u64, drafts: &[Draft], split: bool) {
+    fn seal(&mut self, which: usize, reads_on: u64, drafts: &[Draft], split: bool, clock: Option<(i64, u64)>) {
         let count = self.processes.len();
         let process = &mut self.processes[which % count];
         let fence = self.log.fence_of(process.csp, process.incarnation);
@@ -162,6 +166,10 @@ impl Play {
             base: process.applied,
             part: 0,
             parts: 1,
+            clock: clock.map(|(wrong_ms, since_ms)| SenderClock {
+                wall_ms: self.now_ms.saturating_add_signed(wrong_ms),
+                since_us: since_ms * 1_000 + 3,
+            }),
         };
         let transactions = drafts.iter().map(|draft| draft.at(process.applied)).collect();
         let chain = self.log.chain_at(process.applied);
@@ -181,6 +189,7 @@ impl Play {
             base,
             part: 0,
             parts: 1,
+            clock: Some(SenderClock { wall_ms: self.now_ms, since_us: 1_000 }),
         };
         let chain = Chain::default().next(b"other");
         let letter = seal(&outside, chain, Vec::new(), 4_096).remove(0);
@@ -271,8 +280,10 @@ fn draft() -> impl Strategy<Value = Draft> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let seal = (any::<usize>(), 0_u64..12, vec(draft(), 0..4), proptest::bool::weighted(0.3))
-        .prop_map(|(process, reads_on, drafts, split)| Action::Seal { process, reads_on, drafts, split });
+    let wrong_ms = prop_oneof![8 => -5_i64..5, 1 => Just(3_000_i64), 1 => Just(-3_000_i64)];
+    let clock = proptest::option::weighted(0.8, (wrong_ms, prop_oneof![8 => 0_u64..100, 1 => 0_u64..5_000]));
+    let seal = (any::<usize>(), 0_u64..12, vec(draft(), 0..4), proptest::bool::weighted(0.3), clock)
+        .prop_map(|(process, reads_on, drafts, split, clock)| Action::Seal { process, reads_on, drafts, split, clock });
     let after_ms = prop_oneof![10 => 0_u64..100, 1 => Just(13), 1 => 1_000_u64..5_000];
     let arrive = (any::<usize>(), proptest::bool::weighted(0.1), after_ms)
         .prop_map(|(which, again, after_ms)| Action::Arrive { which, again, after_ms });

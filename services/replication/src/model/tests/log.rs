@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::STORAGE_VERSION;
-use crate::entry::{BatchEncoder, Control, EntryHeader, TransactionHead, Write};
+use crate::entry::{BatchEncoder, Control, EntryHeader, SenderClock, TransactionHead, Write};
 use crate::model::{Chain, LogMessage};
 
 /// A transaction as its sender meant it.
@@ -31,6 +31,7 @@ pub(in crate::model) struct Outside {
     pub base: u64,
     pub part: u32,
     pub parts: u32,
+    pub clock: Option<SenderClock>,
 }
 
 /// What a message means.
@@ -122,12 +123,16 @@ pub(in crate::model) fn seal(
         number: outside.number,
         base: outside.base,
         base_chain: chain.to_bytes(),
+        clock: outside.clock,
     };
     let messages = encoder.finish(&header, message_max).unwrap();
     let parts = messages.len() as u32;
     let transactions = Rc::new(transactions);
     let letter = |(part, payload)| {
-        let outside = Outside { number: outside.number + u64::from(part), part, parts, ..outside.clone() };
+        // Between parts nothing passes.
+        let clock =
+            outside.clock.map(|clock| SenderClock { since_us: if part == 0 { clock.since_us } else { 0 }, ..clock });
+        let outside = Outside { number: outside.number + u64::from(part), part, parts, clock, ..outside.clone() };
         Letter { payload, sent: Sent::Entry(outside, Rc::clone(&transactions)) }
     };
     (0..).zip(messages).map(letter).collect()

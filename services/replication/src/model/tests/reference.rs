@@ -65,7 +65,9 @@ pub(in crate::model) struct Reference {
     sabotage: Sabotage,
     facts: Vec<Fact>,
     ids: Vec<KnownId>,
-    pub log_time_ms: u64,
+    pub log_time_us: u64,
+    server_us: u64,
+    is_clocked: bool,
     pub stamp: u64,
     pub epoch: u64,
     pub primary: Option<String>,
@@ -82,7 +84,9 @@ impl Reference {
             sabotage,
             facts: Vec::new(),
             ids: Vec::new(),
-            log_time_ms: 0,
+            log_time_us: 0,
+            server_us: 0,
+            is_clocked: false,
             stamp: 0,
             epoch: 0,
             primary: None,
@@ -99,12 +103,11 @@ impl Reference {
     }
 
     pub fn apply(&mut self, timestamp_us: u64, sent: &Sent) -> Seen {
-        let time_ms = timestamp_us / 1_000;
-        self.log_time_ms = if self.is(Sabotage::LogTime) { time_ms } else { self.log_time_ms.max(time_ms) };
+        self.pass(timestamp_us, sent);
         self.expire_ids();
         let position = self.facts.len() as u64 + 1;
         self.facts.push(Fact {
-            log_time_ms: self.log_time_ms,
+            log_time_ms: self.log_time_us / 1_000,
             registered: None,
             collected: false,
             first_part: position,
@@ -126,6 +129,42 @@ impl Reference {
         }
         self.move_horizon();
         seen
+    }
+
+    /// Log time, told step by step.
+    fn pass(&mut self, server_us: u64, sent: &Sent) {
+        let clock = match sent {
+            Sent::Entry(outside, _) | Sent::OfOtherLog(outside) => outside.clock,
+            _ => None,
+        };
+        let (was_clocked, before_us) = (self.is_clocked, self.server_us);
+        self.is_clocked |= clock.is_some();
+        self.server_us = server_us;
+        if self.is(Sabotage::LogTime) {
+            self.log_time_us = server_us;
+            return;
+        }
+        let Some(clock) = clock else {
+            let server_us = server_us - server_us % 1_000;
+            if !was_clocked && server_us > self.log_time_us {
+                self.log_time_us = server_us;
+            }
+            return;
+        };
+        let wall_us = clock.wall_ms * 1_000;
+        if was_clocked && server_us > before_us {
+            let mut step_us = server_us - before_us;
+            if clock.since_us < step_us {
+                step_us = clock.since_us;
+            }
+            if self.log_time_us > server_us && self.log_time_us > wall_us {
+                step_us /= 2;
+            }
+            self.log_time_us += step_us;
+        }
+        if self.log_time_us < server_us && self.log_time_us < wall_us {
+            self.log_time_us = if server_us < wall_us { server_us } else { wall_us };
+        }
     }
 
     fn fact(&self, position: u64) -> &Fact {
@@ -223,7 +262,7 @@ impl Reference {
         if let Some(id) = &meant.id
             && (verdict.is_accepted() || self.is(Sabotage::IdsOfRefused) && !matches!(verdict, Verdict::Duplicate(_)))
         {
-            self.ids.push(KnownId { id: id.clone(), place, log_time_ms: self.log_time_ms, gone: false });
+            self.ids.push(KnownId { id: id.clone(), place, log_time_ms: self.log_time_us / 1_000, gone: false });
         }
         if !verdict.is_accepted() {
             return (verdict, None);
@@ -232,7 +271,8 @@ impl Reference {
         if !meant.stamped {
             return (verdict, None);
         }
-        self.stamp = if self.is(Sabotage::Stamps) { timestamp_us } else { timestamp_us.max(self.stamp + 1) };
+        let now_us = if self.is_clocked { self.log_time_us } else { timestamp_us };
+        self.stamp = if self.is(Sabotage::Stamps) { now_us } else { now_us.max(self.stamp + 1) };
         (verdict, Some(self.stamp))
     }
 
@@ -285,7 +325,7 @@ impl Reference {
     }
 
     fn expire_ids(&mut self) {
-        let (now_ms, kept_ms) = (self.log_time_ms, self.ids_kept_ms);
+        let (now_ms, kept_ms) = (self.log_time_us / 1_000, self.ids_kept_ms);
         let expires = !self.is(Sabotage::IdExpiry);
         // An id goes with all that are older, also if they are not too old by themselves.
         let too_old = |known: &KnownId| expires && now_ms.saturating_sub(known.log_time_ms) > kept_ms;
@@ -314,7 +354,7 @@ impl Reference {
         let window = &self.facts[self.horizon as usize..];
         let keys = || window.iter().flat_map(|fact| &fact.accepted).flat_map(|meant| &meant.writes);
         let cost = window.len() * 64 + keys().count() * 32 + keys().map(|(key, _)| key.len()).sum::<usize>();
-        let age_ms = window.first().map_or(0, |oldest| self.log_time_ms.saturating_sub(oldest.log_time_ms));
+        let age_ms = window.first().map_or(0, |oldest| (self.log_time_us / 1_000).saturating_sub(oldest.log_time_ms));
         cost as u64 > SMALL.window_bytes_max
             || window.len() as u64 > SMALL.window_positions_max
             || age_ms > SMALL.window_age_ms_max

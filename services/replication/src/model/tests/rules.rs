@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::log::{Letter, Log, Meant, Outside, Sent, control, seal};
 use super::{STORAGE_VERSION, Seen};
-use crate::entry::{Control, EntryError, Isolation, Replication, checksum};
+use crate::entry::{Control, EntryError, Isolation, Replication, SenderClock, checksum};
 use crate::model::{
-    Applied, AppliedState, Broken, Cause, Certifier, Limits, LogMessage, Outcome, Place, Verdict, VoidReason,
+    Applied, AppliedState, Broken, Cause, Certifier, Limits, LogClock, LogMessage, Outcome, Place, Verdict, VoidReason,
 };
 
 /// A log and its certifier, with two senders.
@@ -39,7 +39,7 @@ impl Bench {
     fn outside(&mut self, sender: usize, base: u64) -> Outside {
         self.numbers[sender] += 1;
         let (csp, number, epoch) = (NAMES[sender], self.numbers[sender], self.log.epoch_at(base));
-        Outside { csp, incarnation: 1, number, epoch, base, part: 0, parts: 1 }
+        Outside { csp, incarnation: 1, number, epoch, base, part: 0, parts: 1, clock: None }
     }
 
     fn letter(&mut self, sender: usize, base: u64, transactions: Vec<Meant>) -> Letter {
@@ -212,13 +212,13 @@ fn only_a_newer_format_with_a_right_checksum_breaks_the_copy() {
     let mut bench = Bench::new(Replication::Peer);
     let sealed = bench.letter(0, 1, vec![writes(1, &["x"])]).payload.to_vec();
     let mut damaged = sealed.clone();
-    damaged[1] = 2;
+    damaged[1] = 3;
     let mut newer = damaged.clone();
-    newer[2..6].copy_from_slice(&checksum(2, &sealed[6..]).to_le_bytes());
+    newer[2..6].copy_from_slice(&checksum(3, &sealed[6..]).to_le_bytes());
     let before = bench.certifier.clone();
     let message = LogMessage { position: 2, timestamp_us: 0, payload: newer.into() };
     let broken = bench.certifier.apply(message).map(|applied| applied.position);
-    let source = EntryError::NewerFormat { version: 2, known: 1 };
+    let source = EntryError::NewerFormat { version: 3, known: 2 };
     assert_eq!(broken, Err(Broken::Unreadable { position: 2, source }));
     assert!(bench.certifier == before);
     for payload in [damaged.into(), Bytes::from_static(b"{\"kind\":\"merge\"}"), Bytes::from_static(&[0xB7, 2])] {
@@ -309,6 +309,47 @@ fn the_state_comes_back_as_it_was() {
         }
         assert!(AppliedState::decode(&[&bytes[..], &[0]].concat()).is_err());
     }
+}
+
+#[test]
+fn a_state_of_the_first_version_is_read() {
+    let mut bytes = vec![1, 0];
+    bytes.extend_from_slice(&[7; 16]);
+    bytes.extend_from_slice(&[8; 16]);
+    // Position, log time, stamp, epoch, kept ids and their horizon, horizon and log time there; no primary.
+    bytes.extend_from_slice(&[9, 50, 3, 4, 5, 6, 2, 40, 0]);
+    let state = AppliedState::decode(&bytes).unwrap();
+    assert_eq!((state.position, state.stamp, state.epoch, state.horizon), (9, 3, 4, 2));
+    let at_ms = |time_ms: u64| LogClock { time_us: time_ms * 1_000, server_us: 0, by_two: false };
+    assert_eq!((state.clock, state.horizon_clock), (at_ms(50), at_ms(40)));
+    assert_eq!(AppliedState::decode(&state.encode()), Ok(state));
+}
+
+#[test]
+fn ids_are_kept_though_one_clock_jumps() {
+    let mut bench = Bench::new(Replication::Peer);
+    let clock = |wall_ms| Some(SenderClock { wall_ms, since_us: 1_000_000 });
+    let mut stamped = |server_ms, wall_ms, id: &str| {
+        let outside = Outside { clock: clock(wall_ms), ..bench.outside(0, bench.log.end()) };
+        let meant = with_id(id, writes(bench.log.end(), &[id]));
+        let letter = seal(&outside, bench.log.chain_at(bench.log.end()), vec![meant], 1 << 20).remove(0);
+        match Seen::of(&bench.append_at(server_ms, letter)) {
+            Seen::Batch(decisions) => decisions[0].0,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stamped(2_000, 2_000, "first"), Verdict::Accepted);
+    // Ids are kept for a minute. For a moment the server is twenty minutes ahead, then the sender, then both are right.
+    let twenty_minutes_ms = 1_200_000;
+    for (server_ms, wall_ms) in [(3_000 + twenty_minutes_ms, 3_000), (4_000, 4_000 + twenty_minutes_ms), (5_000, 5_000)]
+    {
+        let other = format!("at {server_ms}");
+        assert_eq!(stamped(server_ms, wall_ms, &other), Verdict::Accepted);
+        assert!(matches!(stamped(server_ms, wall_ms, "first"), Verdict::Duplicate(_)), "{server_ms}");
+    }
+    // They go when a minute is over, by both, or by one and what the other saw pass.
+    assert_eq!(stamped(70_000, 70_000, "other"), Verdict::Accepted);
+    assert_eq!(stamped(70_000, 70_000, "first"), Verdict::Accepted);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::model::window::{Horizon, Window, hash_key};
-use crate::model::{Chain, Limits};
+use crate::model::{Chain, Limits, LogClock};
 
 const LIMITS: Limits = Limits {
     window_bytes_max: 4_000,
@@ -16,8 +16,12 @@ const LIMITS: Limits = Limits {
     entry_writes_max: 9,
 };
 
+fn at_ms(time_ms: u64) -> LogClock {
+    LogClock { time_us: time_ms * 1_000, ..LogClock::default() }
+}
+
 fn empty() -> Window {
-    Window::new(LIMITS, Horizon { position: 0, chain: Chain::default(), log_time_ms: 0 })
+    Window::new(LIMITS, Horizon { position: 0, chain: Chain::default(), clock: LogClock::default() })
 }
 
 proptest! {
@@ -43,7 +47,7 @@ proptest! {
             prop_assert_eq!(window.range_written_after(begin, end, snapshot), in_range);
             let point = after().find(|(_, key)| key == begin).map(|found| found.0);
             prop_assert_eq!(window.written_after(hash_key(begin), snapshot), point);
-            window.seal(Chain::default().next(&position.to_le_bytes()), position);
+            window.seal(Chain::default().next(&position.to_le_bytes()), at_ms(position));
             window.advance(position);
             prop_assert!(position - window.horizon().position <= LIMITS.window_positions_max);
             prop_assert_eq!(window.last_position(), position);
@@ -56,7 +60,7 @@ fn remembers_the_chain_from_the_horizon_on() {
     let mut window = empty();
     let chains: Vec<Chain> = (0..60_u8).map(|n| Chain::default().next(&[n])).collect();
     for chain in &chains {
-        window.seal(*chain, 0);
+        window.seal(*chain, LogClock::default());
         window.advance(0);
     }
     assert_eq!(window.horizon().position, 30);
@@ -77,11 +81,11 @@ fn the_horizon_does_not_come_between_the_parts_of_an_entry() {
             6 => window.complete(2),
             _ => {}
         }
-        window.seal(Chain::default(), 0);
+        window.seal(Chain::default(), LogClock::default());
         window.advance(0);
     }
     assert_eq!(window.horizon().position, 1);
-    window.seal(Chain::default(), 0);
+    window.seal(Chain::default(), LogClock::default());
     window.advance(0);
     assert_eq!(window.horizon().position, 6);
 }
@@ -96,7 +100,7 @@ proptest! {
         questions in vec((any::<u16>(), 0_u16..40, 1_u64..3_000), 30),
     ) {
         let limits = Limits { window_bytes_max: 300_000, window_age_ms_max: u64::MAX, ..Limits::RELEASED };
-        let mut window = Window::new(limits, Horizon { position: 0, chain: Chain::default(), log_time_ms: 0 });
+        let mut window = Window::new(limits, Horizon { position: 0, chain: Chain::default(), clock: LogClock::default() });
         let mut written: Vec<(u64, [u8; 2])> = Vec::new();
         let mut noise = seed | 1;
         let mut next = |bound: u64| {
@@ -119,7 +123,7 @@ proptest! {
                 let expected = after.filter(|(_, key)| begin <= *key && *key < end).map(|found| found.0).next();
                 prop_assert_eq!(window.range_written_after(&begin, &end, snapshot), expected);
             }
-            window.seal(Chain::default(), 0);
+            window.seal(Chain::default(), LogClock::default());
             window.advance(0);
         }
         prop_assert!(keys_max < 20 || window.horizon().position > 0);

@@ -28,8 +28,16 @@ fn pushed(encoder: &mut BatchEncoder, number: usize, (id, results, writes): &Sha
 
 /// What a copy would be given for one entry with all that was accepted.
 fn applied(encoder: &mut BatchEncoder, position: Position) -> Applied {
-    let header =
-        EntryHeader { storage_version: 1, epoch: 1, csp: "a", incarnation: 1, number: 1, base: 0, base_chain: [0; 16] };
+    let header = EntryHeader {
+        storage_version: 1,
+        epoch: 1,
+        csp: "a",
+        incarnation: 1,
+        number: 1,
+        base: 0,
+        base_chain: [0; 16],
+        clock: None,
+    };
     let messages = encoder.finish(&header, 8 << 20).expect("sealed");
     let mut body = Vec::new();
     for message in messages {
