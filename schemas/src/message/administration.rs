@@ -195,6 +195,9 @@ pub struct CspView {
     /// Why it is quarantined, if it is, or takes no updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// By how much its clock on the wall is ahead of those of the others, as it tells; less than 0 if it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// The log of a group.

@@ -54,6 +54,10 @@ pub struct Heartbeat {
     /// the machine sleeps. By it others tell it when they sent something ([`crate::header::TIME_LEFT`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ms: Option<u64>,
+    /// By how much its clock on the wall is ahead of the median of the others of its group, as their heartbeats tell; none if it
+    /// hears nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// Why it takes no updates, when that is because of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates_refused: Option<UpdateRefusal>,

@@ -18,7 +18,6 @@ pub async fn group_status(
     definitions: &Definitions,
     group: &str,
     bound: Duration,
-    now_ms: u64,
 ) -> Result<GroupStatusReply, RequestError> {
     let Some(definition) = definitions.find(group).await? else {
         return Err(RequestError::refused(ErrorCode::UnknownGroup, unknown(definitions, group).await));
@@ -30,7 +29,7 @@ pub async fn group_status(
         tokio::time::timeout(bound, assignments(bus.jetstream(), &definition))
     );
     let assignments = assignments.ok().flatten().unwrap_or_default();
-    Ok(status::compose(definition, witnesses, log, assignments, now_ms))
+    Ok(status::compose(definition, witnesses, log, assignments))
 }
 
 async fn unknown(definitions: &Definitions, group: &str) -> String {

@@ -6,11 +6,9 @@ use crate::error::RequestError;
 use crate::gather;
 use async_nats::Message as NatsMessage;
 use holdfast_foundation::bus::Bus;
-use holdfast_foundation::clock::Clock;
 use holdfast_schemas::message::ErrorReply;
 use holdfast_schemas::message::{GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest};
 use holdfast_schemas::{ErrorCode, Message};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What can be asked about groups.
@@ -42,8 +40,6 @@ impl Verb {
 pub struct Administrator {
     /// The way to CSPs and clients.
     pub bus: Bus,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
     /// The groups.
     pub definitions: Definitions,
     /// How long a CSP may take to say how it is.
@@ -93,8 +89,7 @@ impl Administrator {
             }
             Verb::Status => {
                 let group = decode::<GroupStatusRequest>(body)?.group;
-                let now_ms = self.clock.now_ms();
-                let status = gather::group_status(&self.bus, &self.definitions, &group, self.status_timeout, now_ms);
+                let status = gather::group_status(&self.bus, &self.definitions, &group, self.status_timeout);
                 Ok(status.await?.encode())
             }
         }

@@ -27,7 +27,6 @@ impl Service for Administration {
         }
         let administrator = Arc::new(Administrator {
             bus: ctx.bus.clone(),
-            clock: Arc::clone(&ctx.clock),
             definitions,
             status_timeout: Duration::from_millis(config.status_timeout_ms),
         });

@@ -1,7 +1,10 @@
 //! How far this copy is behind, judged by what the others say in their heartbeats.
 //!
-//! Nobody can know the end of the log without asking it, and a query that allows a lag must not cost a question each. What
-//! another copy has applied is a lower bound of the end, hardly older than the heartbeat interval of the group.
+//! Nobody can know the end of the log without asking it. What another copy has applied is a lower bound of the end, hardly older
+//! than the heartbeat interval of the group: good enough to notice that something is missing here. It proves nothing to a reader
+//! who allows a lag, for the other may be cut off from the log as well, or nobody may be heard. Only a place in the log does
+//! that was taken and came back, and it is good for as long as the reader allows, by the clock that nobody sets: so a query
+//! costs no question each.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +17,7 @@ use tokio::time::Instant;
 pub struct Freshness {
     log_end: AtomicU64,
     behind: Mutex<Option<(u64, Instant)>>,
+    proved_at: Mutex<Option<Instant>>,
     available_at: Mutex<Option<Instant>>,
 }
 
@@ -45,6 +49,19 @@ impl Freshness {
         self.available_at.lock().is_some_and(|at| now.saturating_duration_since(at) <= within)
     }
 
+    /// This copy has applied everything that was acknowledged before that moment: a place in the log that was taken then was
+    /// applied since.
+    pub fn proved(&self, at: Instant) {
+        let mut proved_at = self.proved_at.lock();
+        *proved_at = (*proved_at).max(Some(at));
+    }
+
+    /// Whether it is proved that this copy is behind by no more than this.
+    #[must_use]
+    pub fn is_within(&self, lag: Duration, now: Instant) -> bool {
+        self.proved_at.lock().is_some_and(|at| now.saturating_duration_since(at) <= lag)
+    }
+
     /// For how long this copy, which is at `applied`, has been known to be behind, in milliseconds.
     #[must_use]
     pub fn lag_ms(&self, applied: u64, now: Instant) -> u64 {
@@ -60,6 +77,18 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lag_is_proved_by_a_place_in_the_log_and_by_nothing_else() {
+        let freshness = Freshness::default();
+        let (start, lag) = (Instant::now(), Duration::from_millis(300));
+        freshness.heard(10, 10, start);
+        assert!(!freshness.is_within(lag, start), "others may be as far behind");
+        freshness.proved(start);
+        freshness.proved(start - lag);
+        assert!(freshness.is_within(lag, start + lag));
+        assert!(!freshness.is_within(lag, start + lag + Duration::from_millis(1)));
+    }
 
     #[test]
     fn another_csp_counts_as_available_for_as_long_as_it_may_be_silent() {

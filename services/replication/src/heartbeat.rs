@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use holdfast_foundation::clock::since_boot_ms;
 use holdfast_schemas::message::{CspState, Heartbeat, SupervisionPolicy};
 use holdfast_schemas::{Message as _, subject};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ pub async fn send(member: Arc<Member>, mut policies: watch::Receiver<Supervision
     loop {
         tokio::select! {
             _ = ticks.tick() => {
+                member.clocks.watch(&member.identity.csp, since_boot_ms());
                 member.counts.query_time.roll();
                 member.counts.update_time.roll();
             }
@@ -46,8 +48,8 @@ pub async fn send_now(member: &Member) {
     let _ = member.client.publish(to, beat.encode().into()).await;
 }
 
-/// Learns from the others how far the log is. Ends with the incarnation of an earlier process that lives under our name, if
-/// there is one.
+/// Learns from the others how far the log is, and what their clocks show. Ends with the incarnation of an earlier process that
+/// lives under our name, if there is one.
 ///
 /// # Errors
 /// When the subscription is refused.
@@ -66,6 +68,7 @@ pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::Subs
                 }
                 continue;
             }
+            member.clocks.heard(&beat.csp, beat.at_ms, crate::requests::now_ms(), since_boot_ms());
             if beat.state == CspState::Available {
                 member.shared.freshness.heard_available(now);
             }

@@ -8,6 +8,7 @@
 pub mod applier;
 pub mod aside;
 pub mod bench;
+pub mod clocks;
 pub mod committer;
 pub mod config;
 pub mod contention;

@@ -12,6 +12,7 @@ use holdfast_storage::Copy;
 use parking_lot::Mutex;
 
 use crate::applier::Shared;
+use crate::clocks::Clocks;
 use crate::committer::Committer;
 use crate::forward::Forward;
 use crate::log::Gateway;
@@ -111,6 +112,8 @@ pub struct Member {
     pub notes: Arc<Notes>,
     /// Transactions over several messages that began here.
     pub transactions: Transactions,
+    /// The clocks of the others.
+    pub clocks: Clocks,
     outstanding: AtomicU32,
     answer_bytes_max: AtomicUsize,
     state: Mutex<(CspState, Option<String>)>,
@@ -141,6 +144,7 @@ impl Member {
             counts: Counts::default(),
             notes: Arc::default(),
             transactions: Transactions::default(),
+            clocks: Clocks::default(),
             outstanding: AtomicU32::new(0),
             answer_bytes_max,
             state: Mutex::new((CspState::Joining, None)),
@@ -263,6 +267,7 @@ impl Member {
             connects: Some(self.client.statistics().connects.load(Ordering::Relaxed)),
             updates_refused: self.shared.standing.refusal(),
             clock_ms: Some(since_boot_ms()),
+            clock_ahead_ms: self.clocks.ahead_ms(since_boot_ms()),
         }
     }
 

@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use holdfast_schemas::subject;
 use holdfast_tests::client::Request;
 use holdfast_tests::scenario::Application;
-use holdfast_tests::system::{Options, System};
+use holdfast_tests::system::{GROUP, Options, System};
+use holdfast_tests::wait::until;
+use serde_json::json;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +68,37 @@ async fn no_request_fails_whatever_hour_each_process_has() -> anyhow::Result<()>
         application.account().await?.settled()?;
         system.equal_digests(&system.csps()).await?;
         system.all_alive()
+    })
+    .await
+}
+
+/// Who looks at the status sees whose clock it is, and by how much it is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_wrong_is_shown_and_warned_of() -> anyhow::Result<()> {
+    System::run(Options { own_clocks: true, ..Options::primary() }, async |system| {
+        let client = system.client();
+        let shown = async || -> anyhow::Result<Vec<i64>> {
+            let body = json!({ "group": GROUP });
+            let status = client.ask(subject::admin("group", "status"), &body, Duration::from_secs(5)).await?;
+            let csps = status["csps"].as_array().cloned().unwrap_or_default();
+            csps.iter().map(|csp| csp["clock_ahead_ms"].as_i64().context("no clock is shown")).collect()
+        };
+        let until_shown = async |wanted: [i64; 3]| {
+            until(&format!("clocks to be shown as {wanted:?}"), PATIENCE, async || {
+                let shown = shown().await.map_err(|error| format!("{error:#}"))?;
+                let fits = shown.iter().zip(wanted).all(|(shown, wanted)| (shown - wanted).abs() < 400);
+                if fits && shown.len() == wanted.len() { Ok(()) } else { Err(format!("{shown:?}")) }
+            })
+            .await
+        };
+        until_shown([0, 0, 0]).await?;
+        // The median of two others lies between them, so the one that is wrong shows all of it, and the others half.
+        system.step_clock("csp-2", 4_000)?;
+        until_shown([-2_000, 4_000, -2_000]).await?;
+        let log = system.log_tail("csp-2");
+        anyhow::ensure!(log.contains("the clock of this machine differs from those of the others"), "{log}");
+        system.step_clock("csp-2", 0)?;
+        until_shown([0, 0, 0]).await
     })
     .await
 }

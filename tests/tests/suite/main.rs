@@ -5,6 +5,7 @@ mod answers_above_one_message;
 mod availability;
 mod bad_input;
 mod bank;
+mod bounded_lag;
 mod catch_up;
 mod clocks_apart;
 mod consistency;

@@ -23,7 +23,6 @@ pub fn compose(
     witnesses: Vec<Witness>,
     log: LogView,
     assignments: Vec<Assignment>,
-    now_ms: u64,
 ) -> GroupStatusReply {
     let primary = primary(&witnesses);
     // The copy that has read the most of the log has counted the most.
@@ -34,7 +33,7 @@ pub fn compose(
         .csps
         .iter()
         .zip(witnesses)
-        .map(|(csp, witness)| csp_status(csp, witness, primary.as_deref() == Some(csp.as_str()), log.last, now_ms))
+        .map(|(csp, witness)| csp_status(csp, witness, primary.as_deref() == Some(csp.as_str()), log.last))
         .collect();
     GroupStatusReply { definition, csps, log, assignments, updates_refused }
 }
@@ -59,7 +58,7 @@ fn refusal(witnesses: &[Witness], primary: Option<&str>) -> Option<UpdateRefusal
     of_primary.into_iter().chain(answers()).find_map(|beat| beat.updates_refused.clone())
 }
 
-fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: u64) -> CspView {
+fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspView {
     match witness.answer {
         Some(answer) => CspView {
             csp: csp.to_owned(),
@@ -70,8 +69,10 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: 
             address: None,
             node: Some(answer.heartbeat.node),
             primary,
-            last_heartbeat_ms_ago: Some(now_ms.saturating_sub(answer.heartbeat.at_ms)),
+            // It was heard just now, whatever its clock shows.
+            last_heartbeat_ms_ago: Some(0),
             reason: answer.reason,
+            clock_ahead_ms: answer.heartbeat.clock_ahead_ms,
         },
         None => CspView {
             csp: csp.to_owned(),
@@ -84,6 +85,7 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64, now_ms: 
             primary,
             last_heartbeat_ms_ago: None,
             reason: None,
+            clock_ahead_ms: None,
         },
     }
 }
@@ -124,6 +126,7 @@ mod tests {
             connects: None,
             updates_refused: None,
             clock_ms: None,
+            clock_ahead_ms: None,
         };
         let answer = StatusReply {
             heartbeat,
@@ -148,7 +151,7 @@ mod tests {
     fn status(witnesses: Vec<Witness>) -> GroupStatusReply {
         let definition = GroupDefinition::new("g", ["a", "b", "c"]);
         let log = LogView { first: 1, last: 20, bytes: 0, replicas: 1, junk: 0 };
-        compose(definition, witnesses, log, Vec::new(), 100)
+        compose(definition, witnesses, log, Vec::new())
     }
 
     fn composed(witnesses: Vec<Witness>) -> Vec<CspView> {
@@ -170,7 +173,7 @@ mod tests {
         assert_eq!(primaries, [false, true, false], "the highest epoch names the primary");
         let lags: Vec<_> = csps.iter().map(|csp| csp.lag).collect();
         assert_eq!(lags, [5, 0, 20]);
-        assert_eq!(csps.first().and_then(|csp| csp.last_heartbeat_ms_ago), Some(10));
+        assert_eq!(csps.first().and_then(|csp| csp.last_heartbeat_ms_ago), Some(0));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError
 }
 
 fn human(status: &GroupStatusReply) -> String {
-    let mut shown = table(&["csp", "state", "role", "tasks", "applied", "lag", "node", "address", "last heard"]);
+    let mut shown =
+        table(&["csp", "state", "role", "tasks", "applied", "lag", "node", "address", "last heard", "clock"]);
     for csp in &status.csps {
         shown.add_row(row(csp, status));
     }
@@ -42,8 +43,31 @@ fn human(status: &GroupStatusReply) -> String {
         if let Some(reason) = csp.reason.as_ref().filter(|reason| Some(*reason) != of_group) {
             lines.push(format!("{} is {}: {reason}", csp.csp, csp.state));
         }
+        lines.extend(csp.clock_ahead_ms.and_then(|ahead_ms| clock_warning(&csp.csp, ahead_ms)));
     }
     lines.join("\n")
+}
+
+/// A clock that differs by less is as good as any: it is not measured more exactly over a network.
+const CLOCK_FAR_MS: u64 = 500;
+
+/// A clock, beside those of the others.
+fn clock(ahead_ms: i64) -> String {
+    match ahead_ms {
+        -9..=9 => "right".to_owned(),
+        _ => format!("{}{}", if ahead_ms < 0 { "-" } else { "+" }, span(ahead_ms.unsigned_abs())),
+    }
+}
+
+fn clock_warning(csp: &str, ahead_ms: i64) -> Option<String> {
+    let (far_ms, side) = (ahead_ms.unsigned_abs(), if ahead_ms < 0 { "behind" } else { "ahead of" });
+    let text = format!("warning: the clock of {csp} is {} {side} those of the others: set it", span(far_ms));
+    (far_ms >= CLOCK_FAR_MS).then_some(text)
+}
+
+/// Milliseconds, or seconds where those are many.
+fn span(ms: u64) -> String {
+    if ms < 10_000 { format!("{} ms", grouped(ms)) } else { format!("{} s", grouped(ms / 1_000)) }
 }
 
 fn head(status: &GroupStatusReply) -> String {
@@ -71,6 +95,7 @@ fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
         csp.node.clone().unwrap_or_else(|| "-".to_owned()),
         csp.address.clone().unwrap_or_else(|| subject::csp_all(&status.definition.name, &csp.csp)),
         csp.last_heartbeat_ms_ago.map_or_else(|| "never".to_owned(), |ms| format!("{} ms ago", grouped(ms))),
+        csp.clock_ahead_ms.map_or_else(|| "-".to_owned(), clock),
     ]
 }
 
@@ -121,6 +146,7 @@ mod tests {
             primary,
             last_heartbeat_ms_ago: heard,
             reason: (!primary).then(|| "its log is another one".into()),
+            clock_ahead_ms: heard.map(|_| -3_600_123),
         };
         let holds = |task: &str, csp: &str| Assignment {
             group: "demo".into(),
@@ -145,6 +171,8 @@ mod tests {
         assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
         assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
         assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
+        assert!(line("csp-1").contains("-3,600 s"), "{text}");
+        assert!(text.contains("warning: the clock of csp-1 is 3,600 s behind those of the others: set it"), "{text}");
         assert!(text.contains("updates are refused (log_unavailable): the log takes no entries"), "{text}");
         assert!(text.contains("csp-2 is unavailable: its log is another one"), "{text}");
         assert!(text.contains("entries 1 to 1,234, 2.0 KiB, kept by 1 server; 3 of its messages"), "{text}");

@@ -132,6 +132,7 @@ async fn beat(
             connects: None,
             updates_refused: None,
             clock_ms: None,
+            clock_ahead_ms: None,
         };
         client.publish(subject::heartbeat("g", name), heartbeat.encode().into()).await.unwrap();
     }

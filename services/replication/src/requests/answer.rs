@@ -265,8 +265,13 @@ pub async fn answer_error(asked: &Asked, member: &Member, error: ErrorReply) {
 /// taken and waited for. False if that was not done by the deadline.
 pub async fn barrier(member: &Arc<Member>, deadline: Instant) -> bool {
     let (answer, passed) = tokio::sync::oneshot::channel();
+    let began = Instant::now();
     member.gateway.submit(crate::log::Submission::Barrier(answer));
-    matches!(tokio::time::timeout_at(deadline, passed).await, Ok(Ok(_)))
+    let is_passed = matches!(tokio::time::timeout_at(deadline, passed).await, Ok(Ok(_)));
+    if is_passed {
+        member.shared.freshness.proved(began);
+    }
+    is_passed
 }
 
 #[cfg(test)]

@@ -90,15 +90,10 @@ async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant)
         Consistency::Any => match query.max_lag_ms {
             None => true,
             Some(_) if fault::breaks(Sabotage::IgnoreMaxLag) => true,
+            // A place in the log proves it, for as long as this reader allows.
             Some(max_lag_ms) => {
-                let lag_ms = member.shared.freshness.lag_ms(view.position(), Instant::now());
-                lag_ms <= max_lag_ms
-                    || view
-                        .reached(
-                            member.shared.freshness.log_end(),
-                            deadline.min(Instant::now() + Duration::from_secs(60)),
-                        )
-                        .await
+                let lag = Duration::from_millis(max_lag_ms);
+                member.shared.freshness.is_within(lag, Instant::now()) || barrier(member, deadline).await
             }
         },
     }

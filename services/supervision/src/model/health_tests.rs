@@ -26,6 +26,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
         connects: None,
         updates_refused: None,
         clock_ms: None,
+        clock_ahead_ms: None,
     }
 }
 

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 const MS: u64 = 10;
 
-fn policies() -> Policies {
-    crate::config::SupervisionConfig::default().policies()
+fn policies(supervisors: usize) -> Policies {
+    crate::config::SupervisionConfig { supervisors, ..Default::default() }.policies()
 }
 
 fn key(csp: &str) -> CspKey {

@@ -38,6 +38,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         connects: None,
         updates_refused: None,
         clock_ms: None,
+        clock_ahead_ms: None,
     }
 }
 
