@@ -16,13 +16,15 @@ pub struct SupervisionConfig {
     pub tick_ms: u64,
     /// How often the states of those who report are compared with what is written.
     pub reassert_ms: u64,
+    /// How many supervisors are defined. A verdict needs more than half of them, whether they live or not.
+    pub supervisors: usize,
     /// Replicas of the states bucket and of the stream of events, when this service is the one that makes them.
     pub bucket_replicas: usize,
 }
 
 impl Default for SupervisionConfig {
     fn default() -> Self {
-        Self { node_window_ms: 500, tick_ms: 10, reassert_ms: 5_000, bucket_replicas: 1 }
+        Self { node_window_ms: 500, tick_ms: 10, reassert_ms: 5_000, supervisors: 1, bucket_replicas: 1 }
     }
 }
 
@@ -44,6 +46,7 @@ impl SupervisionConfig {
         Policies {
             nodes: nodes::Policy { window_ms: self.node_window_ms, agent_lost_ms },
             presence_lost_ms: limits::PRESENCE_LOST_MS,
+            supervisors: self.supervisors,
         }
     }
 
@@ -54,6 +57,7 @@ impl SupervisionConfig {
             // A tenth of a second is what a supervisor takes for a pause of its own, with some room.
             ("tick_ms", self.tick_ms, 1, limits::PRESENCE_INTERVAL_MS),
             ("reassert_ms", self.reassert_ms, 100, 3_600_000),
+            ("supervisors", self.supervisors as u64, 1, 9),
             ("bucket_replicas", self.bucket_replicas as u64, 1, 5),
         ];
         match ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {

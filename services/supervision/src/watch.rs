@@ -20,6 +20,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+/// What is new within so long is said in one word, with the next tick.
+const WORDS_PAUSE_MS: u64 = 5;
+/// More supervisors than are defined are spoken of when they were heard for so many words.
+const TOO_MANY_WORDS: u32 = 20;
+
 /// What the definitions bucket says of one group.
 #[derive(Debug)]
 pub struct Membership {
@@ -75,6 +80,12 @@ pub struct Watch {
     orders: mpsc::UnboundedSender<Order>,
     answers: mpsc::UnboundedSender<Answer>,
     answered: mpsc::UnboundedReceiver<Answer>,
+    /// When we last said what we hold for gone.
+    spoke_at_ms: u64,
+    /// Whether there is something to say that waits for the next tick.
+    is_word_due: bool,
+    /// For how many words in a row more supervisors were heard than are defined.
+    too_many_for: u32,
 }
 
 impl Watch {
@@ -89,7 +100,19 @@ impl Watch {
         let (answers, answered) = mpsc::unbounded_channel();
         let own_subject = subject::opinion(&instance);
         let list = Watchlist::new(config.policies(), instance, clock.monotonic_ms());
-        Self { bus, clock, config, own_subject, list, orders, answers, answered }
+        Self {
+            bus,
+            clock,
+            config,
+            own_subject,
+            list,
+            orders,
+            answers,
+            answered,
+            spoke_at_ms: 0,
+            is_word_due: false,
+            too_many_for: 0,
+        }
     }
 
     /// Watches until `stop`.
@@ -119,8 +142,17 @@ impl Watch {
                 Some(answer) = self.answered.recv() => {
                     self.list.status(&answer.key, answer.question, answer.outcome, self.clock.monotonic_ms())
                 }
-                _ = ticks.tick() => self.list.tick(self.connection(), self.clock.monotonic_ms()),
-                _ = words.tick() => vec![Effect::Speak],
+                _ = ticks.tick() => {
+                    if std::mem::take(&mut self.is_word_due) {
+                        self.speak().await;
+                    }
+                    self.list.tick(self.connection(), self.clock.monotonic_ms())
+                }
+                _ = words.tick() => {
+                    self.watch_number();
+                    self.speak().await;
+                    Vec::new()
+                }
                 _ = reassertions.tick() => self.list.reassert(self.clock.monotonic_ms()),
             };
             for effect in effects {
@@ -156,18 +188,39 @@ impl Watch {
         usable.then(|| client.statistics().connects.load(Ordering::Relaxed))
     }
 
-    async fn perform(&self, effect: Effect) {
+    async fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Ask { key, question, timeout_ms } => self.ask(key, question, timeout_ms),
-            Effect::Speak => self.speak().await,
+            Effect::Speak => self.speak_soon().await,
             Effect::Record(decision) => self.order(Task::State(decision)),
             Effect::Release(keys) => self.order(Task::Release(keys)),
             Effect::Node(decision) => self.order(Task::Node(decision)),
         }
     }
 
+    /// Says at once what is new, but not each of many things that are new together: a word holds all that we hold for gone, so a
+    /// node with a hundred CSPs would cost a hundred words about a hundred of them.
+    async fn speak_soon(&mut self) {
+        if self.clock.monotonic_ms().saturating_sub(self.spoke_at_ms) < WORDS_PAUSE_MS {
+            self.is_word_due = true;
+        } else {
+            self.speak().await;
+        }
+    }
+
+    /// Says if more supervisors are heard than there should be, for longer than one that was started again counts twice.
+    fn watch_number(&mut self) {
+        let heard = self.list.too_many_supervisors(self.clock.monotonic_ms());
+        self.too_many_for = heard.map_or(0, |_| self.too_many_for.saturating_add(1));
+        if let Some(heard) = heard.filter(|_| self.too_many_for == TOO_MANY_WORDS) {
+            let defined = self.config.supervisors;
+            tracing::warn!(heard, defined, "more supervisors are heard than are defined: set supervision.supervisors");
+        }
+    }
+
     /// Says whom we hold for gone. Without a connection it would only be said late, when it may be true no longer.
-    async fn speak(&self) {
+    async fn speak(&mut self) {
+        self.spoke_at_ms = self.clock.monotonic_ms();
         let client = self.bus.client();
         if client.connection_state() != State::Connected {
             return;

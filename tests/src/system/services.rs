@@ -68,6 +68,9 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
         let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
         environment.insert(variable, options.nats_servers.to_string());
     }
+    if member.kind == "supervision" {
+        environment.insert("HOLDFAST_SUPERVISION__SUPERVISORS".into(), options.supervisions.to_string());
+    }
     if options.own_clocks {
         environment.insert("HOLDFAST_FAULT_CLOCK".into(), clock_file(folder, &member.name).display().to_string());
         environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());

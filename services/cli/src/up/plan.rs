@@ -104,7 +104,11 @@ impl Planner<'_> {
     fn service(&self, name: &str, label: &str, stage: Stage) -> Result<ChildPlan, CliError> {
         // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
         let field = format!("HOLDFAST_{}__BUCKET_REPLICAS", name.to_ascii_uppercase());
-        let environment = vec![(field, self.options.log_replicas().to_string().into())];
+        let mut environment = vec![(field, self.options.log_replicas().to_string().into())];
+        if name == "supervision" {
+            let field = "HOLDFAST_SUPERVISION__SUPERVISORS".to_owned();
+            environment.push((field, self.options.supervisors.to_string().into()));
+        }
         self.child(label, &format!("holdfast-{name}"), stage, environment)
     }
 

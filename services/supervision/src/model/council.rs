@@ -1,8 +1,9 @@
 //! The supervisors among themselves: who lives, who holds which CSP for gone, and whether that is a majority.
 //!
-//! A jury whose members may leave and come at any time: those who are silent for too long are no longer counted, and a
-//! verdict needs more than half of those who are. So one that is cut off or wrong can neither cause a verdict nor block it.
-//! One who has just come, or was blind, gives no verdict until everybody who lives has had the time to speak.
+//! How many supervisors there are is defined, and a verdict needs more than half of that number: so one that is cut off from the
+//! others, and hears nobody, fails nobody over, however many of them it takes for dead. If more are heard than were defined, more
+//! than half of those who are heard are needed. One that is wrong among three can neither cause a verdict nor block it. One who
+//! has just come, or was blind, gives no verdict until everybody who lives has had the time to speak.
 //!
 //! An accusation is made of a process, not of a name: a CSP that was started again is another one. Who has not heard any
 //! process accuses whoever bears the name. That adds to the accusation of one who has heard it, and does not replace it: or a
@@ -52,6 +53,7 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct Council {
     instance: String,
+    defined: usize,
     lost_after_ms: u64,
     open_at_ms: u64,
     own: Charges,
@@ -59,10 +61,10 @@ pub struct Council {
 }
 
 impl Council {
-    /// Ourselves, under the name `instance`. Who is silent for `lost_after_ms` does not count.
-    pub fn new(instance: String, lost_after_ms: u64, now_ms: u64) -> Self {
+    /// Ourselves, under the name `instance`, as one of so many that are defined. Who is silent for `lost_after_ms` has no voice.
+    pub fn new(instance: String, defined: usize, lost_after_ms: u64, now_ms: u64) -> Self {
         let open_at_ms = now_ms + lost_after_ms;
-        Self { instance, lost_after_ms, open_at_ms, own: Charges::new(), others: BTreeMap::new() }
+        Self { instance, defined, lost_after_ms, open_at_ms, own: Charges::new(), others: BTreeMap::new() }
     }
 
     /// We hold a CSP for gone, or no longer do. Whether that is news.
@@ -75,6 +77,16 @@ impl Council {
             }
             None => self.own.remove(key).is_some(),
         }
+    }
+
+    /// What another supervisor last said of a CSP.
+    pub fn said(&self, instance: &str, key: &CspKey) -> Option<&Charge> {
+        self.others.get(instance)?.charges.get(key)
+    }
+
+    /// How many live, ourselves included, if that is more than are defined.
+    pub fn too_many(&self, now_ms: u64) -> Option<usize> {
+        Some(self.voices(now_ms).count()).filter(|living| *living > self.defined)
     }
 
     /// Another supervisor spoke.
@@ -91,13 +103,13 @@ impl Council {
         self.others.values_mut().for_each(|voice| voice.heard_at_ms = now_ms);
     }
 
-    /// Those who live no longer are not counted any more.
+    /// Those who live no longer have no voice any more.
     pub fn forget_lost(&mut self, now_ms: u64) {
         let lost_after_ms = self.lost_after_ms;
         self.others.retain(|_, voice| now_ms.saturating_sub(voice.heard_at_ms) < lost_after_ms);
     }
 
-    /// The verdict on the process `incarnation` of a CSP, if more than half of those who live accuse it.
+    /// The verdict on the process `incarnation` of a CSP, if more than half of those who are defined accuse it.
     pub fn verdict(&self, key: &CspKey, incarnation: Option<&str>, now_ms: u64) -> Option<Verdict> {
         if now_ms < self.open_at_ms {
             return None;
@@ -151,7 +163,7 @@ impl Council {
                 accusers.insert(instance.to_owned(), charge.evidence.clone());
             }
         }
-        if !named || accusers.len() * 2 <= living {
+        if !named || accusers.len() * 2 <= living.max(self.defined) {
             return None;
         }
         let evidence: BTreeSet<_> = accusers.values().cloned().collect();

@@ -17,9 +17,13 @@ fn charges(incarnation: Option<&str>) -> Charges {
     Charges::from([(key(), charge(incarnation))])
 }
 
-/// `me` with others that were heard at 1,000 and accuse nobody.
+/// `me`, one of three, with others that were heard at 1,000 and accuse nobody.
 fn council(others: &[&str]) -> Council {
-    let mut council = Council::new("me".to_owned(), LOST_MS, 0);
+    council_of(3, others)
+}
+
+fn council_of(defined: usize, others: &[&str]) -> Council {
+    let mut council = Council::new("me".to_owned(), defined, LOST_MS, 0);
     for other in others {
         council.hear(other, Charges::new(), 1_000);
     }
@@ -51,19 +55,38 @@ fn two_others_condemn_without_us() {
 }
 
 #[test]
-fn the_dead_do_not_count() {
+fn the_dead_have_no_voice_and_are_counted() {
     let mut council = council(&["b", "c"]);
     council.charge(&key(), Some(charge(Some("1"))));
     council.hear("b", charges(Some("1")), 1_000 + LOST_MS - 1);
     council.hear("c", charges(Some("1")), 1_000);
     assert!(is_condemned(&council, 1_000 + LOST_MS));
     assert!(council.charge(&key(), None));
-    assert!(!is_condemned(&council, 1_000 + LOST_MS), "b is one of two that live");
+    assert!(!is_condemned(&council, 1_000 + LOST_MS), "b is one of three");
+}
+
+#[test]
+fn one_that_hears_nobody_condemns_nobody_unless_it_is_the_only_one() {
+    for (defined, condemns) in [(1, true), (2, false), (3, false), (5, false)] {
+        let mut council = council_of(defined, &["b", "c"]);
+        council.charge(&key(), Some(charge(Some("1"))));
+        assert_eq!(is_condemned(&council, 1_000 + LOST_MS), condemns, "one of {defined}");
+    }
+}
+
+#[test]
+fn where_more_are_heard_than_were_defined_all_count() {
+    let mut council = council_of(1, &["b", "c"]);
+    assert_eq!(council.too_many(1_000), Some(3));
+    council.charge(&key(), Some(charge(Some("1"))));
+    assert!(!is_condemned(&council, 1_000));
+    council.hear("b", charges(Some("1")), 1_000);
+    assert!(is_condemned(&council, 1_000));
 }
 
 #[test]
 fn a_new_process_is_not_condemned_for_the_old_one() {
-    let mut council = council(&["b"]);
+    let mut council = council_of(2, &["b"]);
     council.charge(&key(), Some(charge(Some("1"))));
     council.hear("b", charges(Some("1")), 1_000);
     assert!(council.verdict(&key(), Some("2"), 1_000).is_none());
@@ -136,11 +159,14 @@ fn name(number: u8) -> Option<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// A verdict exactly if more than half of those who live accuse the process, one of them by its own name, and everybody
-    /// had the time to speak.
+    /// A verdict exactly if more than half of those who are defined, and of those who live, accuse the process, one of them by its
+    /// own name, and everybody had the time to speak.
     #[test]
-    fn a_verdict_is_a_majority_of_those_who_live(events in prop::collection::vec(event(), 1..80)) {
-        let mut council = Council::new("me".to_owned(), LOST_MS, 0);
+    fn a_verdict_is_a_majority_of_those_who_are_defined(
+        defined in 1usize..6,
+        events in prop::collection::vec(event(), 1..80),
+    ) {
+        let mut council = Council::new("me".to_owned(), defined, LOST_MS, 0);
         let mut others: [Option<(u64, Option<u8>)>; 4] = [None; 4];
         let (mut own, mut now, mut open_at) = (None, 0, LOST_MS);
         for (wait, event) in events {
@@ -170,7 +196,7 @@ proptest! {
             for process in 1u8..3 {
                 let accusers = living.iter().filter(|accused| matches!(accused, Some(number) if *number == 0 || *number == process));
                 let named = living.contains(&Some(process));
-                let expected = now >= open_at && named && accusers.clone().count() * 2 > living.len();
+                let expected = now >= open_at && named && accusers.clone().count() * 2 > living.len().max(defined);
                 let verdict = council.verdict(&key(), Some(&process.to_string()), now);
                 prop_assert_eq!(verdict.is_some(), expected);
                 if let Some(verdict) = verdict {

@@ -21,6 +21,8 @@ pub struct Policies {
     pub nodes: nodes::Policy,
     /// About other supervisors.
     pub presence_lost_ms: u64,
+    /// How many supervisors there are, ourselves included.
+    pub supervisors: usize,
 }
 
 /// What is known of one group as a whole.
@@ -49,6 +51,8 @@ pub struct Watchlist {
     nodes: Nodes,
     groups: BTreeMap<String, Group>,
     csps: BTreeMap<CspKey, Watched>,
+    /// When the CSPs of a node were last asked because one of them was gone.
+    neighbours_asked_ms: BTreeMap<String, u64>,
 }
 
 impl Watchlist {
@@ -57,10 +61,11 @@ impl Watchlist {
         let blind_after_ms = Patience::new(&SupervisionPolicy::default()).blind_after_ms();
         Self {
             sight: Sight::new(blind_after_ms, now_ms),
-            council: Council::new(instance, policies.presence_lost_ms, now_ms),
+            council: Council::new(instance, policies.supervisors, policies.presence_lost_ms, now_ms),
             nodes: Nodes::new(policies.nodes),
             groups: BTreeMap::new(),
             csps: BTreeMap::new(),
+            neighbours_asked_ms: BTreeMap::new(),
         }
     }
 
@@ -141,14 +146,22 @@ impl Watchlist {
             (CspKey { group, csp }, Charge { incarnation, evidence })
         });
         let charges: Charges = accusations.filter(|(key, _)| self.csps.contains_key(key)).collect();
-        self.council.hear(&opinion.instance, charges.clone(), now_ms);
-        let heard = charges.iter().flat_map(|(key, charge)| {
-            self.update(key, now_ms, |watched| {
-                let concerned = charge.concerns(watched.detector.incarnation());
-                concerned.then(|| watched.detector.hint(&charge.evidence, now_ms)).flatten()
-            })
-        });
-        heard.collect()
+        // What it said before, and we hold for true ourselves, is nothing to look into again: with a hundred CSPs of a node that is
+        // gone, each word would be work for all of them.
+        let known = |key: &CspKey, charge: &Charge| {
+            self.council.said(&opinion.instance, key) == Some(charge) && self.council.own().contains_key(key)
+        };
+        let news: Charges = charges.iter().filter(|(key, charge)| !known(key, charge)).map(clone).collect();
+        self.council.hear(&opinion.instance, charges, now_ms);
+        self.update_all(news.keys().cloned().collect(), now_ms, |key, watched| {
+            let charge = news.get(key).filter(|charge| charge.concerns(watched.detector.incarnation()))?;
+            watched.detector.hint(&charge.evidence, now_ms)
+        })
+    }
+
+    /// How many supervisors are heard, if that is more than are defined.
+    pub fn too_many_supervisors(&self, now_ms: u64) -> Option<usize> {
+        self.council.too_many(now_ms)
     }
 
     /// The agent of a node spoke.
@@ -166,7 +179,7 @@ impl Watchlist {
         let mut due = self.council.accused();
         let silent = self.csps.iter().filter(|(_, watched)| watched.detector.is_late(now_ms));
         due.extend(silent.map(|(key, _)| key.clone()));
-        let mut effects = self.update_all(due, now_ms, |watched| watched.detector.tick(now_ms));
+        let mut effects = self.update_all(due, now_ms, |_, watched| watched.detector.tick(now_ms));
         for node in self.nodes.open() {
             effects.extend(self.settle(&node, now_ms));
         }
@@ -199,23 +212,40 @@ impl Watchlist {
         self.nodes.blind(now_ms);
         self.groups.values_mut().for_each(|group| group.health.blind());
         let all = self.csps.keys().cloned().collect();
-        self.update_all(all, now_ms, |watched| {
+        self.update_all(all, now_ms, |_, watched| {
             watched.detector.blind(now_ms);
             None
         })
     }
 
+    /// Lets something happen to each of these CSPs, and then looks at their nodes, each once.
     fn update_all(
         &mut self,
         keys: BTreeSet<CspKey>,
         now_ms: u64,
-        change: impl Fn(&mut Watched) -> Question,
+        change: impl Fn(&CspKey, &mut Watched) -> Question,
     ) -> Vec<Effect> {
-        keys.iter().flat_map(|key| self.update(key, now_ms, &change)).collect()
+        let mut nodes = BTreeSet::new();
+        let mut effects = Vec::new();
+        for key in &keys {
+            effects.extend(self.update_one(key, now_ms, |watched| change(key, watched)));
+            nodes.extend(self.csps.get(key).and_then(|watched| watched.node.clone()));
+        }
+        effects.extend(nodes.iter().flat_map(|node| self.settle(node, now_ms)));
+        effects
     }
 
     /// Lets something happen to a CSP, and says what follows from it.
     fn update(&mut self, key: &CspKey, now_ms: u64, change: impl FnOnce(&mut Watched) -> Question) -> Vec<Effect> {
+        let mut effects = self.update_one(key, now_ms, change);
+        if let Some(node) = self.csps.get(key).and_then(|watched| watched.node.clone()) {
+            effects.extend(self.settle(&node, now_ms));
+        }
+        effects
+    }
+
+    /// The same, but for what turns out about its node.
+    fn update_one(&mut self, key: &CspKey, now_ms: u64, change: impl FnOnce(&mut Watched) -> Question) -> Vec<Effect> {
         let Some(watched) = self.csps.get_mut(key) else { return Vec::new() };
         let question = change(watched);
         let timeout_ms = watched.status_timeout_ms;
@@ -237,7 +267,6 @@ impl Watchlist {
         if spoken && accusing {
             effects.extend(self.ask_neighbours(key, &node, now_ms));
         }
-        effects.extend(self.settle(&node, now_ms));
         effects
     }
 
@@ -261,12 +290,18 @@ impl Watchlist {
         effects
     }
 
-    /// When one is gone, its node may be: the others on it are asked at once.
+    /// When one is gone, its node may be: the others on it are asked at once, but not again for each of them that does not answer.
     fn ask_neighbours(&mut self, key: &CspKey, node: &str, now_ms: u64) -> Vec<Effect> {
+        let pause_ms = self.least(|patience| patience.detector.hint_pause_ms).unwrap_or_default();
+        let asked_ms = self.neighbours_asked_ms.get(node);
+        if asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(*asked_ms) < pause_ms) {
+            return Vec::new();
+        }
+        self.neighbours_asked_ms.insert(node.to_owned(), now_ms);
         let residents = self.residents(node).into_iter().map(|resident| resident.key);
         let neighbours = residents.filter(|resident| resident != key).collect();
         let evidence = format!("{} on the same node is gone", key.csp);
-        self.update_all(neighbours, now_ms, |watched| watched.detector.hint(&evidence, now_ms))
+        self.update_all(neighbours, now_ms, |_, watched| watched.detector.hint(&evidence, now_ms))
     }
 
     /// Tells what has turned out about a node.
@@ -294,6 +329,10 @@ impl Watchlist {
         let there = self.csps.iter().filter(|(_, watched)| watched.node.as_deref() == Some(node));
         there.map(|(key, watched)| watched.resident(key)).collect()
     }
+}
+
+fn clone<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
+    (key.clone(), value.clone())
 }
 
 fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdict>) -> Decision {

@@ -1,6 +1,6 @@
 //! Several supervisors, and those who lie.
 
-use crate::nats::PATIENCE;
+use crate::nats::{PATIENCE, Process};
 use crate::scene::{Csp, Scene};
 use futures::StreamExt;
 use holdfast_schemas::subject;
@@ -51,6 +51,27 @@ async fn of_three_two_judge_when_one_is_dead() {
     eprintln!("killed with one of three supervisors, verdict in the bucket after {took:?}");
     assert_eq!(written["concurring"].as_array().map(Vec::len), Some(2), "{written}");
     assert!(took < JUDGED_WITHIN, "{took:?}");
+}
+
+#[tokio::test]
+async fn one_of_three_that_hears_nobody_else_condemns_nobody() {
+    let mut scene = Scene::start(&["a"], 3).await;
+    let csp = scene.csp(Csp::named("a")).await;
+    scene.until_state("available").await;
+    // As if it were cut off from the two others, who see that all is well: it cannot know.
+    scene.instances.drain(1..).for_each(Process::kill);
+    csp.kill().await;
+    scene.until_written("a", "suspect").await;
+    // It speaks many times more, for longer than the dead have a voice, and no verdict follows.
+    let mut opinions = scene.client.subscribe(subject::opinions()).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::timeout(PATIENCE, opinions.next()).await.expect("it speaks").unwrap();
+    }
+    assert_eq!(scene.written("a").await["state"], "suspect");
+    // A second one makes a majority of three.
+    scene.add_supervisor().await;
+    let written = scene.until_written("a", "unavailable").await;
+    assert_eq!(written["concurring"].as_array().map(Vec::len), Some(2), "{written}");
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ pub struct Scene {
     pub client: async_nats::Client,
     pub instances: Vec<Process>,
     pub events: async_nats::Subscriber,
+    /// How many supervisors are defined.
+    supervisors: usize,
     restarted: Option<Child>,
 }
 
@@ -105,7 +107,7 @@ impl Scene {
         bucket.put("g", definition.to_string().into()).await.unwrap();
         let events = client.subscribe(subject::events("g")).await.unwrap();
         client.flush().await.unwrap();
-        let mut scene = Self { server, client, instances: Vec::new(), events, restarted: None };
+        let mut scene = Self { server, client, instances: Vec::new(), events, supervisors: instances, restarted: None };
         for _ in 0..instances {
             scene.add_supervisor().await;
         }
@@ -114,7 +116,9 @@ impl Scene {
     }
 
     pub async fn add_supervisor(&mut self) {
-        self.instances.push(Process::start(BINARY, &self.server, &[]).await);
+        let supervisors = self.supervisors.to_string();
+        let settings = [("HOLDFAST_SUPERVISION__SUPERVISORS", supervisors.as_str())];
+        self.instances.push(Process::start(BINARY, &self.server, &settings).await);
     }
 
     /// Waits until that many have spoken, for longer than one who comes keeps back its verdicts.
