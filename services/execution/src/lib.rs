@@ -6,6 +6,7 @@
 mod assignment;
 pub mod config;
 mod definitions;
+mod doubts;
 mod envelope;
 mod forward;
 mod intake;

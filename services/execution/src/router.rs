@@ -174,6 +174,15 @@ impl Router {
         self.with(&change.group, |group| group.traffic.judged(&change.csp, change.state, incarnation, now_ms))
     }
 
+    /// Takes in what supervision wrote down before we listened.
+    pub fn judged_before(&self, change: &CspStateChange) {
+        if let (CspState::Suspect, Some(incarnation)) = (change.state, change.incarnation.as_deref())
+            && let Some(group) = self.group(&change.group)
+        {
+            group.lock().traffic.doubted_before(&change.csp, incarnation);
+        }
+    }
+
     /// Takes in what supervision says of a node in place of its CSPs. Their return is told by their heartbeats.
     pub fn node_judged(&self, change: &NodeStateChange, now_ms: u64) -> Vec<Task> {
         if change.available {
@@ -242,6 +251,16 @@ impl Router {
         let mut names: Vec<_> = defined.map(|(name, _)| name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// All CSPs, each with its group.
+    pub fn csps(&self) -> Vec<(String, String)> {
+        let groups: Vec<_> = self.groups.read().values().cloned().collect();
+        let csps = groups.iter().flat_map(|group| {
+            let group = group.lock();
+            group.definition.csps.iter().map(|csp| (group.definition.name.clone(), csp.clone())).collect::<Vec<_>>()
+        });
+        csps.collect()
     }
 
     fn with(&self, name: &str, event: impl FnOnce(&mut Group) -> Vec<Effect<Envelope>>) -> Vec<Task> {

@@ -13,7 +13,7 @@ use crate::model::lock::LockVerb;
 use crate::model::request::{Kind, Verb};
 use crate::perform::Performer;
 use crate::router::Router;
-use crate::{news, sweep};
+use crate::{doubts, news, sweep};
 use holdfast_foundation::{BoxError, Context, Service};
 use holdfast_schemas::message::{Completions, CspStateChange, Heartbeat, NodeStateChange};
 use holdfast_schemas::subject;
@@ -49,6 +49,7 @@ impl Service for Execution {
             loaded = is_loaded.wait_for(|loaded| *loaded) => drop(loaded?),
             () = ctx.shutdown.requested() => return Ok(()),
         }
+        doubts::recall(&performer, ctx.bus.jetstream()).await;
         serve(&config, &ctx, performer, definitions, instance).await
     }
 }

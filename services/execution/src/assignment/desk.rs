@@ -50,6 +50,8 @@ pub struct Desk {
     complete: bool,
     /// Everything that the definitions bucket holds has been read.
     groups_known: bool,
+    /// What supervision wrote down was read once since we lead: without it a CSP that is doubted would look as good as any.
+    states_known: bool,
     states_due_ms: u64,
     /// Requests that are judged again at the next tick.
     postponed: Vec<Ticket>,
@@ -89,6 +91,7 @@ impl Desk {
             store: None,
             complete: false,
             groups_known: false,
+            states_known: false,
             states_due_ms: 0,
             postponed: Vec::new(),
             waiters: Waiters::default(),
@@ -148,13 +151,25 @@ impl Desk {
             Learnt::Assignments(News::Complete) => self.complete = true,
             Learnt::Assignments(News::Replaced) => self.assigners.values_mut().for_each(Assigner::bucket_lost),
             Learnt::Assignments(News::Entry(entry)) => self.assignment(&entry),
-            Learnt::State { change, asked_at_ms } => {
-                if let Some(assigner) = self.assigners.get_mut(&change.group) {
-                    assigner.judged_before(&change, asked_at_ms, self.clock.monotonic_ms());
-                    self.decide(&change.group);
-                }
+            Learnt::States { changes, asked_at_ms } => self.judged_before(&changes, asked_at_ms),
+        }
+    }
+
+    /// All of them count before anything is decided: of two that could take over, one may be doubted.
+    fn judged_before(&mut self, changes: &[CspStateChange], asked_at_ms: u64) {
+        self.states_known = true;
+        let now_ms = self.clock.monotonic_ms();
+        for change in changes {
+            if let Some(assigner) = self.assigners.get_mut(&change.group) {
+                assigner.judged_before(change, asked_at_ms, now_ms);
             }
         }
+        self.decide_all();
+    }
+
+    fn decide_all(&mut self) {
+        let names: Vec<_> = self.assigners.keys().cloned().collect();
+        names.iter().for_each(|name| self.decide(name));
     }
 
     fn definition(&mut self, entry: &Entry) {
@@ -191,10 +206,11 @@ impl Desk {
         let leads = self.electorate.leads(now_ms);
         if leads != self.led {
             self.led = leads;
+            self.states_known = false;
             self.states_due_ms = 0;
             tracing::info!(instance = self.instance, leads, "assigning tasks");
         }
-        if leads && now_ms >= self.states_due_ms {
+        if leads && self.groups_known && now_ms >= self.states_due_ms {
             self.states_due_ms = now_ms + STATES_INTERVAL_MS;
             let csps = self.assigners.iter().flat_map(|(name, assigner)| {
                 assigner.group().csps().map(|csp| (name.clone(), csp.to_owned())).collect::<Vec<_>>()
@@ -202,8 +218,7 @@ impl Desk {
             let read = states::read(self.bus.jetstream().clone(), csps.collect(), now_ms, self.learn.clone());
             self.tasks.spawn(read);
         }
-        let names: Vec<_> = self.assigners.keys().cloned().collect();
-        names.iter().for_each(|name| self.decide(name));
+        self.decide_all();
         std::mem::take(&mut self.postponed).into_iter().for_each(|ticket| self.carry_out(ticket));
         self.answer_waiters();
     }
@@ -211,8 +226,8 @@ impl Desk {
     /// Does what the model says, if this instance is the one to do it.
     fn decide(&mut self, group: &str) {
         let now = self.now();
-        let Some(store) = self.store.clone().filter(|_| self.complete && self.electorate.leads(now.monotonic_ms))
-        else {
+        let knows = self.complete && self.states_known;
+        let Some(store) = self.store.clone().filter(|_| knows && self.electorate.leads(now.monotonic_ms)) else {
             return;
         };
         let Some(assigner) = self.assigners.get_mut(group) else { return };

@@ -17,7 +17,7 @@ mod bucket;
 mod desk;
 mod moves;
 mod record;
-mod states;
+pub mod states;
 
 use crate::config::ExecutionConfig;
 use async_nats::Subscriber;
@@ -47,7 +47,7 @@ enum Learnt {
     /// From the assignments bucket.
     Assignments(News),
     /// From the states bucket, as it was at that time.
-    State { change: Box<CspStateChange>, asked_at_ms: u64 },
+    States { changes: Vec<CspStateChange>, asked_at_ms: u64 },
 }
 
 /// What is heard on core NATS.

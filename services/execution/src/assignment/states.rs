@@ -2,29 +2,43 @@
 
 use super::Learnt;
 use async_nats::jetstream::{self, kv::Store};
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream;
 use holdfast_schemas::message::CspStateChange;
 use holdfast_schemas::{Message, subject};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-/// Reads the states of these CSPs, each a group and a name, and tells them. What cannot be read is asked for next time.
-pub async fn read(
+/// How many states are asked for at a time: a node with a hundred CSPs must not mean a hundred questions at once.
+const AT_A_TIME: usize = 8;
+/// How long one answer is waited for. Who decides waits for what is told here, once.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// Reads the states of these CSPs, each a group and a name, and tells them together, so that nobody decides by half of them. What
+/// cannot be read is asked for next time.
+pub(super) async fn read(
     jetstream: jetstream::Context,
     csps: Vec<(String, String)>,
     asked_at_ms: u64,
     learn: mpsc::UnboundedSender<Learnt>,
 ) {
-    let Ok(bucket) = jetstream.get_key_value(subject::states_bucket()).await else {
-        return;
+    let changes = of(&jetstream, csps).await;
+    // Nobody listens any more when the service ends.
+    let _ = learn.send(Learnt::States { changes, asked_at_ms });
+}
+
+/// The states of these CSPs, as far as they can be read.
+pub async fn of(jetstream: &jetstream::Context, csps: Vec<(String, String)>) -> Vec<CspStateChange> {
+    let Ok(Ok(bucket)) = timeout(ANSWER_MAX, jetstream.get_key_value(subject::states_bucket())).await else {
+        return Vec::new();
     };
-    let read = csps.iter().map(|(group, csp)| read_one(&bucket, group, csp));
-    for change in join_all(read).await.into_iter().flatten() {
-        // Nobody listens any more when the service ends.
-        let _ = learn.send(Learnt::State { change: Box::new(change), asked_at_ms });
-    }
+    let bucket = &bucket;
+    let read = stream::iter(csps).map(|(group, csp)| async move { read_one(bucket, &group, &csp).await });
+    read.buffer_unordered(AT_A_TIME).filter_map(async |change| change).collect().await
 }
 
 async fn read_one(bucket: &Store, group: &str, csp: &str) -> Option<CspStateChange> {
-    let value = bucket.get(subject::state_key(group, csp)).await.ok()??;
+    let value = timeout(ANSWER_MAX, bucket.get(subject::state_key(group, csp))).await.ok()?.ok()??;
     CspStateChange::decode(&value).ok()
 }

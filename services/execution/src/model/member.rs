@@ -103,6 +103,12 @@ impl Member {
         member
     }
 
+    /// The same, doubted by supervision or not.
+    pub fn doubted(mut self, is_doubted: bool) -> Self {
+        self.is_doubted = is_doubted;
+        self
+    }
+
     /// The next heartbeat of the same process. If it was held for gone, it is there again, unless the heartbeat can have
     /// been under way for so long.
     pub fn update(&mut self, report: &Report, lag_ms: Option<u64>, now_ms: u64, under_way_ms: u64) {

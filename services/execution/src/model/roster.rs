@@ -10,6 +10,7 @@ use super::route::Need;
 use super::service_time::ServiceTime;
 use super::timeline::Timeline;
 use holdfast_schemas::message::{CspState, PoolDefinition, Replication};
+use std::collections::BTreeMap;
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;
@@ -41,6 +42,8 @@ pub struct Roster {
     is_defined: Vec<bool>,
     members: Vec<Option<Member>>,
     pools: Pools,
+    /// The processes that supervision doubted before we listened, and of which it has said nothing since.
+    doubted_before: BTreeMap<CspIndex, String>,
     epoch: u64,
     primary: Option<CspIndex>,
     primary_since_ms: u64,
@@ -59,6 +62,7 @@ impl Roster {
             names,
             members,
             pools: Pools::default(),
+            doubted_before: BTreeMap::new(),
             epoch: 0,
             primary: None,
             primary_since_ms: 0,
@@ -91,6 +95,20 @@ impl Roster {
         self.policy.silence = silence;
     }
 
+    /// Supervision doubted that process before we listened.
+    pub fn recall_doubt(&mut self, csp: &str, incarnation: &str) {
+        let Some(index) = self.find(csp) else { return };
+        match self.member_mut(index) {
+            Some(member) => member.is_doubted |= member.incarnation == incarnation,
+            None => drop(self.doubted_before.insert(index, incarnation.to_owned())),
+        }
+    }
+
+    /// Supervision says something new of that CSP.
+    pub fn forget_doubt(&mut self, index: CspIndex) {
+        self.doubted_before.remove(&index);
+    }
+
     /// Takes in a heartbeat.
     pub fn observe(&mut self, csp: &str, report: &Report, now_ms: u64) -> Heard {
         let Some(index) = self.find(csp) else {
@@ -100,6 +118,7 @@ impl Roster {
         let lag_ms = self.timeline.lag_ms(report.applied, now_ms);
         // A heartbeat that was under way when its sender was found gone says nothing new; half an interval is plenty.
         let under_way_ms = self.policy.silence.heartbeat_interval_ms / 2;
+        let is_doubted = self.doubted_before.get(&index).is_some_and(|doubted| *doubted == report.incarnation);
         let heard = match self.members.get_mut(index.0) {
             Some(Some(member)) if member.incarnation == report.incarnation => {
                 let is_reconnected = member.connects != report.connects;
@@ -111,7 +130,7 @@ impl Roster {
                     (false, false) => Heard::Known(index),
                 }
             }
-            Some(place) => match place.replace(Member::new(report, lag_ms, now_ms)) {
+            Some(place) => match place.replace(Member::new(report, lag_ms, now_ms).doubted(is_doubted)) {
                 Some(_) => Heard::Replaced(index),
                 None => Heard::Known(index),
             },

@@ -537,3 +537,16 @@ proptest! {
         prop_assert!(most - least <= 1.0, "{loads:?}");
     }
 }
+
+#[test]
+fn what_was_doubted_before_we_listened_is_doubted() {
+    let mut roster = roster(Replication::Peer);
+    roster.recall_doubt("a", "i");
+    roster.recall_doubt("b", "an earlier one");
+    roster.observe("a", &report(5), 0);
+    roster.observe("b", &report(5), 0);
+    let is_doubted = |roster: &Roster, csp: &str| roster.member(roster.find(csp).unwrap()).unwrap().is_doubted();
+    assert!(is_doubted(&roster, "a") && !is_doubted(&roster, "b"));
+    roster.recall_doubt("b", "i");
+    assert!(is_doubted(&roster, "b"), "also if it was heard before");
+}

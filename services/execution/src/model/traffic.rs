@@ -318,6 +318,7 @@ impl<C> Traffic<C> {
         let Some(csp) = self.roster.find(csp) else {
             return Vec::new();
         };
+        self.roster.forget_doubt(csp);
         let Some(member) = self.roster.member_mut(csp) else {
             return Vec::new();
         };
@@ -336,6 +337,11 @@ impl<C> Traffic<C> {
         // Others may have waited for the verdict.
         effects.extend(self.place_waiting(now_ms));
         effects
+    }
+
+    /// Supervision doubted that process before anybody here listened.
+    pub fn doubted_before(&mut self, csp: &str, incarnation: &str) {
+        self.roster.recall_doubt(csp, incarnation);
     }
 
     /// What became of a question.
