@@ -6,6 +6,7 @@ use crate::model::request::{self, Kind, Refusal, Verb};
 use crate::model::traffic::{Arrival, Condemned};
 use crate::perform::Performer;
 use async_nats::Message;
+use holdfast_foundation::bus::pauses::Pauses;
 use holdfast_foundation::bus::requests::Requests;
 use holdfast_schemas::ErrorCode;
 use std::future::Future;
@@ -19,6 +20,8 @@ pub struct Intake {
     pub performer: Performer,
     /// Where requests wait whose group is not in the table.
     pub lookup: Arc<Lookup>,
+    /// For how long a request may have lain in our inbox.
+    pub pauses: Arc<Pauses>,
 }
 
 impl Intake {
@@ -64,6 +67,13 @@ impl Intake {
             let message = "the subject names no group".to_owned();
             return Err(Refusal { id: Some(envelope.id), code: ErrorCode::InvalidRequest, message });
         };
+        // It counts from when it was sent; we know only that it may have come while this process stood still.
+        let deadline_ms = request.deadline_ms.saturating_sub(self.pauses.lain_ms());
+        if deadline_ms == 0 {
+            let message = "it may have lain here for longer than its time, and nothing was done: send it again";
+            let (id, code) = (Some(envelope.id), ErrorCode::DeadlineExceeded);
+            return Err(Refusal { id, code, message: message.to_owned() });
+        }
         let arrival = Arrival {
             need: request.need,
             affinity: request.affinity,
@@ -79,7 +89,7 @@ impl Intake {
                 Kind::Transaction(Verb::Execute | Verb::End(_)) | Kind::Lock(_) => Condemned::Never,
             },
             bytes: envelope.message.payload.len(),
-            deadline_ms: request.deadline_ms,
+            deadline_ms,
             has_reply: envelope.message.reply.is_some(),
             cargo: Arc::new(envelope),
         };

@@ -14,6 +14,7 @@ use crate::model::request::{Kind, Verb};
 use crate::perform::Performer;
 use crate::router::Router;
 use crate::{doubts, news, sweep};
+use holdfast_foundation::bus::pauses::Pauses;
 use holdfast_foundation::{BoxError, Context, Service};
 use holdfast_schemas::message::{Completions, CspStateChange, Heartbeat, NodeStateChange};
 use holdfast_schemas::subject;
@@ -88,7 +89,9 @@ async fn serve(
 ) -> Result<(), BoxError> {
     let client = ctx.bus.client().clone();
     let lookup = Arc::new(Lookup::new(config, performer.clone(), definitions));
-    let intake = Intake { performer: performer.clone(), lookup: Arc::clone(&lookup) };
+    let pauses = Arc::new(Pauses::default());
+    let watching = tokio::spawn(Arc::clone(&pauses).watch(client.clone()));
+    let intake = Intake { performer: performer.clone(), lookup: Arc::clone(&lookup), pauses };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
     let transactions = Verb::ALL.map(|verb| (Kind::Transaction(verb), subject::transaction(ANY_GROUP, verb.name())));
@@ -110,6 +113,7 @@ async fn serve(
     lookup.emptied().await;
     sweep::emptied(&performer).await;
     assigning.await??;
+    watching.abort();
     client.flush().await?;
     told(&performer.forwarder.counters);
     Ok(())

@@ -1,6 +1,7 @@
 //! Time as an argument, so that tests own it.
 
 mod offset;
+mod pause;
 mod steady;
 pub mod step;
 
@@ -10,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 
 pub use offset::Offset;
+pub use pause::PauseWatch;
 pub use steady::Steady;
 
 /// A source of time.

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use holdfast_datastore::Database;
-use holdfast_schemas::limits;
+use holdfast_foundation::bus::pauses::Pauses;
 use holdfast_foundation::clock::since_boot_ms;
+use holdfast_schemas::limits;
 use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
 use holdfast_storage::Copy;
 use parking_lot::Mutex;
@@ -114,6 +115,8 @@ pub struct Member {
     pub transactions: Transactions,
     /// The clocks of the others.
     pub clocks: Clocks,
+    /// For how long a message may have lain in the inbox of this process.
+    pub pauses: Arc<Pauses>,
     outstanding: AtomicU32,
     answer_bytes_max: AtomicUsize,
     state: Mutex<(CspState, Option<String>)>,
@@ -145,6 +148,7 @@ impl Member {
             notes: Arc::default(),
             transactions: Transactions::default(),
             clocks: Clocks::default(),
+            pauses: Arc::default(),
             outstanding: AtomicU32::new(0),
             answer_bytes_max,
             state: Mutex::new((CspState::Joining, None)),

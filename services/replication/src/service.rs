@@ -154,6 +154,12 @@ impl Started {
                 None
             })
         });
+        let (pauses, client) = (Arc::clone(&member.pauses), member.client.clone());
+        tasks.spawn(async move {
+            if let Err(cause) = pauses.watch(client).await {
+                warn!(error = %cause, "pauses of this process cannot be noticed");
+            }
+        });
         tasks.spawn(publisher.run());
         tasks.spawn(log_watch::follow(Arc::clone(&member)));
         let (standing, stream) = (Arc::clone(&member.shared.standing), subject::log_stream(&member.identity.group));

@@ -129,6 +129,36 @@ async fn processes_that_start_with_other_hours_work_together() -> anyhow::Result
     .await
 }
 
+/// The same with the instance of execution that takes the request, and with a CSP that is asked without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lay_in_any_inbox_for_longer_than_its_time_is_not_begun() -> anyhow::Result<()> {
+    const TIME: Duration = Duration::from_millis(800);
+    System::run(Options { csps: 1, ..Options::peer() }, async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE late; CREATE late:0"), PATIENCE).await?;
+        for (number, stopped) in [(1, "execution-1"), (2, "csp-1")] {
+            system.pause(stopped)?;
+            let asked = Instant::now();
+            let request = Request::new(format!("CREATE late:{number}")).deadline(TIME);
+            let lain = if stopped == "csp-1" {
+                client.update_at(stopped, &request).await
+            } else {
+                client.update(&request).await
+            };
+            anyhow::ensure!(lain.clone().done().is_err(), "{stopped} was stopped and answered: {lain}");
+            tokio::time::sleep_until(asked + 3 * TIME).await;
+            system.resume(stopped)?;
+            // What comes later is taken again.
+            client.commit(Request::new(format!("CREATE late:after_{stopped}").replace('-', "_")), PATIENCE).await?;
+            let sql = format!("SELECT VALUE record::id(id) FROM late:{number}");
+            let left = client.read(&Request::new(sql).strong(), PATIENCE).await.done()?;
+            anyhow::ensure!(left.results == [json!([])], "it was begun after its time: {left:?}");
+        }
+        system.all_alive()
+    })
+    .await
+}
+
 /// The CSP is stopped with a request in its inbox until the time of the request is over, while its clock on the wall says that
 /// there is time for another hour. It must not be begun: its sender was told long ago that nobody knows what became of it, and
 /// whoever waits for longer than ids are kept takes it for over.

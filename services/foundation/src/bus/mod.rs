@@ -2,6 +2,7 @@
 
 pub mod log_stream;
 pub mod micro;
+pub mod pauses;
 pub mod requests;
 
 use std::sync::Arc;

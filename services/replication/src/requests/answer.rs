@@ -53,8 +53,14 @@ impl Asked {
     pub fn deadline(&self, member: &Member, deadline_ms: Option<u64>) -> Instant {
         let routed = self.header(header::TIME_LEFT).and_then(TimeLeft::parse);
         let left_ms = match routed {
-            Some(time_left) => left_ms(time_left, member.gateway.origin().incarnation, since_boot_ms()),
-            None => deadline_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS),
+            Some(time_left @ TimeLeft { sent_at: Some(_), .. }) => {
+                left_ms(time_left, member.gateway.origin().incarnation, since_boot_ms())
+            }
+            // Nobody says when it was sent: it may have come while this process stood still.
+            other => {
+                let said_ms = other.map(|time_left| time_left.left_ms).or(deadline_ms);
+                said_ms.unwrap_or(limits::DEFAULT_DEADLINE_MS).saturating_sub(member.pauses.lain_ms())
+            }
         };
         Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
     }
