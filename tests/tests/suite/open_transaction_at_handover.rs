@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use holdfast_schemas::subject;
 use holdfast_tests::client::{Client, Request, Transaction};
 use holdfast_tests::system::{GROUP, Options, System};
@@ -13,13 +14,15 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Answered, and well.
 fn done(reply: Option<Value>) -> anyhow::Result<Value> {
-    reply.filter(|reply| reply.get("error").is_none()).ok_or_else(|| anyhow::anyhow!("not answered well"))
+    match reply {
+        Some(reply) if reply.get("error").is_none() => Ok(reply),
+        other => Err(anyhow::anyhow!("not answered well: {other:?}")),
+    }
 }
 
 async fn execute(transaction: &mut Transaction, sql: &str) -> anyhow::Result<Value> {
     transaction.next();
-    let reply = transaction.execute(sql).await;
-    done(reply.clone()).map_err(|error| anyhow::anyhow!("{sql}: {error}: {reply:?}"))
+    done(transaction.execute(sql).await).with_context(|| sql.to_owned())
 }
 
 async fn ids(client: &Client) -> anyhow::Result<Value> {
@@ -54,6 +57,7 @@ async fn it_commits_through_the_next_primary() -> anyhow::Result<()> {
         system.move_primary(&next).await?;
         client.commit(Request::new("CREATE item:lost"), PATIENCE).await?;
         execute(&mut wrote, "CREATE item:behind").await?;
+        wrote.next();
         let committed = done(wrote.end("commit").await)?;
         anyhow::ensure!(committed["position"].is_u64(), "{committed}");
         let again = done(wrote.end("commit").await)?;
