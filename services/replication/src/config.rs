@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use holdfast_foundation::config::host_name;
+use holdfast_memory::Bounds;
 use holdfast_schemas::limits;
 use holdfast_schemas::message::Storage;
 use holdfast_schemas::name::{self, NameKind};
@@ -87,6 +88,15 @@ pub enum ConfigError {
 }
 
 impl ReplicationConfig {
+    /// What statements may hold in memory, and the process with its copy: a write buffer that is filled while others are flushed,
+    /// the block cache, and what it needs besides.
+    #[must_use]
+    pub fn memory_bounds(&self) -> Bounds {
+        const BESIDES_BYTES: u64 = 512 << 20;
+        let (stop, copy) = (self.statement_memory_mb << 20, self.memory_mb << 20);
+        Bounds { stop, sleep: 2 * stop, resident: 2 * stop + 3 * copy + BESIDES_BYTES }
+    }
+
     /// Fills in what is left open and checks everything.
     ///
     /// # Errors

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use holdfast_datastore::STORAGE_VERSION;
 use holdfast_foundation::{BoxError, Context, Service, chain};
-use holdfast_memory::Bounds;
 use holdfast_schemas::message::{CspState, Storage, SupervisionPolicy};
 use holdfast_schemas::{limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
@@ -39,8 +38,7 @@ impl Service for Replication {
         fault::load()?;
         namesake::refuse_a_second(&ctx.bus, &config).await?;
         let started_at_ms = now_ms();
-        let stop = config.statement_memory_mb << 20;
-        Bounds { stop, sleep: 2 * stop }.set();
+        config.memory_bounds().set();
         let options = copy_options(&config);
         let Some((copy, taken_up)) = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await? else {
             return Ok(());

@@ -15,6 +15,9 @@ pub struct Bounds {
     pub stop: u64,
     /// Above this, the work that takes more and does not stop is put to sleep for good.
     pub sleep: u64,
+    /// What the process may be resident with, whatever took it. Above this, work is stopped, what has been under way for longest
+    /// first: helper threads take memory on its behalf that is on no account.
+    pub resident: u64,
 }
 
 impl Bounds {
@@ -22,6 +25,7 @@ impl Bounds {
     pub fn set(self) {
         let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         meter::set_bounds(signed(self.stop), signed(self.sleep));
+        watcher::set_resident(self.resident);
     }
 }
 

@@ -8,8 +8,8 @@
 //! - far above it, the work is inside something that has no safe points. Its thread is put to sleep for good where it stands, with
 //!   what it holds, and the runtime gets another one. Whoever waits for it is told, and the process should be replaced in order.
 //!
-//! What it costs: an addition and a comparison for each allocation. Memory that a helper thread takes on behalf of the work is not
-//! counted, and neither is what the work leaves behind in caches, once it has ended.
+//! What it costs: an addition and a comparison for each allocation. Memory that a helper thread takes on behalf of the work is on no
+//! account. So what the process is resident with is looked at ten times a second, and work is stopped when that is too much.
 
 mod account;
 mod allocator;

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -19,6 +20,8 @@ const STOP: u8 = 1;
 const ASLEEP: u8 = 2;
 
 static MARKS: [AtomicU8; SLOTS] = [const { AtomicU8::new(NOTHING) }; SLOTS];
+/// What the process may be resident with.
+static RESIDENT: AtomicU64 = AtomicU64::new(u64::MAX);
 static WATCHER: OnceLock<Thread> = OnceLock::new();
 static OWNERS: OnceLock<Mutex<Owners>> = OnceLock::new();
 
@@ -28,6 +31,8 @@ type Owner = Box<dyn Fn(Excess) + Send>;
 struct Entry {
     owner: Owner,
     told: u8,
+    /// Grows with every account.
+    number: u64,
 }
 
 #[derive(Default)]
@@ -35,6 +40,11 @@ struct Owners {
     by_slot: HashMap<usize, Entry>,
     free: Vec<usize>,
     used: usize,
+    opened: u64,
+}
+
+pub(crate) fn set_resident(bytes: u64) {
+    RESIDENT.store(bytes, Ordering::Relaxed);
 }
 
 fn owners() -> &'static Mutex<Owners> {
@@ -77,7 +87,9 @@ pub(crate) fn register(owner: Owner) -> Slot {
     if let Some(mark) = MARKS.get(slot) {
         mark.store(NOTHING, Ordering::Relaxed);
     }
-    owners.by_slot.insert(slot, Entry { owner, told: NOTHING });
+    owners.opened += 1;
+    let number = owners.opened;
+    owners.by_slot.insert(slot, Entry { owner, told: NOTHING, number });
     Slot(Some(slot))
 }
 
@@ -117,9 +129,15 @@ fn start() -> Thread {
     watch.map_or_else(|_| std::thread::current(), |watch| watch.thread().clone())
 }
 
+/// How often it is looked at how much the process is resident with.
+const LOOK: Duration = Duration::from_millis(100);
+/// The same when it is not far from what it may be, and after something was stopped: until that shows.
+const LOOK_SOON: Duration = Duration::from_millis(20);
+
 fn watch() {
+    let mut pause = LOOK;
     loop {
-        std::thread::park();
+        std::thread::park_timeout(pause);
         for (slot, entry) in &mut owners().lock().by_slot {
             let mark = MARKS.get(*slot).map_or(NOTHING, |mark| mark.load(Ordering::Acquire));
             if mark > entry.told {
@@ -127,5 +145,27 @@ fn watch() {
                 (entry.owner)(if mark == ASLEEP { Excess::Asleep } else { Excess::Stop });
             }
         }
+        let (bytes, bound) = (resident_bytes().unwrap_or_default(), RESIDENT.load(Ordering::Relaxed));
+        if bytes > bound {
+            stop_the_oldest();
+        }
+        pause = if bytes > bound / 4 * 3 { LOOK_SOON } else { LOOK };
     }
+}
+
+/// Stops what has been under way for longest of all that was not told to yet.
+fn stop_the_oldest() {
+    let mut owners = owners().lock();
+    let running = owners.by_slot.values_mut().filter(|entry| entry.told == NOTHING);
+    if let Some(oldest) = running.min_by_key(|entry| entry.number) {
+        oldest.told = STOP;
+        (oldest.owner)(Excess::Stop);
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
