@@ -82,7 +82,7 @@ async fn in_one_step_are_left_behind() -> anyhow::Result<()> {
     System::run(options(), async |system| {
         let client = system.client();
         goes_on(&client).await?;
-        let references = vec!["$s"; 100_000].join(",");
+        let references = vec!["$s"; 60_000].join(",");
         let statements = [
             "RETURN array::repeat($s, 13000)".to_owned(),
             "RETURN array::repeat(array::repeat(array::repeat('x', 13000), 13000), 3)".to_owned(),
@@ -122,7 +122,9 @@ async fn in_one_step_are_left_behind() -> anyhow::Result<()> {
             })
             .await?;
         }
-        let references = large(&format!("RETURN array::len([{references}])"));
+        let references = Request::new(format!("RETURN array::len([{references}])"))
+            .var("s", "x".repeat(300_000))
+            .deadline(Duration::from_secs(20));
         let refused = client.query(&references).await.refused()?;
         anyhow::ensure!(refused.code == "statement_too_large", "{refused:?}");
         goes_on(&client).await
