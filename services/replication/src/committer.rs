@@ -78,6 +78,10 @@ impl Committer {
                     may_be_sent = true;
                     failure
                 }
+                // That this attempt was not sent says nothing of an earlier one.
+                Err(refused @ CommitFailure::LogRefused { .. }) if may_be_sent => {
+                    return Err(CommitFailure::OutcomeUnknown(refused.to_string()));
+                }
                 outcome => return outcome,
             };
             if Instant::now() + pause >= deadline {
