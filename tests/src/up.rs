@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -24,6 +25,7 @@ pub struct Up {
     child: Child,
     data: PathBuf,
     said: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// How one `holdfast` command ended.
@@ -50,27 +52,36 @@ impl Up {
             .spawn()?;
         let said = Arc::default();
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        listen(Arc::clone(&said), output);
-        listen(Arc::clone(&said), errors);
-        Ok(Self { child, data: data.to_owned(), said })
+        let readers = [listen(Arc::clone(&said), output), listen(Arc::clone(&said), errors)];
+        Ok(Self { child, data: data.to_owned(), said, readers: readers.into_iter().flatten().collect() })
     }
 
     /// Waits for the ready line, and gives what it says.
     pub async fn ready(&mut self) -> anyhow::Result<String> {
-        until(&format!("the ready line of `up` on {}", self.data.display()), PATIENCE, async || {
+        let what = format!("the ready line of `up` on {}", self.data.display());
+        let ready = until(&what, PATIENCE, async || {
             let ready = self.said().into_iter().find(|line| line.contains("\"up\"") && line.contains("ready after"));
             match (ready, self.child.try_wait()) {
                 (Some(ready), _) => Ok(Ok(ready)),
                 (None, Ok(None)) => Err(self.said().join("\n")),
-                (None, ended) => Ok(Err(anyhow::anyhow!("it ended ({ended:?}): {}", self.said().join("\n")))),
+                (None, ended) => Ok(Err(ended)),
             }
-        })
-        .await?
+        });
+        ready.await?.map_err(|ended| anyhow::anyhow!("it ended ({ended:?}): {}", self.last_words()))
     }
 
     /// Everything that it has said.
     pub fn said(&self) -> Vec<String> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Everything that it has said, once it has ended: its last words may still be on their way then.
+    fn last_words(&mut self) -> String {
+        for reader in self.readers.drain(..) {
+            // A reader that failed has read what there was.
+            let _ = reader.join();
+        }
+        self.said().join("\n")
     }
 
     /// Its data folder.
@@ -114,11 +125,13 @@ impl Up {
 
     /// Waits until it ends by itself.
     pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
-        until("`up` to end", PATIENCE, async || match self.child.try_wait() {
+        let ended = until("`up` to end", PATIENCE, async || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}, last {:?}", self.said().last())),
-        })
-        .await
+        });
+        let status = ended.await?;
+        self.last_words();
+        Ok(status)
     }
 
     /// Ends it as a person does, and waits until it has.
@@ -175,12 +188,12 @@ fn command(arguments: &[&str]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn listen(said: Arc<Mutex<Vec<String>>>, from: Option<impl Read + Send + 'static>) {
-    let Some(from) = from else { return };
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
+fn listen(said: Arc<Mutex<Vec<String>>>, from: Option<impl Read + Send + 'static>) -> Option<JoinHandle<()>> {
+    let from = BufReader::new(from?);
+    Some(std::thread::spawn(move || {
+        for line in from.lines().map_while(Result::ok) {
             eprintln!("up: {line}");
             said.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
-    });
+    }))
 }
