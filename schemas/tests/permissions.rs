@@ -50,6 +50,7 @@ fn subjects() -> Vec<(&'static str, String)> {
         ("event", subject::event("demo", subject::EVENT_CSP_STATE)),
         ("event", subject::event("demo", subject::EVENT_NODE_STATE)),
         ("event", subject::event("demo", subject::EVENT_ASSIGNMENT)),
+        ("event", subject::event("demo", subject::EVENT_LOG)),
         ("completions", subject::completions("x")),
         ("presence", subject::presence("x")),
         ("opinion", subject::opinion("x")),
