@@ -18,6 +18,8 @@ const DIRECT_ONE_IN: u32 = 4;
 const MESSAGES_ONE_IN: u32 = 8;
 /// How many updates there are for each that is sent twice at once.
 const TWICE_ONE_IN: u32 = 12;
+/// What queries with a bound allow.
+const MAX_LAG: Duration = Duration::from_millis(1_000);
 
 /// Longer than any fault in which a client stays with its CSP.
 const LOYAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -58,9 +60,10 @@ impl Recorder {
         let mut session = self.defined;
         while !self.ended.load(Ordering::Relaxed) {
             let position = if workload.one_in(3) {
-                let consistency = match workload.choose(3) {
-                    0 => Consistency::Any,
-                    1 => Consistency::Session(session),
+                let consistency = match workload.choose(7) {
+                    0..2 => Consistency::Any,
+                    2..4 => Consistency::Session(session),
+                    4 => Consistency::Lag(MAX_LAG.as_nanos() as u64),
                     _ => Consistency::Strong,
                 };
                 self.ask_somewhere(&mut workload, consistency).await?

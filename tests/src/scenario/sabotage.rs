@@ -23,10 +23,11 @@ pub struct Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::of_all("ignore-conflicts"),
         Self::of_all("ignore-index-conflicts"),
         Self::of_all("skip-barrier"),
+        Self::of_all("ignore-max-lag"),
         Self::of_all("forget-ids"),
         Self { name: "skip-write", saboteur: Some("csp-2") },
         Self::of_all("apply-refused"),
