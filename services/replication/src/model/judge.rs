@@ -3,7 +3,8 @@
 //! It depends on the keys that it wrote (the first committer wins, also where nobody read the key, and where the value stays
 //! the same), on the keys that it read under lock, on the ranges that it names, and in a serializable group on the keys that it
 //! read. Under snapshot isolation a sender names a range only where it has to be guarded: the records that an index or a view was
-//! made from, and a table that it removed. What was accepted before it in the same entry counts as after its snapshot, for the snapshot is below the position.
+//! made from, and a table that it removed. What was accepted before it in the same entry counts as after its snapshot, for the
+//! snapshot is below the position.
 
 use super::certifier::Certifier;
 use super::position::Place;
