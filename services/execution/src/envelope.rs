@@ -26,7 +26,7 @@ pub struct Envelope {
     pub id_is_in_body: bool,
     /// Whether it is the sender's own, so that the sender may have sent it before.
     pub id_is_senders: bool,
-    /// When it came, in milliseconds since 1970.
+    /// When it came, by the clock that only grows.
     pub taken_at_ms: u64,
     /// What is asked for.
     pub kind: Kind,

@@ -41,9 +41,9 @@ impl Forwarder {
         Self { client, instance, counters: Counters::default() }
     }
 
-    /// Hands a request to the CSP that it is addressed to, at `utc_ms` by the clock on the wall.
-    pub async fn forward(&self, parcel: Parcel, utc_ms: u64) {
-        if parcel.envelope.kind.may_write() && policy::is_overslept(parcel.envelope.taken_at_ms, utc_ms) {
+    /// Hands a request to the CSP that it is addressed to, at `now_ms` by the clock that only grows.
+    pub async fn forward(&self, parcel: Parcel, now_ms: u64) {
+        if parcel.envelope.kind.may_write() && policy::is_overslept(parcel.envelope.taken_at_ms, now_ms) {
             // It stays in the table, and its sender is told at its deadline that the outcome is not known.
             tracing::warn!(id = parcel.envelope.id, "a request came too long ago to be sent (again)");
             return;

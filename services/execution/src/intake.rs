@@ -62,7 +62,7 @@ impl Intake {
     fn arrival(&self, kind: Kind, message: Message) -> Result<(String, Arrival<Envelope>), Refusal> {
         let mut request = request::read(kind, &message.payload)?;
         let utc_ms = self.performer.clock.now_ms();
-        let envelope = Envelope::new(kind, message, &mut request, utc_ms)?;
+        let envelope = Envelope::new(kind, message, &mut request, self.performer.clock.monotonic_ms())?;
         let Some(group) = group_of(&envelope.message) else {
             let message = "the subject names no group".to_owned();
             return Err(Refusal { id: Some(envelope.id), code: ErrorCode::InvalidRequest, message });

@@ -93,7 +93,9 @@ async fn is_fresh(member: &Arc<Member>, query: &QueryRequest, deadline: Instant)
             // A place in the log proves it, for as long as this reader allows.
             Some(max_lag_ms) => {
                 let lag = Duration::from_millis(max_lag_ms);
-                member.shared.freshness.is_within(lag, Instant::now()) || barrier(member, deadline).await
+                let is_refused = || member.shared.standing.refusal().is_some();
+                let is_within = member.shared.freshness.is_within(lag, Instant::now());
+                is_within || (!is_refused() && barrier(member, deadline).await)
             }
         },
     }
