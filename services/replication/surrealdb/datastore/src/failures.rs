@@ -1,5 +1,6 @@
 //! What SurrealDB's failures mean to a client.
 
+use holdfast_storage::REFUSED_BY_THE_LOG;
 use surrealdb_types::{Error as TypesError, ErrorDetails, QueryError};
 
 use crate::error::StatementError;
@@ -40,7 +41,9 @@ const OF_USE: [&str; 4] =
 /// cannot say this by itself, because what it throws is not internal.
 pub(crate) fn is_of_storage(message: &str) -> bool {
     let engine = OF_STORAGE.iter().find_map(|prefix| message.split_once(prefix)).map(|(_, words)| words);
-    engine.is_some_and(|words| !OF_USE.iter().any(|of_use| words.starts_with(of_use)))
+    engine.is_some_and(|words| {
+        !words.starts_with(REFUSED_BY_THE_LOG) && !OF_USE.iter().any(|of_use| words.starts_with(of_use))
+    })
 }
 
 /// What a failed commit or opening means.

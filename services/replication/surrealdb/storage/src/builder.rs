@@ -10,7 +10,7 @@ use crate::copy::{Copy, applied_position, applied_stamp};
 use crate::definitions::Definitions;
 use crate::keyspace::reserved;
 use crate::limits::TransactionLimits;
-use crate::log::{CommitFailure, CommitLog};
+use crate::log::{CommitFailure, CommitLog, REFUSED_BY_THE_LOG};
 use crate::reader::Reader;
 use crate::request::{self, HeldLock, Request};
 use crate::writer::Writer;
@@ -42,7 +42,7 @@ impl Engine {
             request.set_snapshot_position(position);
             if let Some(lost) = lost_lock(inner.as_ref(), request).await? {
                 let failure = CommitFailure::LockLost { name: lost.name.clone(), token: lost.token };
-                let error = Error::Transaction(failure.to_string());
+                let error = Error::Transaction(format!("{REFUSED_BY_THE_LOG}{failure}"));
                 request.set_failure(failure);
                 inner.cancel().await?;
                 return Err(error);

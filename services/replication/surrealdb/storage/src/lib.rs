@@ -26,5 +26,5 @@ pub use builder::Engine;
 pub use copy::{Copy, CopyError, CopyOptions, KeyWrite, Snapshot, StorageKind, least_memory_bytes};
 pub use keyspace::{is_changefeed_placeholder, is_index_entry, place_stamp, reserved};
 pub use limits::{Amount, TransactionLimits};
-pub use log::{BoxFuture, CommitFailure, CommitLog, Committed, LogFault};
+pub use log::{BoxFuture, CommitFailure, CommitLog, Committed, LogFault, REFUSED_BY_THE_LOG};
 pub use recorder::{Recorder, WriteSet};

@@ -90,6 +90,10 @@ pub enum LogFault {
     Mismatch,
 }
 
+/// Stands in front of a [`CommitFailure`]'s words where SurrealDB carries them as text only: they look like those of the inner
+/// engine otherwise, and nothing is wrong with the copy.
+pub const REFUSED_BY_THE_LOG: &str = "refused by the log: ";
+
 /// Takes write sets and says what became of them.
 pub trait CommitLog: Send + Sync + 'static {
     /// Gives the write set a place in the log and resolves once this copy has applied that place, or once it is certain

@@ -15,7 +15,7 @@ use crate::cursor::{Extent, RecordingKeys, RecordingVals};
 use crate::definitions::{DefinedIndex, Definitions};
 use crate::keyspace::{Range, under_table};
 use crate::limits::TransactionLimits;
-use crate::log::{CommitFailure, CommitLog};
+use crate::log::{CommitFailure, CommitLog, REFUSED_BY_THE_LOG};
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::stamp::{LogStamp, LogStamps, PendingStamp};
@@ -190,7 +190,7 @@ fn engine_error(failure: CommitFailure) -> Error {
         | CommitFailure::LockLost { .. }
         | CommitFailure::NotPrimary
         | CommitFailure::LogRefused { .. }
-        | CommitFailure::Unavailable(_) => Error::Transaction(failure.to_string()),
+        | CommitFailure::Unavailable(_) => Error::Transaction(format!("{REFUSED_BY_THE_LOG}{failure}")),
     }
 }
 
