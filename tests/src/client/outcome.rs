@@ -59,6 +59,11 @@ impl Refusal {
         self.reply["error"]["position"].as_u64().unwrap_or(u64::MAX)
     }
 
+    /// Whether the request was at two CSPs that ended meanwhile, and is given to no third one.
+    pub fn is_suspected(&self) -> bool {
+        self.code == "request_kills"
+    }
+
     /// Whether the request may have happened in spite of the error.
     pub fn leaves_doubt(&self) -> bool {
         matches!(self.code.as_str(), "outcome_unknown" | "internal")

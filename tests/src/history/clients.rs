@@ -175,6 +175,8 @@ impl Recorder {
                 self.record(&asked, kind, Some(reply), self.now_ns())
             }
             Outcome::Refused(refusal) if may_be_old(consistency) && refusal.position() < self.defined => Ok(None),
+            // It was at two CSPs that were killed, and nobody can tell that it is innocent.
+            Outcome::Refused(refusal) if refusal.is_suspected() => Ok(None),
             other => anyhow::bail!("{:?} with {consistency:?}: {other}", asked.operations),
         }
     }

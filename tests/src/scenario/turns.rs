@@ -94,7 +94,7 @@ async fn work(client: Client, mut random: StdRng, ended: Arc<AtomicBool>) -> any
                 }
                 // It was kept for too long.
                 Outcome::Refused(refusal) if refusal.code == "lock_lost" => break,
-                Outcome::Refused(refusal) if refusal.retryable => {}
+                Outcome::Refused(refusal) if refusal.retryable || refusal.is_suspected() => {}
                 other => anyhow::bail!("under the token {token}: {other}"),
             }
             if random.random_range(0..8) == 0 {
