@@ -116,6 +116,7 @@ async fn serves_without(data: &Path, csp: &str) -> anyhow::Result<(Up, Client)> 
         anyhow::ensure!(ready.contains(csp), "{ready}");
         let told = up.said().into_iter().find(|line| line.contains("does not serve")).context("nobody was told")?;
         anyhow::ensure!(told.contains(csp) && told.contains("csp stop") && told.contains("away"), "{told}");
+        anyhow::ensure!(!told.contains("its status says why"), "the reason itself is to be told: {told}");
         // It is tried again, or stays up and says that it was set aside; the others go on either way.
         until("the damaged copy to be tried again, or to stay up", PATIENCE, async || {
             let starts = up.starts(csp) - started_before;

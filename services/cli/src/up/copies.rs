@@ -50,7 +50,7 @@ impl Waiting<'_> {
             for (keeper, _) in copies.iter().filter(|(_, copy)| *copy == CopyState::Out) {
                 if keeper.condition() != Condition::Stopped && !told.contains(&keeper.name) {
                     told.push(keeper.name.clone());
-                    self.tell(keeper);
+                    self.tell(keeper, views);
                 }
             }
             let states: Vec<CopyState> = copies.iter().map(|(_, copy)| *copy).collect();
@@ -70,16 +70,18 @@ impl Waiting<'_> {
         self.keepers.iter().filter(|keeper| keeper.stage == Stage::Csps)
     }
 
-    fn tell(&self, keeper: &Keeper) {
+    fn tell(&self, keeper: &Keeper, views: &[CspView]) {
         let (name, data) = (&keeper.name, self.directory.root().display());
         let copy = self.directory.copy(name);
+        // What it says of itself, where it is there to say it.
+        let own = views.iter().find(|view| view.csp == *name).and_then(|view| view.reason.clone());
+        let why = own.unwrap_or_else(|| keeper.last_word());
         self.terminal.say(
             name,
             &format!(
-                "does not serve ({}), the others go on without it and it is started again whenever it ends; if its copy is \
+                "does not serve ({why}), the others go on without it and it is tried again now and then; if its copy is \
                  damaged: `holdfast csp stop {name} --data {data}`, move {} away, `holdfast csp start {name} --data {data}`, \
                  and it is built anew from the log; {} says more",
-                keeper.last_word(),
                 copy.display(),
                 self.directory.log(name).display()
             ),
