@@ -286,7 +286,7 @@ impl<C> Traffic<C> {
                 self.vanish_as(csp, &before, Cause::Replaced, now_ms)
             }
             Heard::Reconnected(csp) => self.vanish(csp, Cause::Reconnected, now_ms),
-            // Only messages of open transactions waited there for this.
+            // Only messages of open transactions waited for this.
             Heard::HeardAgain(csp) => self.vanish(csp, Cause::HeardAgain, now_ms),
             Heard::Known(_) | Heard::Stranger => Vec::new(),
         };
@@ -486,9 +486,12 @@ impl<C> Traffic<C> {
     /// those: nobody else can carry them out, and silence says nothing of what became of them.
     fn lose(&mut self, csp: CspIndex, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
         let mut there = self.open.at(csp);
-        if cause == Cause::Silent {
-            there.retain(|ticket| self.open.get(*ticket).is_some_and(|open| !open.is_bound_to(csp)));
-        }
+        let is_meant = |open: &Open<C>| match cause {
+            Cause::Silent => !open.is_bound_to(csp),
+            Cause::HeardAgain => open.is_bound_to(csp),
+            _ => true,
+        };
+        there.retain(|ticket| self.open.get(*ticket).is_some_and(is_meant));
         // A silent CSP without requests is nothing new with every sweep, and one that is back nothing to speak of.
         if there.is_empty() && matches!(cause, Cause::Silent | Cause::Reconnected | Cause::HeardAgain) {
             return there;

@@ -561,6 +561,7 @@ impl Witness {
                     let is_meant = |fate: &Fate| match cause {
                         Cause::Deposed => fate.need.is_update() && fate.holder.is_none(),
                         Cause::Silent => fate.holder != Some(csp),
+                        Cause::HeardAgain => fate.holder == Some(csp),
                         _ => true,
                     };
                     let there = |fate: &Fate| !fate.is_over && fate.at == Some(csp) && is_meant(fate);

@@ -32,8 +32,8 @@ fn one_whose_csp_connects_again_and_again_is_sent_with_growing_rests() {
     let (mut traffic, _) = bound();
     let mut sent_at_ms = vec![0];
     for now_ms in (10..=3_000).step_by(10) {
-        keep_alive(&mut traffic, &["a", "c"], now_ms);
-        let mut effects = traffic.heard("b", &Report { connects: Some(now_ms), ..report() }, now_ms).1;
+        let mut effects = keep_alive(&mut traffic, &["a", "c"], now_ms);
+        effects.extend(traffic.heard("b", &Report { connects: Some(now_ms), ..report() }, now_ms).1);
         effects.extend(traffic.sweep(now_ms));
         sent_at_ms.extend(sendings(effects).iter().map(|_| now_ms));
     }
