@@ -117,7 +117,9 @@ impl Reference {
             Sent::Foreign => Seen::Void(VoidReason::Foreign),
             Sent::Damaged => Seen::Void(VoidReason::Malformed),
             Sent::OfOtherLog(outside) if outside.base < self.horizon => Seen::Void(VoidReason::BaseTooOld),
-            Sent::OfOtherLog(outside) if self.is_superseded(outside) => Seen::Void(VoidReason::Superseded),
+            Sent::OfOtherLog(outside) if self.is_superseded(outside, self.horizon) => {
+                Seen::Void(VoidReason::Superseded)
+            }
             Sent::OfOtherLog(_) if self.is(Sabotage::OtherLog) => Seen::Batch(Vec::new()),
             Sent::OfOtherLog(_) => Seen::Void(VoidReason::OtherLog),
             Sent::Control(control) => Seen::Control { effective: self.control(control) },
@@ -194,7 +196,7 @@ impl Reference {
         if outside.base < self.horizon && !self.is(Sabotage::BaseTooOld) {
             return Seen::Void(VoidReason::BaseTooOld);
         }
-        if self.is_superseded(outside) {
+        if self.is_superseded(outside, 0) {
             return Seen::Void(VoidReason::Superseded);
         }
         self.now().registered = Some(outside.clone());
@@ -224,8 +226,11 @@ impl Reference {
         )
     }
 
-    fn is_superseded(&self, outside: &Outside) -> bool {
-        let mut earlier = self.facts.iter().filter_map(|fact| fact.registered.as_ref());
+    /// Whether a later entry of the same sender stands behind a position. Of senders that keep to the rules it does not matter
+    /// what is forgotten; of one that does not, only what is remembered is known, and it is void either way.
+    fn is_superseded(&self, outside: &Outside, behind: u64) -> bool {
+        let remembered = self.facts.iter().skip(behind as usize);
+        let mut earlier = remembered.filter_map(|fact| fact.registered.as_ref());
         earlier.any(|known| {
             known.csp == outside.csp
                 && (known.incarnation > outside.incarnation && !self.is(Sabotage::Incarnations)
