@@ -292,11 +292,18 @@ fn parts_make_one_transaction_at_the_place_of_the_last() {
 fn an_entry_that_writes_more_than_a_copy_can_take_is_void() {
     let mut bench = Bench::new(Replication::Peer);
     bench.certifier.limits.entry_writes_max = 3;
-    let three = vec![writes(1, &["a", "b"]), writes(1, &["c"])];
-    assert!(matches!(bench.entry(0, three), Seen::Batch(_)));
+    let mut entry = |clock: Option<SenderClock>, transactions: Vec<Meant>| {
+        let outside = Outside { clock, ..bench.outside(0, 1) };
+        let letter = seal(&outside, bench.log.chain_at(1), transactions, 1 << 20).remove(0);
+        Seen::of(&bench.append(letter))
+    };
+    let clock = Some(SenderClock { wall_ms: 1_000, since_us: 0 });
+    let of_an_earlier_version = vec![writes(1, &["h", "i"]), writes(1, &["j", "k"])];
+    assert!(matches!(entry(None, of_an_earlier_version), Seen::Batch(_)), "it was applied when it came");
+    assert!(matches!(entry(clock, vec![writes(1, &["a", "b"]), writes(1, &["c"])]), Seen::Batch(_)));
     let four = vec![writes(1, &["d", "e"]), writes(1, &["f", "g"])];
-    assert_eq!(bench.entry(0, four), Seen::Void(VoidReason::TooLarge), "the sum of its transactions counts");
-    assert!(matches!(bench.entry(0, vec![writes(1, &["d", "e"])]), Seen::Batch(_)), "nothing of it happened");
+    assert_eq!(entry(clock, four), Seen::Void(VoidReason::TooLarge), "the sum of its transactions counts");
+    assert!(matches!(entry(clock, vec![writes(1, &["d", "e"])]), Seen::Batch(_)), "nothing of it happened");
 }
 
 #[test]
