@@ -76,9 +76,9 @@ async fn locks_whose_leases_are_over_cost_nothing_and_count_nowhere() -> anyhow:
         })
         .await?;
 
-        // 3. New names and old ones are to be had, for what they cost at the start.
+        // 3. New names and old ones are to be had, for about what they cost at the start: the removal of the dead ones is in it.
         let behind = cost(&system, &client, "behind", MEASURED).await?;
-        anyhow::ensure!(behind < at_first * 2, "{behind:?} for each behind {LOCKS} locks, and {at_first:?} at first");
+        anyhow::ensure!(behind < at_first * 3, "{behind:?} for each behind {LOCKS} locks, and {at_first:?} at first");
         let again = acquire(&client, "order", MEASURED, 1_000).await?;
         all_acquired(&again)?;
 
