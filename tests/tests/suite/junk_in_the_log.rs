@@ -28,7 +28,7 @@ async fn write(client: &Client, message: impl Into<Bytes>) -> anyhow::Result<()>
 async fn write_junk(client: &Client) -> anyhow::Result<u64> {
     let own = own_entry(client).await?;
     let flipped = [&own[..own.len() - 1], &[own[own.len() - 1] ^ 1]].concat();
-    let newer_than_its_checksum = [&[own[0], 2], &own[2..]].concat();
+    let newer_than_its_checksum = [&[own[0], own[1] + 1], &own[2..]].concat();
     let kinds: [Vec<u8>; 9] = [
         br#"{"kind":"x"}"#.to_vec(),
         Vec::new(),
