@@ -73,8 +73,14 @@ pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
     METER.with(|meter| {
         let mut reading = read(meter);
         if let Some(reading) = &mut reading {
-            add(reading.held - reading.added);
+            let more = reading.held - reading.added;
+            let total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
             reading.added = reading.held;
+            // Work that takes little at a time is never looked at on its way.
+            let stop = STOP.load(Ordering::Relaxed);
+            if reading.held > stop || (total > stop && more > 0) {
+                watcher::stop(reading.slot);
+            }
         }
         write(meter, before);
         reading
@@ -83,13 +89,7 @@ pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
 
 /// Takes what an account had added out of the total.
 pub(crate) fn forget(added: i64) {
-    add(-added);
-}
-
-fn add(bytes: i64) {
-    if bytes != 0 {
-        TOTAL.fetch_add(bytes, Ordering::Relaxed);
-    }
+    TOTAL.fetch_sub(added, Ordering::Relaxed);
 }
 
 fn read(meter: &Meter) -> Option<Reading> {
