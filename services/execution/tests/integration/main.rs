@@ -38,10 +38,11 @@ async fn forwards_the_same_bytes_with_the_clients_reply_subject_and_headers() {
     let (instance, number) = seen["headers"]["Holdfast-Route"].as_str().unwrap().split_once(':').unwrap();
     assert_eq!(instance.len(), 26);
     assert!(number.parse::<u64>().is_ok());
-    // All of its time is left when it is sent, and when that is, is said by the clock of the CSP.
+    // Nearly all of its time is left when it is sent, and when that is, is said by the clock of the CSP.
     let time_left = TimeLeft::parse(seen["headers"]["Holdfast-Time-Left"].as_str().unwrap()).unwrap();
     let sent_at = time_left.sent_at.unwrap();
-    assert_eq!((time_left.left_ms, sent_at.incarnation), (5_000, "i"));
+    assert!((4_000..=5_000).contains(&time_left.left_ms), "{} ms are left", time_left.left_ms);
+    assert_eq!(sent_at.incarnation, "i");
     let lain_ms = since_boot_ms().checked_sub(sent_at.clock_ms).unwrap();
     assert!(lain_ms < 2_000, "it was sent {lain_ms} ms ago");
 }
