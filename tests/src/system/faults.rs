@@ -44,6 +44,16 @@ impl System {
         self.signal(name, Signal::SIGSTOP)
     }
 
+    /// The same, and waits until all of its threads stand still: what is sent to it from then on lies in its inbox.
+    pub async fn pause_whole(&self, name: &str) -> anyhow::Result<()> {
+        self.pause(name)?;
+        until(&format!("{name} to stand still"), super::PATIENCE, async || {
+            let id = self.processes().get(name).and_then(process::Process::id).ok_or("it does not run")?;
+            if process::stands_still(id) { Ok(()) } else { Err("it still runs") }
+        })
+        .await
+    }
+
     /// Lets a paused process go on (SIGCONT).
     pub fn resume(&self, name: &str) -> anyhow::Result<()> {
         self.signal(name, Signal::SIGCONT)

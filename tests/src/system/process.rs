@@ -210,3 +210,13 @@ pub(super) fn state(process: u32) -> Option<char> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields.trim_start().chars().next()
 }
+
+/// Whether every thread of a process is stopped.
+pub(super) fn stands_still(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut stats =
+        threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default()).peekable();
+    let is_stopped =
+        |stat: String| stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'));
+    stats.peek().is_some() && stats.all(is_stopped)
+}

@@ -107,7 +107,7 @@ async fn a_clock_that_is_wrong_is_shown_and_warned_of() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_start_with_other_hours_work_together() -> anyhow::Result<()> {
     System::run(Options { own_clocks: true, ..Options::primary() }, async |system| {
-        let hours = [("csp-1", HOUR_MS), ("csp-2", -HOUR_MS), ("execution-1", -40_000), ("supervision-1", 12_000)];
+        let hours = [("csp-1", HOUR_MS), ("csp-2", 2 * HOUR_MS), ("execution-1", -40_000), ("supervision-1", 12_000)];
         for (name, by_ms) in hours {
             system.step_clock(name, by_ms)?;
             system.kill9(name);
@@ -137,7 +137,7 @@ async fn what_lay_in_any_inbox_for_longer_than_its_time_is_not_begun() -> anyhow
         let client = system.client();
         client.commit(Request::new("DEFINE TABLE late; CREATE late:0"), PATIENCE).await?;
         for (number, stopped) in [(1, "execution-1"), (2, "csp-1")] {
-            system.pause(stopped)?;
+            system.pause_whole(stopped).await?;
             let asked = Instant::now();
             let request = Request::new(format!("CREATE late:{number}")).deadline(TIME);
             let lain = if stopped == "csp-1" {
@@ -172,7 +172,7 @@ async fn what_lay_in_a_stopped_csp_for_longer_than_its_time_is_not_begun() -> an
         system.step_clock("csp-1", -HOUR_MS)?;
 
         // 1. It is stopped, and then asked.
-        system.pause("csp-1")?;
+        system.pause_whole("csp-1").await?;
         let asked = Instant::now();
         let lain = client.update(&Request::new("CREATE late:1").deadline(TIME)).await;
         anyhow::ensure!(lain.clone().done().is_err(), "it was stopped and answered: {lain}");
