@@ -260,7 +260,7 @@ impl Applier {
                 Outcome::Void(reason) if reason.is_junk() => self.counts.tell_of_junk(applied.position, *reason),
                 _ => {}
             }
-            self.check_replaced(&applied)?;
+            let replaced = self.check_replaced(&applied);
             others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);
             answers.extend(self.gateway.settle(&applied));
             let mark = mark_of(&applied, self.began_at.unwrap_or_default());
@@ -270,6 +270,12 @@ impl Applier {
             }
             if let Some(mark) = mark {
                 self.take_digest(mark).await?;
+            }
+            if replaced.is_err() {
+                // Kept first: it may be the word of an earlier process of ours whose clock was ahead, and the next start has to
+                // know of it, or it would end here for as long as the clock is behind.
+                self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
+                return replaced;
             }
         }
         self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;

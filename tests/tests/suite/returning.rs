@@ -83,3 +83,25 @@ async fn a_former_primary_catches_up_first_and_stays_a_subscriber() -> anyhow::R
     })
     .await
 }
+
+/// Its earlier process has a higher incarnation than a clock that was set back can give to the next one. Who starts it may have to
+/// do so twice: the first process ends when it reads what the earlier one wrote, and the second one knows of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_whose_clock_was_set_back_returns() -> anyhow::Result<()> {
+    System::run(Options { own_clocks: true, ..Options::primary() }, async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE t; CREATE t:1"), PATIENCE).await?;
+        let former = system.primary().await?;
+        system.kill9(&former);
+        system.remove_copy(&former)?;
+        system.step_clock(&former, -3_600_000)?;
+        if system.start_ready(&former).await.is_err() {
+            system.start_ready(&former).await?;
+        }
+        system.until_whole().await?;
+        client.commit(Request::new("CREATE t:2"), PATIENCE).await?;
+        system.equal_digests(&system.csps()).await?;
+        Ok(())
+    })
+    .await
+}
