@@ -13,6 +13,7 @@ use surrealdb_kvs::config::SyncMode;
 use surrealdb_kvs::{Key, KeyRange, TransactionBuilder, TransactionType};
 
 use crate::keyspace::reserved;
+use crate::write_buffer::WriteBuffer;
 
 /// How the copy is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub type KeyWrite<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
 #[derive(Clone)]
 pub struct Copy {
     engine: Arc<dyn TransactionBuilder>,
+    /// None in memory.
+    write_buffer: Option<Arc<WriteBuffer>>,
 }
 
 impl Copy {
@@ -97,7 +100,11 @@ impl Copy {
                 )
             }
         };
-        Ok(Self { engine })
+        let write_buffer = match options.kind {
+            StorageKind::Memory => None,
+            StorageKind::SurrealKv => Some(Arc::new(WriteBuffer::of(&options.path).map_err(CopyError::folder)?)),
+        };
+        Ok(Self { engine, write_buffer })
     }
 
     pub(crate) async fn begin(&self, kind: TransactionType) -> Result<Box<dyn Transactable>, surrealdb_kvs::Error> {
@@ -108,17 +115,29 @@ impl Copy {
         self.engine.as_ref()
     }
 
-    /// Writes everything in one inner commit: `Some` sets a key, `None` deletes it.
+    /// Writes everything in one inner commit: `Some` sets a key, `None` deletes it. Only one at a time may be under way.
     ///
     /// # Errors
     /// When the engine refuses; nothing of it is applied then.
     pub async fn apply(&self, writes: Vec<KeyWrite<'_>>) -> Result<(), CopyError> {
+        self.commit(&writes).await?;
+        if let Some(buffer) = self.write_buffer.as_ref().filter(|buffer| buffer.was_turned_over()) {
+            // A kill would lose what turned the buffer over, and nothing behind it.
+            self.commit(&writes).await?;
+            // The repetition may have done so as well, which is no reason for another one.
+            buffer.was_turned_over();
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, writes: &[KeyWrite<'_>]) -> Result<(), CopyError> {
         let transaction =
             self.begin(TransactionType::Write).await.map_err(CopyError::during("opening a transaction on"))?;
         for (key, value) in writes {
+            let key = Key::from(key.as_ref());
             let written = match value {
-                Some(value) => transaction.set(Key::from(key), value.to_vec()).await,
-                None => transaction.del(Key::from(key)).await,
+                Some(value) => transaction.set(key, value.to_vec()).await,
+                None => transaction.del(key).await,
             };
             written.map_err(CopyError::during("writing to"))?;
         }

@@ -19,6 +19,7 @@ mod reader;
 mod recorder;
 pub mod request;
 mod stamp;
+mod write_buffer;
 mod writer;
 
 pub use arena::{WRITE_BYTES, arena_bytes};

@@ -1,0 +1,133 @@
+//! Notices when SurrealKV has begun a new write buffer.
+//!
+//! SurrealKV 0.21.4 writes a commit into its journal first, then into its write buffer. A commit that finds the buffer full goes into
+//! a new one, and a new journal file begins with that; but the commit itself stands at the end of the old file. The old file is
+//! deleted as soon as the old buffer is stored, and a process that is killed then loses this one commit, while it keeps those behind
+//! it: a hole, of which nobody learns. (Read in its `lsm.rs`: `write`, `apply`, `rotate_memtable`; the test below shows it.)
+//!
+//! So whoever commits asks here afterwards, and writes the same once more if a buffer was turned over. Then it stands in the new
+//! file too, before anything behind it does. If that turns the buffer over again, what it wrote the first time is in a buffer whose
+//! file has the second record, so twice is enough. A kill between the two loses at most the newest commit, its position with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The journal files of one copy.
+#[derive(Debug)]
+pub(crate) struct WriteBuffer {
+    journal: PathBuf,
+    newest: AtomicU64,
+}
+
+impl WriteBuffer {
+    /// That of the copy in `folder`, which is open.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
+        let journal = folder.join("wal");
+        let mut newest = 0;
+        for file in std::fs::read_dir(&journal)? {
+            newest = newest.max(number(&file?.path()).unwrap_or_default());
+        }
+        Ok(Self { journal, newest: AtomicU64::new(newest) })
+    }
+
+    /// Whether a new buffer was begun since this was asked last. Costs one look for one file.
+    pub(crate) fn was_turned_over(&self) -> bool {
+        let before = self.newest.load(Ordering::Relaxed);
+        let mut newest = before;
+        while self.journal.join(name(newest + 1)).exists() {
+            newest += 1;
+        }
+        self.newest.store(newest, Ordering::Relaxed);
+        newest > before
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("{number:020}.wal")
+}
+
+fn number(path: &Path) -> Option<u64> {
+    let is_journal = path.extension().is_some_and(|extension| extension == "wal");
+    path.file_stem().filter(|_| is_journal)?.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{Copy, CopyOptions, StorageKind};
+
+    const MIB: u64 = 1 << 20;
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn options(path: &Path) -> CopyOptions {
+        CopyOptions {
+            kind: StorageKind::SurrealKv,
+            path: path.to_owned(),
+            memory_bytes: 32 * MIB,
+            write_buffer_min_bytes: 16 * MIB,
+        }
+    }
+
+    fn key(number: u32) -> Vec<u8> {
+        format!("key {number:04}").into_bytes()
+    }
+
+    /// What a killed process leaves: the files as they are, without a word of farewell.
+    fn left_by_a_kill(folder: &Path, to: &Path) {
+        std::fs::create_dir_all(to).expect("a folder");
+        for file in std::fs::read_dir(folder).expect("the copy's folder") {
+            let path = file.expect("a file").path();
+            let there = to.join(path.file_name().expect("a name"));
+            if path.is_dir() {
+                left_by_a_kill(&path, &there);
+            } else {
+                std::fs::copy(&path, &there).expect("copied");
+            }
+        }
+    }
+
+    /// Writes so much that the write buffer turns over several times, with commits of `bytes`, and gives what is missing after a
+    /// kill, when the first journal files are gone.
+    async fn missing_after_a_kill(bytes: usize, commits: u32) -> Vec<u32> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (alive, killed) = (folder.path().join("alive"), folder.path().join("killed"));
+        let copy = Copy::open(&options(&alive)).await.expect("opens");
+        let value = vec![7_u8; bytes];
+        for number in 0..commits {
+            copy.apply(vec![(Cow::from(key(number)), Some(value.as_slice()))]).await.expect("is taken");
+        }
+        let begun = Instant::now();
+        while alive.join("wal").join(name(1)).exists() {
+            assert!(begun.elapsed() < PATIENCE, "the second buffer is not stored");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        left_by_a_kill(&alive, &killed);
+        let copy = Copy::open(&options(&killed)).await.expect("opens again");
+        let snapshot = copy.snapshot().await.expect("can be read");
+        let mut missing = Vec::new();
+        for number in 0..commits {
+            if snapshot.get(&key(number)).await.expect("is read").is_none() {
+                missing.push(number);
+            }
+        }
+        missing
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_killed_copy_has_the_commits_that_turned_its_buffer_over() {
+        let none: Vec<u32> = Vec::new();
+        assert_eq!(missing_after_a_kill(MIB as usize, 60).await, none);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn also_when_each_fills_more_than_half_of_it() {
+        let none: Vec<u32> = Vec::new();
+        assert_eq!(missing_after_a_kill(9 * MIB as usize, 6).await, none);
+    }
+}
