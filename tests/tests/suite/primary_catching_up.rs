@@ -87,11 +87,12 @@ async fn one_that_dies_while_the_others_flap_is_replaced_by_the_best_of_them() -
         let client = system.client();
         let (primary, former) = (system.primary().await?, system.assignment().await?);
 
-        // 1. Each of the others goes and comes, which is once too often here: it is held for suspect from now on.
-        let policy = json!({ "flapping_verdicts": 1, "flapping_hold_ms_min": 60_000, "flapping_hold_ms_max": 60_000 });
+        // 1. Each of the others goes and comes twice, which is once too often here: it is held for suspect from then on.
+        let policy = json!({ "flapping_verdicts": 2, "flapping_hold_ms_min": 60_000, "flapping_hold_ms_max": 60_000 });
         system.define_group(&json!({ "supervision": policy })).await?;
         for csp in others(&system, &primary) {
-            for (state, begin) in [("unavailable", false), ("suspect", true)] {
+            let comings = [("unavailable", false), ("available", true), ("unavailable", false), ("suspect", true)];
+            for (state, begin) in comings {
                 if begin {
                     system.start_process(&csp)?
                 } else {
