@@ -31,16 +31,21 @@ pub(crate) fn types_failure(index: usize, cause: &TypesError) -> StatementError 
     }
 }
 
+/// What SurrealDB may say in front of all words of the engine.
+const OF_KEYS: &str = "There was a problem with the key-value store: ";
 /// What SurrealDB says in front of the engine's own words, where it has no error of its own for them.
 const OF_STORAGE: [&str; 2] = ["There was a problem with a transaction: ", "There was a problem with the datastore: "];
 /// The engine's words where nothing is wrong with the copy: what was asked of it was.
 const OF_USE: [&str; 4] =
     ["Transaction retry required", "Transaction has no savepoint", "Empty key", "Interleaved iteration not supported"];
 
-/// Whether an internal failure is the storage engine's: it could not read or write. Its errors reach us as text only. A statement
-/// cannot say this by itself, because what it throws is not internal.
+/// Whether an internal failure is the storage engine's: it could not read or write. Its errors reach us as text only, and that counts
+/// from its beginning. What a client wrote may stand further behind: an internal failure that is about a value says the value too.
+/// So one inside an event, which has the event's name in front, is told as a failed statement. A statement cannot say this by itself,
+/// because what it throws is not internal.
 pub(crate) fn is_of_storage(message: &str) -> bool {
-    let engine = OF_STORAGE.iter().find_map(|prefix| message.split_once(prefix)).map(|(_, words)| words);
+    let words = message.strip_prefix(OF_KEYS).unwrap_or(message);
+    let engine = OF_STORAGE.iter().find_map(|prefix| words.strip_prefix(prefix));
     engine.is_some_and(|words| {
         !words.starts_with(REFUSED_BY_THE_LOG) && !OF_USE.iter().any(|of_use| words.starts_with(of_use))
     })
@@ -59,5 +64,24 @@ pub(crate) fn failure(cause: &anyhow::Error) -> StatementError {
         Some(other) if is_of_storage(&other.to_string()) => StatementError::Storage(other.to_string()),
         Some(other) => StatementError::Failed(other.to_string()),
         None => StatementError::Failed(format!("{cause:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use surrealdb_kvs::Error as Storage;
+
+    use super::*;
+
+    #[test]
+    fn the_engine_s_words_are_known_by_how_they_begin() {
+        for failed in [Storage::Transaction("block 7".to_owned()), Storage::Datastore("disk full".to_owned())] {
+            assert!(is_of_storage(&failed.to_string()), "{failed}");
+            assert!(is_of_storage(&format!("{OF_KEYS}{failed}")), "{failed}");
+            assert!(!is_of_storage(&format!("Found '{failed}' for field `n`")), "{failed}");
+        }
+        for words in ["Empty key".to_owned(), format!("{REFUSED_BY_THE_LOG}lost")] {
+            assert!(!is_of_storage(&format!("{OF_KEYS}{}", Storage::Transaction(words))));
+        }
     }
 }

@@ -173,3 +173,27 @@ fn scripts_network_and_files_are_shut() {
         }
     });
 }
+
+#[test]
+fn what_a_client_writes_is_not_taken_for_a_failure_of_the_storage() {
+    run(async {
+        let database = open().await;
+        let schema = "DEFINE TABLE item; DEFINE FIELD coerced ON item TYPE option<int>;
+            DEFINE FIELD asserted ON item TYPE option<string> ASSERT $value = NONE OR $value = 'right'";
+        update(&database, schema).await;
+        for words in [
+            "There was a problem with a transaction: x",
+            "There was a problem with the datastore: x",
+            "There was a problem with the key-value store: There was a problem with the datastore: x",
+        ] {
+            for sql in [
+                format!("CREATE item SET coerced = '{words}'"),
+                format!("CREATE item SET asserted = '{words}'"),
+                format!("THROW '{words}'"),
+            ] {
+                let error = try_update(&database, &sql).await.expect_err(&sql);
+                assert!(matches!(error, StatementError::Statement { .. }), "{sql}: {error:?}");
+            }
+        }
+    });
+}
