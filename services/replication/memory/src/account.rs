@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::meter::{self, Reading};
 use crate::watcher::{self, Slot};
 
-/// How much memory all accounts may hold together, each of them all of it, in bytes.
+/// How much memory all accounts may hold together, each of them all of it, in bytes. Those that sleep for good do not count here any
+/// more: what they hold is part of what the process is resident with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Above this, the work that takes more is told to stop.

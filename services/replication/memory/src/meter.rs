@@ -8,7 +8,7 @@ use crate::watcher;
 /// How much is taken between two looks at the bounds.
 const STEP: i64 = 4 << 20;
 
-/// What all accounts hold together, as of their last look.
+/// What all accounts hold together, as of their last look, but for those that sleep.
 static TOTAL: AtomicI64 = AtomicI64::new(0);
 /// The bounds, see [`crate::Bounds`]; without bounds until they are set.
 static STOP: AtomicI64 = AtomicI64::new(i64::MAX);
@@ -76,9 +76,9 @@ pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
             let more = reading.held - reading.added;
             let total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
             reading.added = reading.held;
-            // Work that takes little at a time is never looked at on its way.
+            // Work that takes little at a time is never looked at on its way. What holds next to nothing is not what is too much.
             let stop = STOP.load(Ordering::Relaxed);
-            if reading.held > stop || (total > stop && more > 0) {
+            if reading.held > stop || (total > stop && more > 0 && reading.held > STEP) {
                 watcher::stop(reading.slot);
             }
         }
@@ -116,10 +116,13 @@ fn look(meter: &Meter) {
     let total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
     let (stop, sleep) = (STOP.load(Ordering::Relaxed), SLEEP.load(Ordering::Relaxed));
     // Of those that are too much together, only a large one is put to sleep: the others stop soon.
-    if held > sleep || (total > sleep && held > stop / 2) {
+    let is_far_above = held > sleep || (total > sleep && held > stop / 2);
+    if is_far_above && watcher::can_sleep() {
+        // What it holds stays taken, and nobody else can give it back: it must not count against those that go on.
+        forget(held);
         watcher::sleep_for_good(slot);
     }
-    if held > stop || total > stop {
+    if is_far_above || held > stop || total > stop {
         watcher::stop(slot);
     }
     meter.look_at.set(meter.held.get() + STEP);

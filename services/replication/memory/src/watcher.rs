@@ -98,14 +98,13 @@ pub(crate) fn stop(slot: usize) {
     mark(slot, STOP);
 }
 
-/// Has the owner told that the work sleeps, and never returns. Called by the allocator. Where the thread is not one that the
-/// runtime can do without, nothing happens.
+/// Whether the runtime can do without this thread.
+pub(crate) fn can_sleep() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// Has the owner told that the work sleeps, and never returns. Called by the allocator, on a thread that [`can_sleep`].
 pub(crate) fn sleep_for_good(slot: usize) {
-    let can_be_replaced =
-        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if !can_be_replaced {
-        return stop(slot);
-    }
     mark(slot, ASLEEP);
     tokio::task::block_in_place(|| {
         loop {

@@ -49,6 +49,15 @@ fn bounds_hold() {
     runtime.shutdown_background();
 }
 
+/// Too much, and it stops.
+async fn greedy_work_is_stopped() {
+    let (greedy, is_stopped, mut hears) = account();
+    let taken = tokio::spawn(metered(greedy, takes_until_told(is_stopped)));
+    let taken = tokio::time::timeout(PATIENCE, taken).await.expect("it stops").expect("it ends");
+    assert!((28..60).contains(&taken), "it was stopped with {taken} MiB");
+    assert_eq!(hears.recv().await, Some(Excess::Stop));
+}
+
 async fn hold_bounds() {
     Bounds { stop: 32 * MIB as u64, sleep: 64 * MIB as u64, resident: u64::MAX }.set();
 
@@ -63,12 +72,7 @@ async fn hold_bounds() {
     metered(frugal, work).await;
     assert!(!is_stopped.load(Ordering::Acquire));
 
-    // Too much, and it stops.
-    let (greedy, is_stopped, mut hears) = account();
-    let taken = tokio::spawn(metered(greedy, takes_until_told(is_stopped)));
-    let taken = tokio::time::timeout(PATIENCE, taken).await.expect("it stops").expect("it ends");
-    assert!((28..60).contains(&taken), "it was stopped with {taken} MiB");
-    assert_eq!(hears.recv().await, Some(Excess::Stop));
+    greedy_work_is_stopped().await;
 
     // Far too much, and it does not stop: as many as there are threads, and more.
     for _ in 0..3 {
@@ -78,9 +82,17 @@ async fn hold_bounds() {
         tokio::time::timeout(PATIENCE, told).await.expect("it falls asleep");
     }
 
-    // Others go on, with what is allowed.
-    let (modest, _, _hears) = account();
+    // Others go on, with what is allowed, and all of it is theirs.
+    let (modest, is_stopped, mut hears) = account();
+    let kept = Arc::clone(&modest);
     let allowed = metered(modest, async { std::iter::repeat_with(chunk).take(8).collect::<Vec<_>>().len() });
     let done = tokio::time::timeout(PATIENCE, tokio::spawn(allowed)).await.expect("it goes on").expect("it ends");
     assert_eq!(done, 8);
+    // The second of these is told when all that was marked before the first one was told has been told, too.
+    for _ in 0..2 {
+        greedy_work_is_stopped().await;
+    }
+    assert!(!is_stopped.load(Ordering::Acquire), "it was stopped for what others hold");
+    assert!(hears.try_recv().is_err(), "it heard something");
+    drop(kept);
 }
