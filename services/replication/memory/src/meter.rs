@@ -7,6 +7,8 @@ use crate::watcher;
 
 /// How much is taken between two looks at the bounds.
 const STEP: i64 = 4 << 20;
+/// What an account holds may differ by less than this from what is in the total: all threads write to that.
+const FINE: u64 = 64 << 10;
 
 /// What all accounts hold together, as of their last look, but for those that sleep.
 static TOTAL: AtomicI64 = AtomicI64::new(0);
@@ -74,8 +76,12 @@ pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
         let mut reading = read(meter);
         if let Some(reading) = &mut reading {
             let more = reading.held - reading.added;
-            let total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
-            reading.added = reading.held;
+            // Looked at only when it changes.
+            let mut total = 0;
+            if more.unsigned_abs() >= FINE {
+                total = TOTAL.fetch_add(more, Ordering::Relaxed) + more;
+                reading.added = reading.held;
+            }
             // Work that takes little at a time is never looked at on its way. What holds next to nothing is not what is too much.
             let stop = STOP.load(Ordering::Relaxed);
             if reading.held > stop || (total > stop && more > 0 && reading.held > STEP) {
@@ -126,4 +132,39 @@ fn look(meter: &Meter) {
         watcher::stop(slot);
     }
     meter.look_at.set(meter.held.get() + STEP);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works for an account once, and takes or gives back so much.
+    fn step(reading: Reading, bytes: i64) -> Reading {
+        assert!(begin(reading).is_none());
+        let size = usize::try_from(bytes.unsigned_abs()).unwrap();
+        if bytes > 0 {
+            grew(size)
+        } else {
+            shrank(size)
+        }
+        end(None).unwrap()
+    }
+
+    #[test]
+    fn little_is_added_by_and_by_and_all_of_it_is_taken_out() {
+        let half = i64::try_from(FINE / 2).unwrap();
+        let mut reading = Reading { slot: 0, held: 0, added: 0 };
+        for (bytes, held, added) in
+            [(half, 1, 0), (half, 2, 2), (half, 3, 2), (-half, 2, 2), (-half, 1, 2), (-half, 0, 0)]
+        {
+            reading = step(reading, bytes);
+            assert_eq!((reading.held, reading.added), (held * half, added * half));
+            assert_eq!(TOTAL.load(Ordering::Relaxed), reading.added);
+        }
+        reading = step(reading, 3 * half);
+        reading = step(reading, -half);
+        assert_eq!((reading.held, reading.added), (2 * half, 3 * half));
+        forget(reading.added);
+        assert_eq!(TOTAL.load(Ordering::Relaxed), 0);
+    }
 }

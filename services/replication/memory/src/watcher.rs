@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ const STOP: u8 = 1;
 const ASLEEP: u8 = 2;
 
 static MARKS: [AtomicU8; SLOTS] = [const { AtomicU8::new(NOTHING) }; SLOTS];
+/// Whether any mark was set since they were looked at.
+static IS_MARKED: AtomicBool = AtomicBool::new(false);
 /// What the process may be resident with.
 static RESIDENT: AtomicU64 = AtomicU64::new(u64::MAX);
 static WATCHER: OnceLock<Thread> = OnceLock::new();
@@ -115,10 +117,11 @@ pub(crate) fn sleep_for_good(slot: usize) {
 
 fn mark(slot: usize, what: u8) {
     let Some(mark) = MARKS.get(slot) else { return };
-    if mark.fetch_max(what, Ordering::AcqRel) < what
-        && let Some(watcher) = WATCHER.get()
-    {
-        watcher.unpark();
+    if mark.fetch_max(what, Ordering::AcqRel) < what {
+        IS_MARKED.store(true, Ordering::Release);
+        if let Some(watcher) = WATCHER.get() {
+            watcher.unpark();
+        }
     }
 }
 
@@ -137,18 +140,24 @@ fn watch() {
     let mut pause = LOOK;
     loop {
         std::thread::park_timeout(pause);
-        for (slot, entry) in &mut owners().lock().by_slot {
-            let mark = MARKS.get(*slot).map_or(NOTHING, |mark| mark.load(Ordering::Acquire));
-            if mark > entry.told {
-                entry.told = mark;
-                (entry.owner)(if mark == ASLEEP { Excess::Asleep } else { Excess::Stop });
-            }
+        if IS_MARKED.swap(false, Ordering::AcqRel) {
+            tell_the_marked();
         }
         let (bytes, bound) = (resident_bytes().unwrap_or_default(), RESIDENT.load(Ordering::Relaxed));
         if bytes > bound {
             stop_the_oldest();
         }
         pause = if bytes > bound / 4 * 3 { LOOK_SOON } else { LOOK };
+    }
+}
+
+fn tell_the_marked() {
+    for (slot, entry) in &mut owners().lock().by_slot {
+        let mark = MARKS.get(*slot).map_or(NOTHING, |mark| mark.load(Ordering::Acquire));
+        if mark > entry.told {
+            entry.told = mark;
+            (entry.owner)(if mark == ASLEEP { Excess::Asleep } else { Excess::Stop });
+        }
     }
 }
 
