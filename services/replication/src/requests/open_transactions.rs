@@ -141,7 +141,8 @@ impl Transactions {
     /// Decides about a message. One that `is_late` came behind its deadline and is not begun any more.
     pub fn take(&self, token: TransactionToken<'_>, message: &Message<'_>, is_commit: bool, is_late: bool) -> Taken {
         let mut table = self.0.lock();
-        let Some(slot) = table.slots.get_mut(token.id) else { return Taken::Gone };
+        let Table { slots, answer_bytes, .. } = &mut *table;
+        let Some(slot) = slots.get_mut(token.id) else { return Taken::Gone };
         if slot.position != token.position {
             // So long ago that its end is remembered no more.
             return Taken::Ended(Box::new(aborted("another one was begun under its id")));
@@ -162,7 +163,11 @@ impl Transactions {
             return Taken::Refused(ErrorCode::DeadlineExceeded, why.to_owned());
         }
         match slot.messages.take(message, slot.running.is_some()) {
-            Turn::Next => slot.run(self, token.id, is_commit),
+            Turn::Next => {
+                // It is that of the message before. If this one is cut off by an abort, it must not be taken for its own.
+                *answer_bytes -= size(slot.answer.take().as_ref());
+                slot.run(self, token.id, is_commit)
+            }
             Turn::Again => slot.again(),
             refused => refusal(refused, slot.messages.count()),
         }
@@ -415,3 +420,6 @@ impl Drop for Run {
         drop(table.end(&self.id, aborted("a message of it was cut short"), None));
     }
 }
+
+#[cfg(test)]
+mod tests;
