@@ -25,11 +25,15 @@ pub enum Foreseen {
 }
 
 impl Certifier {
-    /// What is certain about a transaction; none when it may count.
+    /// What is certain about a transaction; none when it may count, or may have counted before.
     #[must_use]
     pub fn foresee(&self, write_set: &WriteSet, footprint: &Footprint) -> Option<Foreseen> {
         if let Some(first) = write_set.id().and_then(|id| self.ids.lookup(id)) {
             return Some(Foreseen::Known(first));
+        }
+        if write_set.since().is_some_and(|since| since < self.state.ids_horizon) {
+            // It may have been carried out under an id that is forgotten: the publisher refuses it as that, not as one that lost.
+            return None;
         }
         self.written_after(write_set, footprint).map(|(key, position)| Foreseen::Lost { key, position })
     }
