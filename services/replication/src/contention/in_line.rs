@@ -18,7 +18,7 @@ const DOUBLED_MAX: u32 = 6;
 pub struct InLine<'a> {
     contention: &'a Contention,
     ticket: Ticket,
-    text: u64,
+    fingerprint: u64,
     /// To wait for, while it is not its turn.
     turn: Option<oneshot::Receiver<()>>,
     /// The key over which it lost last: it waits for what is on its way with that.
@@ -32,11 +32,11 @@ pub struct InLine<'a> {
 }
 
 impl<'a> InLine<'a> {
-    pub(super) fn new(contention: &'a Contention, ticket: Ticket, text: u64) -> Self {
+    pub(super) fn new(contention: &'a Contention, ticket: Ticket, fingerprint: u64) -> Self {
         Self {
             contention,
             ticket,
-            text,
+            fingerprint,
             turn: None,
             key: None,
             stood: false,
@@ -114,7 +114,7 @@ impl<'a> InLine<'a> {
     /// It lost over this key: it waits behind the others that want it, or is tried again as soon as the one before it has an
     /// outcome if it has the turn in another line already.
     pub fn lost(&mut self, key: u64) {
-        let (had_turn, turn) = self.contention.stand(self.ticket, self.text, key);
+        let (had_turn, turn) = self.contention.stand(self.ticket, self.fingerprint, key);
         self.lost_in_turn += u32::from(had_turn);
         self.stand(key, turn);
     }

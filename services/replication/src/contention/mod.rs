@@ -30,7 +30,7 @@ struct State {
     lines: Lines,
     on_its_way: OnItsWay,
     forecasts: Forecasts,
-    /// The text of those who stand in a line because of a guess.
+    /// The fingerprint of those who stand in a line because of a guess.
     guessed: HashMap<Ticket, u64>,
     /// Those whose transaction is on its way.
     sent: HashSet<Ticket>,
@@ -106,24 +106,24 @@ impl Contention {
         self.certifier.lock().written_after(write_set, footprint).map(|(key, _)| key)
     }
 
-    /// A request with a statement of this hash arrives, and stands in line at once if it can be told that it will have to.
+    /// A request with this fingerprint arrives, and stands in line at once if it can be told that it will have to.
     #[must_use]
-    pub fn arrive(&self, text: u64) -> InLine<'_> {
+    pub fn arrive(&self, fingerprint: u64) -> InLine<'_> {
         let mut state = self.state.lock();
         let ticket = state.next();
-        let mut place = InLine::new(self, ticket, text);
-        if let Some(key) = state.forecasts.line(text).filter(|key| state.lines.has_line(*key)) {
-            state.guessed.insert(ticket, text);
+        let mut place = InLine::new(self, ticket, fingerprint);
+        if let Some(key) = state.forecasts.line(fingerprint).filter(|key| state.lines.has_line(*key)) {
+            state.guessed.insert(ticket, fingerprint);
             place.stand(key, state.join(ticket, key));
         }
         place
     }
 
     /// Joins the line for a key, unless it stands in one. Gives whether it had the turn, and what to wait for if it has none.
-    fn stand(&self, ticket: Ticket, text: u64, key: u64) -> (bool, Option<oneshot::Receiver<()>>) {
+    fn stand(&self, ticket: Ticket, fingerprint: u64, key: u64) -> (bool, Option<oneshot::Receiver<()>>) {
         let mut state = self.state.lock();
         if state.lines.key_of(ticket).is_none() {
-            state.forecasts.note(text, key);
+            state.forecasts.note(fingerprint, key);
         }
         let had_turn = state.lines.may_enter(ticket);
         (had_turn, state.join(ticket, key))
@@ -214,11 +214,11 @@ impl State {
     }
 
     fn check_guess(&mut self, ticket: Ticket, footprint: &Footprint) {
-        if let Some(text) = self.guessed.remove(&ticket)
+        if let Some(fingerprint) = self.guessed.remove(&ticket)
             && let Some(guessed) = self.lines.key_of(ticket)
             && footprint.all().all(|key| key != guessed)
         {
-            self.forecasts.was_wrong(text);
+            self.forecasts.was_wrong(fingerprint);
         }
     }
 

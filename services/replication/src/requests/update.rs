@@ -23,7 +23,7 @@ use holdfast_schemas::{ErrorCode, Message as _, limits, subject};
 use holdfast_storage::CommitFailure;
 use holdfast_storage::request::{HeldLock, Request, Terms};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::answer::{
     Asked, answer_error, barrier, conclude, error_reply, failure_reply, log_refusal, note_storage, refusal,
@@ -87,7 +87,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     let is_recovery = asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
     let update =
         Update { member: &member, request, id, fingerprint, since, work_until, deadline, asked_before, is_recovery };
-    let mut place = member.shared.contention.arrive(update.text());
+    let mut place = member.shared.contention.arrive(fingerprint);
     let outcome = update.run(&mut place).await;
     // Those who wait for one another say nothing about how fast this copy is.
     member.counts.update_time.note(began.elapsed().saturating_sub(place.waited()));
@@ -290,12 +290,6 @@ impl Update<'_> {
                 }
             }
         }
-    }
-
-    /// What the request does, as far as that can be told without carrying it out.
-    fn text(&self) -> u64 {
-        let seed = xxh3_64(self.request.ns.as_bytes()).rotate_left(1) ^ xxh3_64(self.request.db.as_bytes());
-        xxh3_64_with_seed(self.request.sql.as_bytes(), seed)
     }
 
     /// Waits for those who are before it, if there are any. False if its turn did not come in time.

@@ -12,6 +12,7 @@ use super::*;
 use crate::contention::{Admission, Passage};
 use crate::model::Certifier;
 use crate::model::contention::Footprint;
+use crate::model::fingerprint::Fingerprint;
 
 const FAR: Duration = Duration::from_secs(3_600);
 
@@ -72,7 +73,7 @@ async fn who_lost_runs_when_the_one_before_was_applied() {
 }
 
 #[tokio::test]
-async fn a_newcomer_joins_the_end_and_is_known_by_its_text() {
+async fn a_newcomer_joins_the_end_and_is_known_by_its_fingerprint() {
     let contention = contention();
     let mut first = contention.arrive(1);
     first.lost(behind_something_on_its_way(&contention, first.ticket()));
@@ -91,6 +92,22 @@ async fn a_newcomer_joins_the_end_and_is_known_by_its_text() {
     // The guess was wrong, and is not made again while the line is there.
     entered(admit(&contention, Some(known.ticket()), b"b")).end(false);
     assert!(!contention.arrive(7).waits());
+}
+
+/// One text of statements that names another record by a variable: the hot record's line is not that of all.
+#[tokio::test]
+async fn a_line_is_guessed_for_the_same_variables_only() {
+    let of = |id: u64| Fingerprint::of("update").text("UPDATE type::record('t', $id) SET n += 1").number(id).finish();
+    let (hot, cold) = (of(1), of(2));
+    let contention = contention();
+    let mut first = contention.arrive(1);
+    first.lost(behind_something_on_its_way(&contention, first.ticket()));
+    for _ in 0..2 {
+        let mut other = contention.arrive(hot);
+        other.lost(behind(admit(&contention, Some(other.ticket()), b"a")));
+    }
+    assert!(contention.arrive(hot).waits());
+    assert!(!contention.arrive(cold).waits());
 }
 
 /// Gives the key over which it lost.
@@ -127,8 +144,8 @@ async fn a_turn_that_takes_long_goes_on_and_the_slow_one_is_next_again() {
 }
 
 /// One request: runs, wants into the log, waits for its turn, until it is accepted. Gives how often it ran.
-async fn commit(contention: Arc<Contention>, keys: Vec<u8>, text: u64, seed: u64) -> u32 {
-    let mut place = contention.arrive(text);
+async fn commit(contention: Arc<Contention>, keys: Vec<u8>, fingerprint: u64, seed: u64) -> u32 {
+    let mut place = contention.arrive(fingerprint);
     let far = Instant::now() + FAR;
     let pause = async |salt: u64| {
         for _ in 0..1 + xxhash_rust::xxh3::xxh3_64_with_seed(&salt.to_le_bytes(), seed) % 20 {
@@ -170,8 +187,8 @@ proptest! {
             for (number, mut keys) in (0..).zip(wanted) {
                 keys.sort_unstable();
                 keys.dedup();
-                let text = keys.iter().fold(0, |text, key| text * 8 + u64::from(*key) + 1);
-                let task = commit(Arc::clone(&contention), keys, text, seed.wrapping_add(number));
+                let fingerprint = keys.iter().fold(0, |fingerprint, key| fingerprint * 8 + u64::from(*key) + 1);
+                let task = commit(Arc::clone(&contention), keys, fingerprint, seed.wrapping_add(number));
                 tasks.insert(number, tokio::spawn(task));
             }
             for (_, task) in tasks {
