@@ -1,5 +1,6 @@
 //! The disk of NATS is full, and has room again: updates are refused with the true reason meanwhile, and `holdfast up` starts the
-//! server again, which would refuse for ever otherwise. Nothing that was acknowledged is lost.
+//! server again, which would refuse for ever otherwise: also while locks are asked for all the time. Nothing that was acknowledged
+//! is lost.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -54,6 +55,22 @@ async fn fill_and_free(port: u16, disk: &Disk, said: &Said) -> anyhow::Result<()
     .await?;
     client.commit(Request::new("CREATE kept:before"), PATIENCE).await?;
 
+    tokio::select! {
+        outcome = refused_and_taken_again(&client, disk, said) => outcome,
+        () = ask_for_locks(&client) => anyhow::bail!("locks were asked for no more"),
+    }
+}
+
+/// What becomes of it does not matter: each is handed to the log, whether that takes it or not.
+async fn ask_for_locks(client: &Client) {
+    for number in 0_u64.. {
+        let body = json!({ "name": format!("shelf-{number}"), "lease_ms": 1_000, "deadline_ms": 1_000 });
+        drop(client.answer(subject::lock(GROUP, "acquire"), &body, Duration::from_secs(2)).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn refused_and_taken_again(client: &Client, disk: &Disk, said: &Said) -> anyhow::Result<()> {
     disk.fill()?;
     let filler = "x".repeat(20_000);
     until("updates to be refused as what they are", PATIENCE, async || {

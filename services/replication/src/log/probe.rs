@@ -34,6 +34,8 @@ pub struct Probe {
     standing: Arc<LogStanding>,
     nobody_since: Mutex<Option<Instant>>,
     silences: AtomicU32,
+    /// When the log last said that it took one.
+    took_at: Mutex<Option<Instant>>,
 }
 
 /// What JetStream says of an entry that it took; only that it says it matters.
@@ -44,11 +46,13 @@ impl Probe {
     /// Of the log `stream`, whose entries go to `subject`.
     #[must_use]
     pub fn new(context: jetstream::Context, subject: String, stream: String, standing: Arc<LogStanding>) -> Self {
-        Self { context, subject, stream, standing, nobody_since: Mutex::new(None), silences: AtomicU32::new(0) }
+        let (nobody_since, took_at) = (Mutex::new(None), Mutex::new(None));
+        Self { context, subject, stream, standing, nobody_since, silences: AtomicU32::new(0), took_at }
     }
 
     /// Sends the entry and hears what becomes of it.
     pub async fn send(&self, entry: Bytes) {
+        let began = Instant::now();
         let request = async_nats::Request::new().payload(entry).timeout(Some(ACKNOWLEDGED_WITHIN));
         let answer = self.context.client().send_request(self.subject.clone(), request).await;
         let nobody = matches!(&answer, Err(error) if error.kind() == RequestErrorKind::NoResponders);
@@ -62,13 +66,14 @@ impl Probe {
                 Err(error) => self.refused(format!("its answer is not understood ({error})")),
             },
             Err(_) if nobody => self.nobody().await,
-            Err(error) if error.kind() == RequestErrorKind::TimedOut => self.silent().await,
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => self.silent(began).await,
             // The connection: it is made again, and the log compared then.
             Err(_) => {}
         }
     }
 
     fn took(&self) {
+        *self.took_at.lock() = Some(Instant::now());
         self.silences.store(0, Ordering::Relaxed);
         if self.standing.took() {
             tracing::info!(stream = self.stream, "the log takes entries again");
@@ -96,14 +101,21 @@ impl Probe {
     }
 
     /// It acknowledges nothing. If its leader answers other questions, and it was not this process that stood still, that is a
-    /// refusal without words.
-    async fn silent(&self) {
+    /// refusal without words. What was asked before the log took another one says nothing of the log as it is now.
+    async fn silent(&self, began: Instant) {
+        if self.took_since(began) {
+            return;
+        }
         let again = self.silences.fetch_add(1, Ordering::Relaxed) > 0;
-        if again && self.described().await == Some(true) {
+        if again && self.described().await == Some(true) && !self.took_since(began) {
             let why = "its server answers, and acknowledges nothing: look at the server's disk and at this copy's permission \
                        to publish";
             self.refused(why.to_owned());
         }
+    }
+
+    fn took_since(&self, began: Instant) -> bool {
+        self.took_at.lock().is_some_and(|took_at| took_at >= began)
     }
 
     /// Whether the stream's leader describes it; none if the stream is gone.
@@ -117,5 +129,46 @@ impl Probe {
             }
             Err(_) => Some(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::bench::Server;
+
+    /// Two answers that were waited for while the log took nothing run out of time behind one that it took.
+    #[tokio::test]
+    async fn silence_from_before_the_log_took_one_refuses_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin/nats-server");
+        let server = Server::start(folder.path(), own.is_file().then_some(own.as_path())).expect("nats-server starts");
+        let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        let client = connect.connect(&server.url).await.expect("a connection");
+        let before = Instant::now();
+        client.flush().await.expect("connected");
+        let context = jetstream::new(client.clone());
+        let stream = jetstream::stream::Config {
+            name: "LOG".to_owned(),
+            subjects: vec!["log".to_owned()],
+            ..jetstream::stream::Config::default()
+        };
+        context.create_stream(stream).await.expect("a stream");
+        let standing = Arc::new(LogStanding::new(client.clone()));
+        standing.compared(standing.connects());
+        let probe = Probe::new(context, "log".to_owned(), "LOG".to_owned(), Arc::clone(&standing));
+        probe.took();
+        for _ in 0..2 {
+            probe.silent(before).await;
+        }
+        assert!(!standing.is_refused(), "the log takes entries");
+        client.flush().await.expect("connected");
+        let behind = Instant::now();
+        for _ in 0..2 {
+            probe.silent(behind).await;
+        }
+        assert!(standing.is_refused(), "it took none since");
     }
 }

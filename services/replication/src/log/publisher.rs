@@ -66,6 +66,8 @@ pub struct Publisher {
     left_over: Option<Submission>,
     wall: Steady,
     sealed_at: Option<Instant>,
+    /// When a log that takes nothing is tried next. It moves with the tries alone: what is submitted meanwhile puts none off.
+    try_at: Instant,
 }
 
 impl Publisher {
@@ -83,8 +85,8 @@ impl Publisher {
         let (subject, stream) = (options.subject.clone(), options.stream.clone());
         let probe = Arc::new(Probe::new(context, subject, stream, Arc::clone(&standing)));
         let (encoder, wall) = (BatchEncoder::new(), Steady::default());
-        let (left_over, sealed_at) = (None, None);
-        Self { client, options, gateway, applied, standing, probe, queue, encoder, left_over, wall, sealed_at }
+        let (left_over, sealed_at, try_at) = (None, None, Instant::now());
+        Self { client, options, gateway, applied, standing, probe, queue, encoder, left_over, wall, sealed_at, try_at }
     }
 
     /// Publishes until the queue is closed or the task is aborted.
@@ -105,16 +107,27 @@ impl Publisher {
         }
     }
 
-    /// The next submission; sends empty entries while what is on its way gives no news.
+    /// The next submission; sends empty entries while what is on its way gives no news, and while the log takes nothing.
     async fn next(&mut self) -> Option<Submission> {
         loop {
+            // Listens before it looks, or a change in between would be missed: a refusal, and nothing would be tried again.
+            let changed = self.standing.changes();
             let oldest = self.gateway.oldest();
             let refused = self.standing.is_refused();
             tokio::select! {
                 submission = self.queue.recv() => return submission,
-                () = tokio::time::sleep(TRY_AGAIN), if refused => self.send_behind(),
+                () = changed => {}
+                () = tokio::time::sleep_until(self.try_at), if refused => self.try_again(),
                 () = tokio::time::sleep(self.options.stall), if oldest.is_some() && !refused => self.probe(oldest),
             }
+        }
+    }
+
+    /// Tries a log that takes nothing with an empty entry, unless it has to be compared first.
+    fn try_again(&mut self) {
+        self.try_at = Instant::now() + TRY_AGAIN;
+        if self.standing.is_refused() {
+            self.send_behind();
         }
     }
 

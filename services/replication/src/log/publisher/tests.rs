@@ -159,3 +159,38 @@ async fn nothing_is_sent_before_the_log_was_compared_and_all_is_refused_when_it_
     rig.gateway.submit(transaction(7));
     assert_eq!(rig.sent().await.base(), 7);
 }
+
+/// What is submitted all the time does not keep the publisher from trying a log that takes nothing, again and again.
+#[tokio::test]
+async fn a_log_that_takes_nothing_is_tried_again_however_much_is_submitted() {
+    let mut rig = Rig::at(&state(7)).await;
+    rig.standing.refuse("the log takes no entries: its disk is full".to_owned());
+    let gateway = Arc::clone(&rig.gateway);
+    let submitting = async {
+        loop {
+            gateway.submit(transaction(7));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let tried = async {
+        for _ in 0..3 {
+            assert_eq!(rig.sent().await.base(), 7);
+        }
+    };
+    tokio::select! {
+        () = submitting => {}
+        () = tried => {}
+    }
+}
+
+/// A refusal that comes while nothing is on its way and nothing is submitted.
+#[tokio::test]
+async fn a_log_is_tried_again_also_when_its_refusal_comes_to_a_publisher_that_waits() {
+    let mut rig = Rig::at(&state(7)).await;
+    // It gets to where it waits.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    rig.standing.refuse("the log takes no entries: its disk is full".to_owned());
+    assert_eq!(rig.sent().await.base(), 7);
+}
