@@ -11,6 +11,7 @@
 //! connection was last made. A message that was handed to the connection before it was lost may still get into a log that
 //! went back meanwhile; it bears a chain value that this log does not have, so it is void there.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use async_nats::Client;
@@ -45,8 +46,8 @@ pub struct LogStanding {
     client: Client,
     own: watch::Sender<Standing>,
     known: Mutex<KnownLog>,
-    /// What another copy says that the log has lost, and which one.
-    others: Mutex<Option<(String, UpdateRefusal)>>,
+    /// What other copies say that the log has lost, by their names. Each takes back only its own word.
+    others: Mutex<BTreeMap<String, UpdateRefusal>>,
     doubts: Notify,
 }
 
@@ -66,7 +67,7 @@ impl LogStanding {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let own = watch::Sender::new(Standing { fit: Fit::Unsure(None), refused: None });
-        Self { client, own, known: Mutex::default(), others: Mutex::new(None), doubts: Notify::new() }
+        Self { client, own, known: Mutex::default(), others: Mutex::default(), doubts: Notify::new() }
     }
 
     /// What the copy knows of its log by now.
@@ -135,10 +136,9 @@ impl LogStanding {
     /// Another copy says that the log lost what it has applied, or that it does not any more.
     pub fn heard(&self, csp: &str, refusal: Option<&UpdateRefusal>) {
         let mut others = self.others.lock();
-        match (refusal.filter(|refusal| refusal.code == ErrorCode::LogLost), others.as_ref()) {
-            (Some(refusal), None) => *others = Some((csp.to_owned(), refusal.clone())),
-            (None, Some((speaker, _))) if speaker == csp => *others = None,
-            _ => {}
+        match refusal.filter(|refusal| refusal.code == ErrorCode::LogLost) {
+            Some(refusal) => drop(others.insert(csp.to_owned(), refusal.clone())),
+            None => drop(others.remove(csp)),
         }
     }
 
@@ -218,7 +218,7 @@ impl LogStanding {
             return Some(refusal);
         }
         let others = self.others.lock();
-        let (csp, refusal) = others.as_ref()?;
+        let (csp, refusal) = others.first_key_value()?;
         let reason = format!("{csp} says: {}", refusal.reason);
         Some(UpdateRefusal { code: refusal.code, reason })
     }
@@ -250,5 +250,32 @@ impl LogStanding {
         async move {
             let _ = changes.changed().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(code: ErrorCode, reason: &str) -> UpdateRefusal {
+        UpdateRefusal { code, reason: reason.to_owned() }
+    }
+
+    /// Two copies had applied what the log has lost. That one of them was put right says nothing of the other.
+    #[tokio::test]
+    async fn each_copy_takes_back_its_own_word_only() {
+        let connect = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        let client = connect.connect("nats://127.0.0.1:1").await.expect("a client without a server");
+        let standing = LogStanding::new(client);
+        let reason = || standing.refusal().map(|refusal| refusal.reason);
+        for (csp, ends_at) in [("csp-1", 7), ("csp-2", 9)] {
+            standing.heard(csp, Some(&refusal(ErrorCode::LogLost, &format!("the log lost {ends_at}"))));
+        }
+        assert_eq!(reason().as_deref(), Some("csp-1 says: the log lost 7"));
+        standing.heard("csp-3", None);
+        standing.heard("csp-1", None);
+        assert_eq!(reason().as_deref(), Some("csp-2 says: the log lost 9"));
+        standing.heard("csp-2", Some(&refusal(ErrorCode::LogUnavailable, "its disk is full")));
+        assert_eq!(reason(), None);
     }
 }
