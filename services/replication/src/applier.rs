@@ -285,13 +285,7 @@ impl Applier {
 
     /// A higher incarnation of this very CSP means that this process was replaced; two of one name must not both answer.
     fn check_replaced(&self, applied: &Applied) -> Result<(), ApplyError> {
-        let own = self.gateway.origin();
-        match &applied.entry {
-            Some(entry) if entry.csp() == own.csp && entry.incarnation() > own.incarnation => {
-                Err(ApplyError::Replaced { theirs: entry.incarnation() })
-            }
-            _ => Ok(()),
-        }
+        self.gateway.replaced_by(applied).map_or(Ok(()), |theirs| Err(ApplyError::Replaced { theirs }))
     }
 
     async fn commit(

@@ -13,8 +13,9 @@ pub struct Applied {
     pub position: Position,
     /// Log time at the position: what to store the ids with.
     pub log_time_ms: u64,
-    /// The outside of the entry, if the message is one. A sender that finds its own incarnation here knows the fate of
-    /// everything that it numbered up to [`Entry::number`]; one that finds a higher incarnation of itself must stop sending.
+    /// The outside of the entry, if the message is one. If its number was registered, a sender that finds its own incarnation here
+    /// knows the fate of everything that it numbered up to [`Entry::number`], and one that finds a higher incarnation of itself must
+    /// stop sending.
     pub entry: Option<Entry>,
     /// What became of it.
     pub outcome: Outcome,
