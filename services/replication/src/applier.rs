@@ -56,6 +56,13 @@ impl ApplyError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Log(cause) if cause.is_transient())
     }
+
+    /// Whether the process stays, with a copy that can be read and does not go on: it and the log do not belong together. After
+    /// any other error that is not transient the process ends.
+    #[must_use]
+    pub fn sets_aside(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Log(_)) && !self.is_transient()
+    }
 }
 
 /// Told of keys that other copies wrote, after they were applied here: what SurrealDB holds in memory cannot notice.

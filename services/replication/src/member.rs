@@ -7,8 +7,8 @@ use std::time::Duration;
 use holdfast_datastore::Database;
 use holdfast_foundation::bus::pauses::Pauses;
 use holdfast_foundation::clock::since_boot_ms;
-use holdfast_schemas::limits;
 use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolation, Replication, StatusReply, Storage};
+use holdfast_schemas::{ErrorCode, limits};
 use holdfast_storage::Copy;
 use parking_lot::Mutex;
 
@@ -269,7 +269,8 @@ impl Member {
             query_us: self.counts.query_time.mean_us(),
             update_us: self.counts.update_time.mean_us(),
             connects: Some(self.client.statistics().connects.load(Ordering::Relaxed)),
-            updates_refused: self.shared.standing.refusal(),
+            // What is wrong with this copy alone is its state. Here it would look like the word of its group's log.
+            updates_refused: self.shared.standing.refusal().filter(|refusal| refusal.code != ErrorCode::Quarantined),
             clock_ms: Some(since_boot_ms()),
             clock_ahead_ms: self.clocks.ahead_ms(since_boot_ms()),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_datastore::STORAGE_VERSION;
 use holdfast_foundation::{BoxError, Context, Service, chain};
 use holdfast_schemas::message::{CspState, Storage, SupervisionPolicy};
-use holdfast_schemas::{limits, subject};
+use holdfast_schemas::{ErrorCode, limits, subject};
 use holdfast_storage::{Copy, CopyOptions, StorageKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -195,14 +195,13 @@ impl Started {
         };
         let fatal = match ended {
             // The copy and the log do not belong together: say so for as long as anybody may ask.
-            Some(Ok(cause))
-                if !matches!(
-                    cause,
-                    ApplyError::Copy(_) | ApplyError::Replaced { .. } | ApplyError::Namesake { .. }
-                ) =>
-            {
-                ctx.ready("nothing but questions for its status is answered: the copy is set aside");
-                tokio::select! { () = ctx.shutdown.requested() => {}, () = told_to_stop.notified() => {} }
+            Some(Ok(cause)) if cause.sets_aside() => {
+                ctx.ready("only queries that need no log are taken: the copy is set aside");
+                tokio::select! {
+                    () = ctx.shutdown.requested() => {}
+                    () = told_to_stop.notified() => {}
+                    () = keep_abandoning(&member.gateway) => {}
+                }
                 None
             }
             Some(Ok(cause)) => {
@@ -221,6 +220,15 @@ impl Started {
         member.gateway.abandon();
         member.copy.close().await?;
         fatal.map_or(Ok(()), Err)
+    }
+}
+
+/// Tells whoever waits for what is on its way that its outcome is not known, for as long as it is polled: nothing comes back out of
+/// the log once the applier has ended. Again and again, because something may have been sealed at that very moment.
+async fn keep_abandoning(gateway: &Gateway) {
+    loop {
+        gateway.abandon();
+        tokio::time::sleep(ABANDON_EVERY).await;
     }
 }
 
@@ -273,6 +281,11 @@ async fn apply_for_ever(
             let (csp, position) = (&member.identity.csp, member.shared.view.position());
             error!(csp, position, error = %chain(&cause), "this copy cannot go on");
             member.set_state(CspState::Quarantined, Some(chain(&cause)));
+            if cause.sets_aside() {
+                // Nothing is sent that could never be seen to come out of the log. The code is about this copy alone: `log_lost`
+                // would keep the others from writing.
+                standing.part(ErrorCode::Quarantined, chain(&cause));
+            }
             heartbeat::send_now(&member).await;
             return cause;
         }
@@ -295,6 +308,9 @@ async fn apply_for_ever(
 const UNREACHABLE_MAX: Duration = Duration::from_millis(1_200);
 /// How often a log that does not fit is looked at again.
 const PARTED_LOOK: Duration = Duration::from_secs(1);
+
+/// How often what is on its way is given up once nothing is applied any more.
+const ABANDON_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a primary that stops waits for another one to take over, where there is one that could.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);

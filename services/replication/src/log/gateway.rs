@@ -132,14 +132,17 @@ impl Gateway {
         resolved
     }
 
-    /// Answers everything on its way with "unknown"; for a process that stops. Some of it may be in the log.
+    /// Answers everything on its way with "unknown"; for a process that stops, or applies nothing any more. Some of it may be in
+    /// the log.
     pub fn abandon(&self) {
-        for submission in self.ledger.lock().abandon() {
+        let abandoned = self.ledger.lock().abandon();
+        for submission in abandoned {
             if let Submission::Transaction(waiting) = submission {
                 let unknown = CommitFailure::OutcomeUnknown("the copy is stopping".to_owned());
                 Resolved::Transaction(waiting.answer, Err(unknown)).send();
             }
         }
+        self.progress.notify_one();
     }
 
     /// The incarnation of a later process under this very name, if an applied message is its word. What was not registered is

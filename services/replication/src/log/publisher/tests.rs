@@ -194,3 +194,25 @@ async fn a_log_is_tried_again_also_when_its_refusal_comes_to_a_publisher_that_wa
     rig.standing.refuse("the log takes no entries: its disk is full".to_owned());
     assert_eq!(rig.sent().await.base(), 7);
 }
+
+/// A copy that cannot go on: what is on its way is answered, what comes behind it is refused, and nothing is sent.
+#[tokio::test]
+async fn nothing_is_sent_for_a_copy_that_cannot_go_on() {
+    let mut rig = Rig::at(&state(7)).await;
+    let submit = |rig: &Rig| {
+        let (answer, outcome) = oneshot::channel();
+        let write_set = Arc::new(WriteSet { snapshot: 7, ..WriteSet::default() });
+        let waiting = Waiting { write_set, epoch: None, answer: Answer::new(answer, None) };
+        rig.gateway.submit(Submission::Transaction(Box::new(waiting)));
+        async { tokio::time::timeout(PATIENCE, outcome).await.expect("answered in time").expect("answered") }
+    };
+    let on_its_way = submit(&rig);
+    assert_eq!(rig.sent().await.number(), 1);
+    rig.standing.part(ErrorCode::Quarantined, "position 8 cannot be read".to_owned());
+    rig.gateway.abandon();
+    let unknown = on_its_way.await;
+    assert!(matches!(unknown, Err(CommitFailure::OutcomeUnknown(_))), "{unknown:?}");
+    let refused = submit(&rig).await;
+    assert!(matches!(refused, Err(CommitFailure::LogRefused { fault: LogFault::Refuses, .. })), "{refused:?}");
+    assert_eq!(rig.gateway.in_flight(), 0);
+}
