@@ -5,6 +5,7 @@
 //! crate for the invariants.
 #![recursion_limit = "256"]
 
+mod abandon;
 pub mod applier;
 pub mod aside;
 pub mod bench;

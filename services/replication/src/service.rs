@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::abandon::{give_up, keep_abandoning};
 use crate::applier::{Applier, ApplyError};
 use crate::config::ReplicationConfig;
 use crate::forward::Forward;
@@ -213,22 +214,18 @@ impl Started {
             Some(Err(cause)) => Some(BoxError::from(cause)),
             None => replaced,
         };
-        stop(&member, &mut intake, &policies).await;
+        tokio::select! {
+            () = stop(&member, &mut intake, &policies) => {}
+            () = give_up(&member.gateway, &applying, STOP_MAX) => {
+                warn!(csp = member.identity.csp, "what is under way is abandoned: nothing is applied any more");
+            }
+        }
         applying.abort();
         listening.abort();
         tasks.abort_all();
         member.gateway.abandon();
         member.copy.close().await?;
         fatal.map_or(Ok(()), Err)
-    }
-}
-
-/// Tells whoever waits for what is on its way that its outcome is not known, for as long as it is polled: nothing comes back out of
-/// the log once the applier has ended. Again and again, because something may have been sealed at that very moment.
-async fn keep_abandoning(gateway: &Gateway) {
-    loop {
-        gateway.abandon();
-        tokio::time::sleep(ABANDON_EVERY).await;
     }
 }
 
@@ -309,8 +306,8 @@ const UNREACHABLE_MAX: Duration = Duration::from_millis(1_200);
 /// How often a log that does not fit is looked at again.
 const PARTED_LOOK: Duration = Duration::from_secs(1);
 
-/// How often what is on its way is given up once nothing is applied any more.
-const ABANDON_EVERY: Duration = Duration::from_millis(50);
+/// How long a stop may take whose applier has ended: some of what is under way waits for a primary, or for its deadline.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// How long a primary that stops waits for another one to take over, where there is one that could.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
@@ -328,7 +325,7 @@ async fn stop(member: &Arc<Member>, intake: &mut requests::Intake, policies: &wa
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Bounded by the grace of the life cycle, which ends the process after it.
+    // Bounded by the grace of the life cycle, which ends the process after it, and by `give_up`.
     while member.outstanding() > 0 || member.shared.locks.waiting() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
