@@ -64,10 +64,14 @@ pub async fn until_taken_up(
             Err(TakeUpFailure::Copy(cause)) => chain(cause.as_ref()),
         };
         match &aside {
-            Some(there) => drop(there.member.set_storage_error(cause)),
+            Some(there) => {
+                if there.member.set_storage_error(said(&cause)) {
+                    error!(csp = config.csp, cause, "the copy still cannot be taken up, for another reason");
+                }
+            }
             None => {
                 error!(csp = config.csp, cause, "the copy cannot be taken up: this CSP is set aside, and tries again");
-                aside = Some(SetAside::begin(config, started_at_ms, ctx, cause).await?);
+                aside = Some(SetAside::begin(config, started_at_ms, ctx, &cause).await?);
             }
         }
         tokio::select! {
@@ -87,6 +91,11 @@ async fn told_to_end(aside: Option<&SetAside>, ctx: &Context) {
     }
 }
 
+/// What heartbeats and status say of it.
+fn said(cause: &str) -> String {
+    format!("its copy cannot be taken up: {cause}")
+}
+
 /// What is there in place of a CSP; it ends when it is dropped.
 struct SetAside {
     member: Arc<Member>,
@@ -99,7 +108,7 @@ impl SetAside {
         config: &ReplicationConfig,
         started_at_ms: u64,
         ctx: &Context,
-        cause: String,
+        cause: &str,
     ) -> Result<Self, BoxError> {
         // Stands where the copy would: nothing is ever applied to it, and nobody is answered from it.
         let none = CopyOptions {
@@ -112,8 +121,9 @@ impl SetAside {
         let restored = Restored::empty(STORAGE_VERSION);
         let standing = LogStanding::new(ctx.bus.client().clone());
         let Started { member, .. } = Started::new(config, started_at_ms, copy, restored, standing, ctx);
-        member.set_state(CspState::Quarantined, Some(format!("its copy cannot be taken up: {cause}")));
-        let _ = member.set_storage_error(cause);
+        // Without a reason of its own: it is the newest cause, which changes while the copy is tried again.
+        member.set_state(CspState::Quarantined, None);
+        let _ = member.set_storage_error(said(cause));
         let mut tasks = JoinSet::new();
         let (told, policies) = watch::channel(SupervisionPolicy::default());
         tasks.spawn(policy::follow(ctx.bus.jetstream().clone(), config.group.clone(), told));

@@ -73,7 +73,16 @@ async fn that_cannot_be_opened_stays_up_and_says_why() -> anyhow::Result<()> {
         })
         .await?;
 
-        // 2. Nothing was emptied: with the file as it was it opens by itself, and catches up.
+        // 2. It says the newest cause when it meets another one: the file is no longer too small, and still no table.
+        std::fs::write(&table, [0; 4_096])?;
+        until("the newest cause to be told", PATIENCE, async || {
+            let status = status_of(&system, DAMAGED).await?;
+            let newest = status["reason"].as_str().unwrap_or_default();
+            if newest.contains("cannot be taken up") && newest != reason { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await?;
+
+        // 3. Nothing was emptied: with the file as it was it opens by itself, and catches up.
         std::fs::write(&table, whole)?;
         system.until_whole().await?;
         goes_on(&system, 2).await?;
