@@ -220,15 +220,17 @@ impl Applier {
                 delivered = tokio::time::timeout(self.silence, subscription.next()) => delivered,
                 () = self.standing.doubted() => return LogError::Doubted.into(),
             };
-            // What was delivered over another connection than the log was compared on is not believed.
-            if self.standing.is_reconnected() {
+            // What was delivered over another connection than the log was compared on is not believed, and nothing while there is a
+            // doubt: whichever of the two was ready, the messages or the doubt, and whoever else took the word of it.
+            if !self.standing.is_sound() {
                 return LogError::Doubted.into();
             }
             let messages = match delivered {
                 Ok(Ok(messages)) => messages,
                 Ok(Err(cause)) => return cause.into(),
                 Err(_) => {
-                    let oldest = self.gateway.oldest();
+                    // What a log does not take cannot be delivered either: that is no reason to subscribe anew.
+                    let oldest = self.gateway.oldest().filter(|_| !self.standing.is_refused());
                     if self.is_left_behind() || (oldest.is_some() && oldest == waited_for) {
                         self.silence = SILENCE_MAX.min(self.silence * 2);
                         return LogError::Silent.into();
