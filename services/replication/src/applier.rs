@@ -315,7 +315,7 @@ impl Applier {
             Some(_) => self.buffer.keys().filter(|key| concerns_memory(key)).map(<[u8]>::to_vec).collect(),
             None => Vec::new(),
         };
-        let locks = self.buffer.locks();
+        let locks = self.buffer.take_locks();
         fault::hold_apply().await;
         let of_a_client = answers.iter().any(crate::log::Resolved::is_of_a_transaction);
         fault::reach(Step::BeforeApply, of_a_client);

@@ -35,6 +35,8 @@ const CLEANED_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct ApplyBuffer {
     batches: Vec<AppliedBatch>,
+    /// What their accepted transactions do to locks, in their order.
+    locks: Vec<LockWrite>,
     /// Keys of our own: `Some` sets, `None` deletes. In the order in which they came.
     own: Vec<([u8; 10], Option<Vec<u8>>)>,
     /// Positions whose ids are known no more, and still in the copy.
@@ -63,10 +65,21 @@ impl ApplyBuffer {
             if !kept.is_empty() {
                 self.keep(reserved::IDS, position, kept.as_bytes().to_vec());
             }
-            self.gathered_bytes += batch.batch().writes() as u64 * WRITE_BYTES + batch.batch().body().len() as u64;
+            let writes = self.gather(&batch);
+            self.gathered_bytes += writes * WRITE_BYTES + batch.batch().body().len() as u64;
             self.batches.push(batch);
         }
         self.messages += 1;
+    }
+
+    /// Looks at all that the accepted transactions write, once: gives how much that is, and keeps what it does to locks.
+    fn gather(&mut self, batch: &AppliedBatch) -> u64 {
+        let mut writes = 0;
+        for write in batch.accepted().flat_map(|(_, transaction, _)| transaction.writes()) {
+            writes += 1;
+            self.locks.extend(reserved::lock_name(write.key).map(|name| LockWrite::of(name, write.value)));
+        }
+        writes
     }
 
     fn keep(&mut self, prefix: [u8; 2], position: Position, value: Vec<u8>) {
@@ -95,12 +108,10 @@ impl ApplyBuffer {
             .map(|write| write.key)
     }
 
-    /// What the gathered transactions do to locks, in their order.
+    /// Takes what the gathered transactions do to locks, in their order: to be told once that is written.
     #[must_use]
-    pub fn locks(&self) -> Vec<LockWrite> {
-        let transactions = self.batches.iter().flat_map(|batch| batch.accepted());
-        let writes = transactions.flat_map(|(_, transaction, _)| transaction.writes());
-        writes.filter_map(|write| Some(LockWrite::of(reserved::lock_name(write.key)?, write.value))).collect()
+    pub fn take_locks(&mut self) -> Vec<LockWrite> {
+        std::mem::take(&mut self.locks)
     }
 
     /// Writes everything, with the state after the last message, and empties the buffer.

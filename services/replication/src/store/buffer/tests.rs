@@ -196,3 +196,27 @@ fn what_is_known_of_the_log_comes_back_and_may_be_missing() {
     let unknown = KnownLog { position: 7, created_us: None, mark: None };
     assert_eq!(decode_applied(&encode_applied(&state, &unknown)), Ok((state, unknown)));
 }
+
+/// What the refused write is neither told nor needs room.
+#[test]
+fn locks_and_room_are_of_accepted_transactions_only() {
+    let mut encoder = BatchEncoder::new();
+    for (name, others) in [("first", 3), ("refused", 50), ("second", 0)] {
+        let (lock, other) = (reserved::lock(name), b"other".as_slice());
+        let write = |key| Write { key, value: None, stamped: false };
+        let writes = std::iter::once(write(lock.as_slice())).chain((0..others).map(|_| write(other)));
+        encoder.push(&TransactionHead::default(), writes, [], [], []).expect("fits");
+    }
+    let mut applied = applied(&mut encoder, 7);
+    let Outcome::Batch(whole) = &applied.outcome else { panic!("a batch") };
+    let verdict = |index| if index == 1 { Verdict::ReadsUnknown } else { Verdict::Accepted };
+    let decisions = (0..whole.len()).map(|index| Decision { verdict: verdict(index), stamp: None }).collect();
+    let body_bytes = whole.batch().body().len() as u64;
+    (applied.outcome, applied.record) = (Outcome::Batch(AppliedBatch::new(whole.batch().clone(), decisions)), None);
+    let mut buffer = ApplyBuffer::default();
+    buffer.add(applied, &mut BTreeSet::new());
+    assert_eq!(buffer.gathered_bytes, 5 * WRITE_BYTES + body_bytes);
+    let names: Vec<_> = buffer.take_locks().into_iter().map(|write| write.name.into_string()).collect();
+    assert_eq!(names, ["first", "second"]);
+    assert!(buffer.take_locks().is_empty(), "they are told once");
+}
