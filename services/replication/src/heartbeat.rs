@@ -61,8 +61,9 @@ pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::Subs
             let now = Instant::now();
             member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
             if beat.csp == member.identity.csp {
+                let in_log = member.shared.certifier.lock().origin(&beat.csp).map(|origin| origin.incarnation);
                 if let Ok(theirs) = beat.incarnation.parse()
-                    && let Some(theirs) = earlier.heard(own, theirs, now)
+                    && let Some(theirs) = earlier.heard(own, in_log, theirs, now)
                 {
                     return Ok(Some(theirs));
                 }

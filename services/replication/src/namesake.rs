@@ -2,7 +2,8 @@
 //!
 //! Before it does anything, a process asks whether somebody answers under its name, and ends if so. Two that start at the same
 //! moment find nobody; then the one that was started later hears the other's heartbeats, and ends. One that stands still or is cut
-//! off does not answer, and is no reason to wait: once the later one writes, the log makes the earlier one void.
+//! off does not answer, and is no reason to wait: once the later one writes, the log makes the earlier one void, and that one stops.
+//! So an earlier one that is heard of from then on is no reason to end: both would, and nobody would be left.
 
 use std::time::Duration;
 
@@ -46,9 +47,10 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Takes in the incarnation of a heartbeat under our name; gives it once it is certain that its sender lives.
-    pub fn heard(&mut self, own: u64, theirs: u64, now: Instant) -> Option<u64> {
-        if theirs >= own {
+    /// Takes in the incarnation of a heartbeat under our name; gives it once it is certain that its sender lives. None if the log has
+    /// decided for us: `in_log` is the incarnation that counts there.
+    pub fn heard(&mut self, own: u64, in_log: Option<u64>, theirs: u64, now: Instant) -> Option<u64> {
+        if theirs >= own || in_log == Some(own) {
             return None;
         }
         match self.first {
@@ -69,11 +71,11 @@ mod tests {
     fn an_earlier_process_counts_once_it_goes_on_speaking() {
         let (mut earlier, start) = (Earlier::default(), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
-        assert_eq!(earlier.heard(9, 5, at(0)), None);
-        assert_eq!(earlier.heard(9, 5, at(1)), None, "late words of a dead process come at once");
-        assert_eq!(earlier.heard(9, 7, at(1_999)), None, "somebody else");
-        assert_eq!(earlier.heard(9, 7, at(3_000)), None);
-        assert_eq!(earlier.heard(9, 7, at(4_000)), Some(7));
+        assert_eq!(earlier.heard(9, None, 5, at(0)), None);
+        assert_eq!(earlier.heard(9, None, 5, at(1)), None, "late words of a dead process come at once");
+        assert_eq!(earlier.heard(9, Some(7), 7, at(1_999)), None, "somebody else");
+        assert_eq!(earlier.heard(9, Some(7), 7, at(3_000)), None);
+        assert_eq!(earlier.heard(9, Some(7), 7, at(4_000)), Some(7));
     }
 
     #[test]
@@ -81,8 +83,19 @@ mod tests {
         let (mut earlier, start) = (Earlier::default(), Instant::now());
         for theirs in [9, 10] {
             for second in 0..5 {
-                assert_eq!(earlier.heard(9, theirs, start + Duration::from_secs(second)), None);
+                assert_eq!(earlier.heard(9, None, theirs, start + Duration::from_secs(second)), None);
             }
         }
+    }
+
+    #[test]
+    fn an_earlier_one_is_no_reason_to_end_once_the_log_has_decided_for_us() {
+        let (mut earlier, start) = (Earlier::default(), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        assert_eq!(earlier.heard(9, Some(7), 7, at(0)), None);
+        for second in 1..9 {
+            assert_eq!(earlier.heard(9, Some(9), 7, at(second)), None, "it reads the log and stops");
+        }
+        assert_eq!(earlier.heard(9, Some(7), 7, at(9)), Some(7), "the log has not decided");
     }
 }
