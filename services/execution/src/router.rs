@@ -188,10 +188,7 @@ impl Router {
         if change.available {
             return Vec::new();
         }
-        self.with(&change.group, |group| {
-            let judged = change.csps.iter().map(|csp| group.traffic.judged(csp, CspState::Unavailable, None, now_ms));
-            judged.flatten().collect()
-        })
+        self.with(&change.group, |group| group.traffic.node_judged(&change.csps, now_ms))
     }
 
     /// Takes in a completion note.

@@ -315,25 +315,47 @@ impl<C> Traffic<C> {
 
     /// Supervision says how a CSP is. A verdict on a process that is not there any more says nothing.
     pub fn judged(&mut self, csp: &str, state: CspState, incarnation: Option<&str>, now_ms: u64) -> Vec<Effect<C>> {
-        let Some(csp) = self.roster.find(csp) else {
-            return Vec::new();
-        };
+        match self.take_verdict(csp, state, incarnation, now_ms) {
+            Some(csp) if state == CspState::Unavailable => self.bury(&[csp], now_ms),
+            Some(_) => self.place_waiting(now_ms),
+            None => Vec::new(),
+        }
+    }
+
+    /// Supervision holds a node for gone, and all these CSPs with it.
+    pub fn node_judged(&mut self, csps: &[String], now_ms: u64) -> Vec<Effect<C>> {
+        let judged = csps.iter().filter_map(|csp| self.take_verdict(csp, CspState::Unavailable, None, now_ms));
+        let gone: Vec<_> = judged.collect();
+        if gone.is_empty() { Vec::new() } else { self.bury(&gone, now_ms) }
+    }
+
+    /// Notes a verdict, if it is about a process that is there.
+    fn take_verdict(&mut self, csp: &str, state: CspState, incarnation: Option<&str>, now_ms: u64) -> Option<CspIndex> {
+        let csp = self.roster.find(csp)?;
         self.roster.forget_doubt(csp);
-        let Some(member) = self.roster.member_mut(csp) else {
-            return Vec::new();
-        };
+        let member = self.roster.member_mut(csp)?;
         if incarnation.is_some_and(|incarnation| incarnation != member.incarnation()) {
-            return Vec::new();
+            return None;
         }
         member.is_doubted = !matches!(state, CspState::Available | CspState::Draining);
         member.is_condemned = state == CspState::Unavailable;
-        if state != CspState::Unavailable {
-            return self.place_waiting(now_ms);
+        if member.is_condemned {
+            member.gone_at_ms = Some(now_ms);
         }
-        member.gone_at_ms = Some(now_ms);
-        let incarnation = member.incarnation().to_owned();
-        self.confirm_loss(csp, &incarnation);
-        let mut effects = self.vanish_as(csp, &incarnation, Cause::Judged, now_ms);
+        Some(csp)
+    }
+
+    /// These were judged to be gone. What was there is taken from all of them before any of it is sent anew: else it would go from
+    /// one to the next that is gone, and look as if it had ended both.
+    fn bury(&mut self, gone: &[CspIndex], now_ms: u64) -> Vec<Effect<C>> {
+        let (mut effects, mut lost) = (Vec::new(), Vec::new());
+        for csp in gone {
+            let incarnation = self.incarnation_of(*csp);
+            self.confirm_loss(*csp, &incarnation);
+            lost.extend(self.lose_as(*csp, &incarnation, Cause::Judged, &mut effects));
+        }
+        lost.sort_unstable();
+        effects.extend(self.place(lost, now_ms));
         // Others may have waited for the verdict.
         effects.extend(self.place_waiting(now_ms));
         effects
@@ -438,17 +460,27 @@ impl<C> Traffic<C> {
 
     /// The CSP has lost what it had, or may have: everything there is sent anew, and may have been carried out.
     fn vanish(&mut self, csp: CspIndex, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
-        let incarnation = self.roster.member(csp).map(|member| member.incarnation().to_owned()).unwrap_or_default();
+        let incarnation = self.incarnation_of(csp);
         self.vanish_as(csp, &incarnation, cause, now_ms)
+    }
+
+    fn incarnation_of(&self, csp: CspIndex) -> String {
+        self.roster.member(csp).map(|member| member.incarnation().to_owned()).unwrap_or_default()
     }
 
     /// The same, of a process that may have been replaced since.
     fn vanish_as(&mut self, csp: CspIndex, incarnation: &str, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
         let mut effects = Vec::new();
-        let lost = self.lose(csp, cause, &mut effects);
-        lost.iter().for_each(|ticket| self.note_loss(*ticket, csp, incarnation, cause));
+        let lost = self.lose_as(csp, incarnation, cause, &mut effects);
         effects.extend(self.place(lost, now_ms));
         effects
+    }
+
+    /// Takes everything from the CSP, and notes by which process it was lost.
+    fn lose_as(&mut self, csp: CspIndex, incarnation: &str, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
+        let lost = self.lose(csp, cause, effects);
+        lost.iter().for_each(|ticket| self.note_loss(*ticket, csp, incarnation, cause));
+        lost
     }
 
     /// A primary that does not apply its log does not learn that it was replaced, and would keep its updates until their

@@ -462,6 +462,9 @@ enum Event {
         csp: usize,
         state: CspState,
     },
+    NodeJudged {
+        csps: Vec<usize>,
+    },
     /// The CSP is done with some that were sent to it, given by a choice among all sendings so far.
     Note {
         csp: usize,
@@ -517,6 +520,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => take,
         6 => (0usize..3, any_report()).prop_map(|(csp, report)| Event::Heard { csp, report }),
         1 => (0usize..3, state).prop_map(|(csp, state)| Event::Judged { csp, state }),
+        1 => prop::sample::subsequence(vec![0usize, 1, 2], 1..=3).prop_map(|csps| Event::NodeJudged { csps }),
         5 => (0usize..3, picks(), returned).prop_map(|(csp, done, returned)| Event::Note { csp, done, returned }),
         2 => any::<bool>().prop_map(|none_there| Event::Probed { none_there }),
         5 => Just(Event::Sweep),
@@ -674,6 +678,10 @@ fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms:
         }
         Event::Heard { csp, report } => traffic.heard(NAMES[csp], &report, now_ms).1,
         Event::Judged { csp, state } => traffic.judged(NAMES[csp], state, None, now_ms),
+        Event::NodeJudged { csps } => {
+            let csps: Vec<_> = csps.into_iter().map(|place| NAMES[place].to_owned()).collect();
+            traffic.node_judged(&csps, now_ms)
+        }
         Event::Note { csp, done, returned } => {
             let number = |index: &prop::sample::Index| index.get(&witness.sent).0;
             let is_any = !witness.sent.is_empty();

@@ -78,3 +78,20 @@ fn a_verdict_on_the_second_of_two_lost_ones_settles_it() {
     let last = only_sending(traffic.judged(name(second.csp), CspState::Unavailable, Some("1"), 70));
     assert!(last.refuses);
 }
+
+#[test]
+fn a_node_that_ends_counts_once_for_what_was_at_one_of_its_csps() {
+    for condemned in [Condemned::ByItsId, Condemned::Here] {
+        let mut traffic = traffic(Replication::Peer);
+        let need = if condemned == Condemned::Here { QUERY } else { Need::Update };
+        let all: Vec<_> = (0..3).map(|cargo| sent(traffic.take(arrival(cargo, need), 0))).collect();
+        let gone: Vec<_> = all.iter().map(|sending| name(sending.csp).to_owned()).take(2).collect();
+        assert_ne!(gone[0], gone[1], "each has one");
+        let effects = traffic.node_judged(&gone, 10);
+        let again = sendings(effects);
+        let told: Vec<_> = again.iter().map(|sending| (*sending.cargo, name(sending.csp), sending.refuses)).collect();
+        let left = name(all[2].csp);
+        assert_eq!(told, [(0, left, false), (1, left, false)], "none goes to another CSP of the same node");
+        assert!(again.iter().all(|sending| sending.is_recovery && sending.attempt == 2));
+    }
+}
