@@ -9,7 +9,7 @@
 
 use super::Traffic;
 use crate::model::effect::{Cause, Effect, Ending};
-use crate::model::open_requests::Ticket;
+use crate::model::open_requests::{Open, Ticket};
 use crate::model::roster::CspIndex;
 use crate::model::suspicion::Suspicion;
 
@@ -25,11 +25,12 @@ pub enum Condemned {
 }
 
 impl<C> Traffic<C> {
-    /// Notes that a request was at a CSP that was lost.
+    /// Notes that a request was at a CSP that was lost. One that was only asked for its outcome was not carried out there.
     pub(super) fn note_loss(&mut self, ticket: Ticket, csp: CspIndex, incarnation: &str, cause: Cause) {
         let is_certain = matches!(cause, Cause::Judged | Cause::Replaced);
         let is_loss = is_certain || matches!(cause, Cause::NoResponders | Cause::Silent);
-        if let Some(open) = self.open.get_mut(ticket).filter(|open| is_loss && open.condemned != Condemned::Never) {
+        let counts = |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks;
+        if let Some(open) = self.open.get_mut(ticket).filter(counts) {
             open.losses.note(csp, incarnation, is_certain);
         }
     }

@@ -8,7 +8,8 @@ use crate::model::traffic::Arrival;
 use crate::model::traffic::tests::{
     QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
 };
-use holdfast_schemas::message::{CspState, Replication};
+use holdfast_schemas::message::{CspState, Replication, UpdateWindows};
+use serde_json::json;
 
 /// The process behind the name of a CSP is replaced.
 fn replaced(traffic: &mut Traffic<u64>, csp: &str, incarnation: &str, now_ms: u64) -> Vec<Effect<u64>> {
@@ -93,5 +94,19 @@ fn a_node_that_ends_counts_once_for_what_was_at_one_of_its_csps() {
         let left = name(all[2].csp);
         assert_eq!(told, [(0, left, false), (1, left, false)], "none goes to another CSP of the same node");
         assert!(again.iter().all(|sending| sending.is_recovery && sending.attempt == 2));
+    }
+}
+
+#[test]
+fn an_update_that_is_only_asked_for_its_outcome_ends_nobody() {
+    let windows = json!({ "windows": [{"from": "00:01", "until": "00:02"}], "outside": "queue" });
+    let windows: UpdateWindows = serde_json::from_value(windows).unwrap();
+    let mut traffic = traffic(Replication::Peer);
+    traffic.arrange(&[], Some(&windows), 0);
+    traffic.look_at_clock(0, 0);
+    let mut asked = sent(traffic.take(Arrival { may_repeat: true, ..arrival(1, Need::Update) }, 0));
+    for (incarnation, now_ms) in [("2", 10), ("3", 20), ("4", 30)] {
+        asked = only_sending(replaced(&mut traffic, name(asked.csp), incarnation, now_ms));
+        assert!(asked.asks && !asked.refuses && !asked.is_recovery, "{asked:?}");
     }
 }
