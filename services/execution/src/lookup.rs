@@ -64,11 +64,18 @@ impl Lookup {
         let _ = self.seats.acquire_many(self.seats_max).await;
     }
 
-    async fn resolve(&self, group: String, arrival: Arrival<Envelope>, seat: OwnedSemaphorePermit) {
+    async fn resolve(&self, group: String, mut arrival: Arrival<Envelope>, seat: OwnedSemaphorePermit) {
         if let Err((code, message)) = self.look_up(&group, arrival.deadline_ms).await {
             return self.refuse(&arrival, code, message).await;
         }
         let now_ms = self.performer.clock.monotonic_ms();
+        arrival.deadline_ms = left_ms(arrival.deadline_ms, arrival.cargo.taken_at_ms, now_ms);
+        if arrival.deadline_ms == 0 {
+            let message =
+                format!("its time was over before group {group} was found, and nothing was done: send it again");
+            return self.refuse(&arrival, ErrorCode::DeadlineExceeded, message).await;
+        }
+        arrival.utc_ms = self.performer.clock.now_ms();
         match self.performer.router.take(&group, arrival, now_ms) {
             Ok(Some(task)) => self.performer.perform_one(task).await,
             Ok(None) => {}
@@ -107,5 +114,22 @@ impl Lookup {
         let envelope = &arrival.cargo;
         let refusal = Refusal { id: Some(envelope.id.clone()), code, message };
         self.performer.forwarder.refuse(envelope.message.reply.clone(), refusal, None).await;
+    }
+}
+
+/// What is left of its time to a request that has waited here since it came.
+fn left_ms(deadline_ms: u64, taken_at_ms: u64, now_ms: u64) -> u64 {
+    deadline_ms.saturating_sub(now_ms.saturating_sub(taken_at_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_in_the_room_counts_against_the_deadline() {
+        assert_eq!(left_ms(5_000, 100, 100), 5_000);
+        assert_eq!(left_ms(5_000, 100, 2_100), 3_000);
+        assert_eq!((left_ms(5_000, 100, 5_100), left_ms(5_000, 100, 9_000)), (0, 0));
     }
 }
