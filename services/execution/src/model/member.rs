@@ -61,7 +61,7 @@ pub struct Member {
     pub(super) gone_at_ms: Option<u64>,
     /// Supervision judged the process to be unavailable, and nothing was heard of it since.
     pub(super) is_condemned: bool,
-    /// Its last heartbeat was the first after it was held for gone.
+    /// Its last heartbeat came after it was held for gone, or for lost.
     pub(super) is_back: bool,
     /// Supervision does not hold it for sound.
     pub(super) is_doubted: bool,

@@ -26,7 +26,8 @@ pub enum Heard {
     Stranger,
     /// A CSP of which nothing was heard before, or the process that was there before.
     Known(CspIndex),
-    /// The process that was there before, over another connection: what was on its way when the one before it ended may be lost.
+    /// The process that was there before, over another connection: what was on its way when the one before it ended may be lost. It
+    /// may have been held for lost meanwhile.
     Reconnected(CspIndex),
     /// The process that was there before, after a silence in which it was held for lost.
     HeardAgain(CspIndex),
@@ -124,6 +125,7 @@ impl Roster {
                 let is_reconnected = member.connects != report.connects;
                 let was_lost = now_ms.saturating_sub(member.heard_at_ms) > self.policy.silence.lost_after_ms;
                 member.update(report, lag_ms, now_ms, under_way_ms);
+                member.is_back |= was_lost;
                 match (is_reconnected, was_lost) {
                     (true, _) => Heard::Reconnected(index),
                     (false, true) => Heard::HeardAgain(index),

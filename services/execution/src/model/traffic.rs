@@ -303,8 +303,7 @@ impl<C> Traffic<C> {
     fn learn_who_lives(&mut self, heard: Heard, before: Option<&str>) {
         match heard {
             Heard::Replaced(csp) => self.confirm_loss(csp, before.unwrap_or_default()),
-            Heard::HeardAgain(csp) => self.refute_loss(csp),
-            Heard::Known(csp) | Heard::Reconnected(csp) => {
+            Heard::Known(csp) | Heard::Reconnected(csp) | Heard::HeardAgain(csp) => {
                 if self.roster.member(csp).is_some_and(|member| member.is_back) {
                     self.refute_loss(csp);
                 }

@@ -6,7 +6,7 @@ use crate::model::probe::ProbeOutcome;
 use crate::model::route::Need;
 use crate::model::traffic::Arrival;
 use crate::model::traffic::tests::{
-    QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
+    NAMES, QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
 };
 use holdfast_schemas::message::{CspState, Replication, UpdateWindows};
 use serde_json::json;
@@ -109,4 +109,19 @@ fn an_update_that_is_only_asked_for_its_outcome_ends_nobody() {
         asked = only_sending(replaced(&mut traffic, name(asked.csp), incarnation, now_ms));
         assert!(asked.asks && !asked.refuses && !asked.is_recovery, "{asked:?}");
     }
+}
+
+#[test]
+fn one_that_comes_back_over_another_connection_has_only_been_away() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let others: Vec<_> = NAMES.into_iter().filter(|other| *other != name(first.csp)).collect();
+    (100..=500).step_by(100).for_each(|now_ms| drop(keep_alive(&mut traffic, &others, now_ms)));
+    let second = only_sending(traffic.sweep(501));
+    let third = others.into_iter().find(|other| *other != name(second.csp)).unwrap();
+    (600..=1_000).step_by(100).for_each(|now_ms| drop(keep_alive(&mut traffic, &[third], now_ms)));
+    assert!(sendings(traffic.sweep(1_001)).is_empty(), "two may have ended by it");
+    let back = Report { connects: Some(2), ..report() };
+    let again = only_sending(traffic.heard(name(first.csp), &back, 1_010).1);
+    assert!(again.is_recovery && !again.refuses, "it has ended one at most");
 }
