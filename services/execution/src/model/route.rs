@@ -8,7 +8,7 @@
 //! CSPs that supervision doubts come behind all others.
 //!
 //! Where all CSPs that are there were set aside because the log is lost, what needs no log goes to one of them all the same, as
-//! of where it stands, and everything else is refused at once: waiting would not help.
+//! of where it stands, and everything else is refused at once: waiting would not help. Pools and the bounds of a CSP hold then, too.
 //!
 //! A query that names a pool goes to the CSPs of that pool by the same rules, and beyond it only if the pool overflows and none
 //! of its CSPs is available. Too late, too full or avoided for a moment is available still: it waits for them.
@@ -137,12 +137,25 @@ fn without_log(roster: &Roster, demand: Demand, reason: NoRoute, now_ms: u64) ->
         Need::Session { after } => after <= member.applied(),
         Need::Update | Need::Turn | Need::Strong => false,
     };
-    let farthest = roster
-        .parted(now_ms)
-        .filter(|(index, member)| demand.avoided != Some(*index) && reaches(member))
+    let bound = bound(roster, demand, now_ms);
+    let is_of_pool = |csp| bound.is_none_or(|pool| roster.pools().has(pool, csp));
+    let takers = || {
+        let others = roster.parted(now_ms).filter(|(index, _)| demand.avoided != Some(*index));
+        others.filter(|(index, member)| is_of_pool(*index) && reaches(member))
+    };
+    let farthest = takers()
+        .filter(|(_, member)| !roster.is_full(member, demand.need))
         .max_by_key(|(index, member)| (member.applied(), Reverse(member.open()), *index));
     if let Some((index, _)) = farthest {
         return Ok(index);
+    }
+    if takers().next().is_some() {
+        return Err(NoRoute::AllFull);
+    }
+    // One of its pool may come that takes it.
+    let needs_no_log = roster.parted(now_ms).any(|(_, member)| reaches(member));
+    if needs_no_log && !roster.parted(now_ms).any(|(index, _)| is_of_pool(index)) {
+        return Err(reason);
     }
     let mut words = roster.parted(now_ms).filter_map(|(csp, member)| Some((csp, member.parted()?.code)));
     Err(words.next().map_or(reason, |(csp, code)| NoRoute::LogRefuses { csp, code }))
@@ -210,7 +223,9 @@ fn others(roster: &Roster, demand: Demand, now_ms: u64) -> impl Iterator<Item = 
 
 /// The pool beyond which the request may not go now.
 fn bound(roster: &Roster, demand: Demand, now_ms: u64) -> Option<PoolIndex> {
-    let serves = |pool| roster.candidates(now_ms).any(|(index, _)| roster.pools().has(pool, index));
+    // Where the log is lost, those that were set aside because of that take what needs no log.
+    let takes = || roster.candidates(now_ms).chain(roster.parted(now_ms));
+    let serves = |pool| takes().any(|(index, _)| roster.pools().has(pool, index));
     demand.pool.filter(|pool| !roster.pools().overflows(*pool) || serves(*pool))
 }
 

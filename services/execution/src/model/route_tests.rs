@@ -76,6 +76,30 @@ fn with_the_log_lost_what_needs_no_log_is_answered_and_all_else_is_refused_at_on
     }
 }
 
+#[test]
+fn with_the_log_lost_queries_stay_in_their_pool_and_nobody_gets_more_than_it_may_have() {
+    let mut roster = reported(Replication::Primary, [5, 6, 5]);
+    let pool = |name: &str, overflow| PoolDefinition { name: name.to_owned(), csps: vec!["a".to_owned()], overflow };
+    roster.redefine_pools(&[pool("strict", false), pool("wide", true)]);
+    ["a", "b", "c"].into_iter().zip([5, 6, 5]).for_each(|(name, applied)| set_aside(&mut roster, name, applied));
+    let query = |roster: &Roster, pool| {
+        let pool = roster.pools().find(pool);
+        choose(roster, Demand { pool, ..Need::Any { max_lag_ms: None }.into() }, 0)
+    };
+    let (a, b) = (roster.find("a").unwrap(), roster.find("b").unwrap());
+    assert_eq!((query(&roster, "strict"), query(&roster, "wide")), (Ok(a), Ok(a)), "though b is farther");
+    for _ in 0..policy().csp_open_max {
+        roster.sent(a, Need::Any { max_lag_ms: None });
+    }
+    let full = Err(NoRoute::AllFull);
+    assert_eq!((query(&roster, "strict"), query(&roster, "wide")), (full, full), "a full one is there still");
+    assert_eq!(chosen(&roster, Need::Any { max_lag_ms: None }), "b");
+    // Then `a` is gone, and what may go beyond its pool does.
+    roster.member_mut(a).unwrap().gone_at_ms = Some(0);
+    assert!(matches!(query(&roster, "strict"), Err(NoRoute::PoolUnavailable(_))));
+    assert_eq!(query(&roster, "wide"), Ok(b));
+}
+
 fn chosen(roster: &Roster, need: Need) -> &str {
     roster.name(choose(roster, need.into(), 0).unwrap())
 }
