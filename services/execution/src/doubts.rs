@@ -11,8 +11,9 @@ const BOUND: Duration = Duration::from_secs(1);
 
 /// Tells the router what the bucket says, as far as it can be read in time.
 pub async fn recall(performer: &Performer, jetstream: &jetstream::Context) {
-    match tokio::time::timeout(BOUND, states::of(jetstream, performer.router.csps())).await {
-        Ok(changes) => changes.iter().for_each(|change| performer.router.judged_before(change)),
-        Err(_) => tracing::warn!("what supervision doubted before was not read in time"),
+    let router = &performer.router;
+    let told = states::each(jetstream, router.csps(), |change| router.judged_before(&change));
+    if tokio::time::timeout(BOUND, told).await.is_err() {
+        tracing::warn!("not all that supervision doubted before was read in time");
     }
 }

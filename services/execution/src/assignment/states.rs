@@ -29,13 +29,23 @@ pub(super) async fn read(
 }
 
 /// The states of these CSPs, as far as they can be read.
-pub async fn of(jetstream: &jetstream::Context, csps: Vec<(String, String)>) -> Vec<CspStateChange> {
+async fn of(jetstream: &jetstream::Context, csps: Vec<(String, String)>) -> Vec<CspStateChange> {
+    let mut changes = Vec::new();
+    each(jetstream, csps, |change| changes.push(change)).await;
+    changes
+}
+
+/// Tells the states of these CSPs, each as soon as it is read.
+pub async fn each(jetstream: &jetstream::Context, csps: Vec<(String, String)>, mut tell: impl FnMut(CspStateChange)) {
     let Ok(Ok(bucket)) = timeout(ANSWER_MAX, jetstream.get_key_value(subject::states_bucket())).await else {
-        return Vec::new();
+        return;
     };
     let bucket = &bucket;
     let read = stream::iter(csps).map(|(group, csp)| async move { read_one(bucket, &group, &csp).await });
-    read.buffer_unordered(AT_A_TIME).filter_map(async |change| change).collect().await
+    let mut read = read.buffer_unordered(AT_A_TIME);
+    while let Some(change) = read.next().await {
+        change.into_iter().for_each(&mut tell);
+    }
 }
 
 async fn read_one(bucket: &Store, group: &str, csp: &str) -> Option<CspStateChange> {

@@ -10,7 +10,7 @@ use super::route::Need;
 use super::service_time::ServiceTime;
 use super::timeline::Timeline;
 use holdfast_schemas::message::{CspState, PoolDefinition, Replication};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many heartbeat intervals of silence until a CSP is not chosen any more.
 pub const HEARTBEATS_MISSED_MAX: u64 = 3;
@@ -45,6 +45,8 @@ pub struct Roster {
     pools: Pools,
     /// The processes that supervision doubted before we listened, and of which it has said nothing since.
     doubted_before: BTreeMap<CspIndex, String>,
+    /// Those of which supervision has said something while we listened.
+    judged: BTreeSet<CspIndex>,
     epoch: u64,
     primary: Option<CspIndex>,
     primary_since_ms: u64,
@@ -64,6 +66,7 @@ impl Roster {
             members,
             pools: Pools::default(),
             doubted_before: BTreeMap::new(),
+            judged: BTreeSet::new(),
             epoch: 0,
             primary: None,
             primary_since_ms: 0,
@@ -96,9 +99,10 @@ impl Roster {
         self.policy.silence = silence;
     }
 
-    /// Supervision doubted that process before we listened.
+    /// Supervision doubted that process before we listened. Of whom it has said something since, that counts: what was read may be
+    /// older.
     pub fn recall_doubt(&mut self, csp: &str, incarnation: &str) {
-        let Some(index) = self.find(csp) else { return };
+        let Some(index) = self.find(csp).filter(|index| !self.judged.contains(index)) else { return };
         match self.member_mut(index) {
             Some(member) => member.is_doubted |= member.incarnation == incarnation,
             None => drop(self.doubted_before.insert(index, incarnation.to_owned())),
@@ -106,7 +110,8 @@ impl Roster {
     }
 
     /// Supervision says something new of that CSP.
-    pub fn forget_doubt(&mut self, index: CspIndex) {
+    pub fn note_verdict(&mut self, index: CspIndex) {
+        self.judged.insert(index);
         self.doubted_before.remove(&index);
     }
 

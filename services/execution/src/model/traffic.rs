@@ -331,7 +331,7 @@ impl<C> Traffic<C> {
     /// Notes a verdict, if it is about a process that is there.
     fn take_verdict(&mut self, csp: &str, state: CspState, incarnation: Option<&str>, now_ms: u64) -> Option<CspIndex> {
         let csp = self.roster.find(csp)?;
-        self.roster.forget_doubt(csp);
+        self.roster.note_verdict(csp);
         let member = self.roster.member_mut(csp)?;
         if incarnation.is_some_and(|incarnation| incarnation != member.incarnation()) {
             return None;

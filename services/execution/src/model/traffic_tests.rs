@@ -248,6 +248,20 @@ fn a_verdict_on_an_earlier_process_says_nothing() {
 }
 
 #[test]
+fn what_is_read_late_does_not_bring_back_a_doubt_that_is_over() {
+    let mut traffic = Traffic::<u64>::new(Replication::Peer, NAMES.map(str::to_owned).to_vec(), policy());
+    traffic.heard("a", &report(), 0);
+    // Both are said to be sound before the bucket, as it was a moment ago, has been read. `b` was not heard yet.
+    for csp in ["a", "b"] {
+        traffic.judged(csp, CspState::Available, Some("1"), 5);
+    }
+    NAMES.into_iter().for_each(|csp| traffic.doubted_before(csp, "1"));
+    keep_alive(&mut traffic, &["b", "c"], 10);
+    let is_doubted = |csp| traffic.roster().member(traffic.roster().find(csp).unwrap()).unwrap().is_doubted();
+    assert_eq!(NAMES.map(is_doubted), [false, false, true], "only of c nothing newer was said");
+}
+
+#[test]
 fn silence_of_five_intervals_moves_the_requests() {
     let mut traffic = traffic(Replication::Peer);
     let first = sent(traffic.take(arrival(1, Need::Update), 0));
