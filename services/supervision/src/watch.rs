@@ -22,8 +22,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 /// What is new within so long is said in one word, with the next tick.
 const WORDS_PAUSE_MS: u64 = 5;
-/// More supervisors than are defined are spoken of when they were heard for so many words.
-const TOO_MANY_WORDS: u32 = 20;
+/// More supervisors than are defined, or too few for a verdict, are spoken of when they were heard for so many words.
+const WRONG_NUMBER_WORDS: u32 = 20;
 
 /// What the definitions bucket says of one group.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ pub struct Watch {
     is_word_due: bool,
     /// For how many words in a row more supervisors were heard than are defined.
     too_many_for: u32,
+    /// For how many words in a row too few supervisors were heard for any verdict.
+    too_few_for: u32,
 }
 
 impl Watch {
@@ -112,6 +114,7 @@ impl Watch {
             spoke_at_ms: 0,
             is_word_due: false,
             too_many_for: 0,
+            too_few_for: 0,
         }
     }
 
@@ -208,13 +211,34 @@ impl Watch {
         }
     }
 
-    /// Says if more supervisors are heard than there should be, for longer than one that was started again counts twice.
+    /// Says if more supervisors are heard than there should be, for longer than one that was started again counts twice; and if
+    /// those that are heard are too few to declare anything, which nobody else would notice before a CSP is gone.
     fn watch_number(&mut self) {
+        self.watch_majority();
         let heard = self.list.too_many_supervisors(self.clock.monotonic_ms());
         self.too_many_for = heard.map_or(0, |_| self.too_many_for.saturating_add(1));
-        if let Some(heard) = heard.filter(|_| self.too_many_for == TOO_MANY_WORDS) {
+        if let Some(heard) = heard.filter(|_| self.too_many_for == WRONG_NUMBER_WORDS) {
             let defined = self.config.supervisors;
             tracing::warn!(heard, defined, "more supervisors are heard than are defined: set supervision.supervisors");
+        }
+    }
+
+    fn watch_majority(&mut self) {
+        let defined = self.config.supervisors;
+        let too_few = self.list.too_few_supervisors(self.clock.monotonic_ms());
+        let few_for = too_few.map_or(0, |_| self.too_few_for.saturating_add(1));
+        let few_before = std::mem::replace(&mut self.too_few_for, few_for);
+        match too_few {
+            Some(heard) if few_for == WRONG_NUMBER_WORDS => tracing::warn!(
+                "only {heard} of {defined} supervisors are heard, so no CSP is declared unavailable: start the others, or \
+                 correct supervision.supervisors"
+            ),
+            None if few_before >= WRONG_NUMBER_WORDS => {
+                tracing::info!(
+                    "more than half of {defined} supervisors are heard again: CSPs are declared unavailable as needed"
+                );
+            }
+            _ => {}
         }
     }
 

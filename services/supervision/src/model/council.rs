@@ -89,6 +89,11 @@ impl Council {
         Some(self.voices(now_ms).count()).filter(|living| *living > self.defined)
     }
 
+    /// How many live, ourselves included, if all of them together can give no verdict.
+    pub fn too_few(&self, now_ms: u64) -> Option<usize> {
+        Some(self.voices(now_ms).count()).filter(|living| living * 2 <= self.defined)
+    }
+
     /// Another supervisor spoke.
     pub fn hear(&mut self, instance: &str, charges: Charges, now_ms: u64) {
         self.forget_lost(now_ms);

@@ -75,6 +75,20 @@ fn one_that_hears_nobody_condemns_nobody_unless_it_is_the_only_one() {
 }
 
 #[test]
+fn those_who_live_are_too_few_where_all_of_them_together_condemn_nobody() {
+    for (defined, heard) in [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (4, 1), (4, 2), (5, 1), (5, 2), (1, 2)] {
+        let mut council = council_of(defined, &["b", "c"][..heard]);
+        council.charge(&key(), Some(charge(Some("1"))));
+        for other in &["b", "c"][..heard] {
+            council.hear(other, charges(Some("1")), 1_000);
+        }
+        let living = heard + 1;
+        let too_few = Some(living).filter(|_| !is_condemned(&council, 1_000));
+        assert_eq!(council.too_few(1_000), too_few, "{living} of {defined}");
+    }
+}
+
+#[test]
 fn where_more_are_heard_than_were_defined_all_count() {
     let mut council = council_of(1, &["b", "c"]);
     assert_eq!(council.too_many(1_000), Some(3));

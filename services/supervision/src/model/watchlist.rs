@@ -164,6 +164,11 @@ impl Watchlist {
         self.council.too_many(now_ms)
     }
 
+    /// How many supervisors are heard, if those are too few to hold any CSP for gone.
+    pub fn too_few_supervisors(&self, now_ms: u64) -> Option<usize> {
+        self.council.too_few(now_ms)
+    }
+
     /// The agent of a node spoke.
     pub fn node_alive(&mut self, node: &str, now_ms: u64) -> Vec<Effect> {
         self.nodes.alive(node, now_ms);
