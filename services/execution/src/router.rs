@@ -71,7 +71,7 @@ pub struct Parcel {
     /// How long its answer matters, counted from `sent_at`.
     pub left_ms: u64,
     /// What the clock of the CSP shows at least, and the process whose clock that is.
-    pub sent_at: Option<(u64, String)>,
+    pub sent_at: Option<(u64, Arc<str>)>,
 }
 
 /// Is that CSP there?
@@ -351,9 +351,9 @@ impl Group {
         }
     }
 
-    fn clock_of(&self, csp: CspIndex, now_ms: u64) -> Option<(u64, String)> {
-        let shown = self.traffic.roster().member(csp)?.clock_at(now_ms)?;
-        Some((shown.clock_ms, shown.incarnation.to_owned()))
+    fn clock_of(&self, csp: CspIndex, now_ms: u64) -> Option<(u64, Arc<str>)> {
+        let member = self.traffic.roster().member(csp)?;
+        Some((member.clock_at(now_ms)?.clock_ms, member.shared_incarnation()))
     }
 
     fn destination(&self, csp: CspIndex, is_update: bool) -> Subject {

@@ -12,6 +12,7 @@ use super::service_time::ServiceTime;
 use holdfast_foundation::clock::Offset;
 use holdfast_schemas::header::SentAt;
 use holdfast_schemas::message::{CspState, UpdateRefusal};
+use std::sync::Arc;
 
 /// For how long a word of a CSP about its clock counts, if others follow. Long enough for many heartbeats, of which the quickest
 /// counts; short, because a clock that stood still with its whole machine is wrong for so long.
@@ -49,7 +50,7 @@ pub struct Report {
 /// What is known of one CSP that was heard of.
 #[derive(Debug, Clone)]
 pub struct Member {
-    pub(super) incarnation: String,
+    pub(super) incarnation: Arc<str>,
     pub(super) state: CspState,
     pub(super) applied: u64,
     pub(super) lag_ms: Option<u64>,
@@ -78,7 +79,7 @@ impl Member {
     /// A CSP that was not known before, or a new process behind a known name. Nothing of ours is open there.
     pub fn new(report: &Report, lag_ms: Option<u64>, now_ms: u64) -> Self {
         let mut member = Self {
-            incarnation: report.incarnation.clone(),
+            incarnation: Arc::from(report.incarnation.as_str()),
             state: report.state,
             applied: report.applied,
             lag_ms,
@@ -200,6 +201,11 @@ impl Member {
     /// The process that was heard last.
     pub fn incarnation(&self) -> &str {
         &self.incarnation
+    }
+
+    /// The same, to be kept without a copy.
+    pub fn shared_incarnation(&self) -> Arc<str> {
+        Arc::clone(&self.incarnation)
     }
 
     /// The state that it last reported.

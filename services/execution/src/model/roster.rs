@@ -104,7 +104,7 @@ impl Roster {
     pub fn recall_doubt(&mut self, csp: &str, incarnation: &str) {
         let Some(index) = self.find(csp).filter(|index| !self.judged.contains(index)) else { return };
         match self.member_mut(index) {
-            Some(member) => member.is_doubted |= member.incarnation == incarnation,
+            Some(member) => member.is_doubted |= *member.incarnation == *incarnation,
             None => drop(self.doubted_before.insert(index, incarnation.to_owned())),
         }
     }
@@ -126,7 +126,7 @@ impl Roster {
         let under_way_ms = self.policy.silence.heartbeat_interval_ms / 2;
         let is_doubted = self.doubted_before.get(&index).is_some_and(|doubted| *doubted == report.incarnation);
         let heard = match self.members.get_mut(index.0) {
-            Some(Some(member)) if member.incarnation == report.incarnation => {
+            Some(Some(member)) if *member.incarnation == *report.incarnation => {
                 let is_reconnected = member.connects != report.connects;
                 let was_lost = now_ms.saturating_sub(member.heard_at_ms) > self.policy.silence.lost_after_ms;
                 member.update(report, lag_ms, now_ms, under_way_ms);
