@@ -90,7 +90,7 @@ async fn serve(
     let client = ctx.bus.client().clone();
     let lookup = Arc::new(Lookup::new(config, performer.clone(), definitions));
     let pauses = Arc::new(Pauses::default());
-    let watching = tokio::spawn(Arc::clone(&pauses).watch(client.clone()));
+    let mut watching = tokio::spawn(Arc::clone(&pauses).watch(client.clone()));
     let intake = Intake { performer: performer.clone(), lookup: Arc::clone(&lookup), pauses };
     let queue = subject::queue(Execution::NAME);
     let mut intakes = JoinSet::new();
@@ -106,7 +106,14 @@ async fn serve(
     // Not before the subscriptions: the server makes a bucket before it reads on.
     let assigning = tokio::spawn(assignment::run(config.clone(), ctx.clone(), instance));
     ctx.ready("updates and queries are taken");
-    while intakes.join_next().await.is_some() {}
+    tokio::select! {
+        () = async { while intakes.join_next().await.is_some() {} } => {}
+        // Without it every request would seem to have lain here for too long.
+        ended = &mut watching => {
+            ended??;
+            return Err("pauses of this process are not watched any more".into());
+        }
+    }
     if !ctx.shutdown.is_requested() {
         return Err("the subscriptions ended: the connection to nats is closed".into());
     }

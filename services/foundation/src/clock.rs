@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 
 pub use offset::Offset;
-pub use pause::PauseWatch;
+pub use pause::{PauseWatch, Standstill};
 pub use steady::Steady;
 
 /// A source of time.

@@ -26,6 +26,25 @@ struct Pause {
     over_at_ms: Option<u64>,
 }
 
+/// What a watch has seen, in numbers that can be passed to others one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standstill {
+    /// The last tick.
+    pub ticked_at_ms: u64,
+    /// How long the pauses were that may still count; 0 if none does.
+    pub length_ms: u64,
+}
+
+impl Standstill {
+    /// For how long a message that is taken from the inbox now may have lain there because of pauses.
+    #[must_use]
+    pub fn lain_ms(self, now_ms: u64) -> u64 {
+        // A pause that no tick has shown yet.
+        let gap_ms = Some(now_ms.saturating_sub(self.ticked_at_ms)).filter(|gap_ms| *gap_ms >= PAUSE_MS_MIN);
+        gap_ms.unwrap_or_default() + self.length_ms
+    }
+}
+
 impl PauseWatch {
     /// A process that works.
     #[must_use]
@@ -63,12 +82,11 @@ impl PauseWatch {
         }
     }
 
-    /// For how long a message that is taken from the inbox now may have lain there because of pauses.
+    /// What it has seen.
     #[must_use]
-    pub fn lain_ms(&self, now_ms: u64) -> u64 {
-        // A pause that no tick has shown yet.
-        let gap_ms = Some(now_ms.saturating_sub(self.ticked_at_ms)).filter(|gap_ms| *gap_ms >= PAUSE_MS_MIN);
-        gap_ms.unwrap_or_default() + self.pause.map_or(0, |pause| pause.length_ms)
+    pub fn standstill(&self) -> Standstill {
+        let length_ms = self.pause.map_or(0, |pause| pause.length_ms);
+        Standstill { ticked_at_ms: self.ticked_at_ms, length_ms }
     }
 }
 
@@ -80,28 +98,32 @@ mod tests {
         (from_ms..until_ms).step_by(20).filter_map(|now_ms| watch.tick(now_ms)).collect()
     }
 
+    fn lain_ms(watch: &PauseWatch, now_ms: u64) -> u64 {
+        watch.standstill().lain_ms(now_ms)
+    }
+
     #[test]
     fn a_process_that_works_holds_up_nothing() {
         let mut watch = PauseWatch::new(0);
         assert!(ticks(&mut watch, 0, 5_000).is_empty());
-        assert_eq!((watch.lain_ms(5_000), watch.lain_ms(5_400)), (0, 0));
+        assert_eq!((lain_ms(&watch, 5_000), lain_ms(&watch, 5_400)), (0, 0));
     }
 
     #[test]
     fn what_comes_after_a_pause_may_be_as_old_as_it_was_long_until_the_mark_is_back() {
         let mut watch = PauseWatch::new(0);
         ticks(&mut watch, 0, 1_000);
-        assert_eq!(watch.lain_ms(9_980), 9_000, "before the first tick");
+        assert_eq!(lain_ms(&watch, 9_980), 9_000, "before the first tick");
         assert_eq!(watch.tick(9_980), Some(1));
-        assert_eq!(watch.lain_ms(9_990), 9_000);
+        assert_eq!(lain_ms(&watch, 9_990), 9_000);
         watch.returned(0, 9_990);
         assert!(ticks(&mut watch, 10_000, 10_100).is_empty());
-        assert_eq!(watch.lain_ms(10_100), 9_000, "that was an older mark");
+        assert_eq!(lain_ms(&watch, 10_100), 9_000, "that was an older mark");
         watch.returned(1, 10_100);
         ticks(&mut watch, 10_100, 10_200);
-        assert_eq!(watch.lain_ms(10_199), 9_000);
+        assert_eq!(lain_ms(&watch, 10_199), 9_000);
         ticks(&mut watch, 10_200, 10_240);
-        assert_eq!(watch.lain_ms(10_240), 0);
+        assert_eq!(lain_ms(&watch, 10_240), 0);
     }
 
     #[test]
@@ -110,12 +132,12 @@ mod tests {
         assert_eq!(watch.tick(1_000), Some(1));
         assert_eq!(ticks(&mut watch, 1_020, 2_100), [2]);
         assert_eq!(watch.tick(3_080), Some(3));
-        assert_eq!(watch.lain_ms(3_080), 2_000);
+        assert_eq!(lain_ms(&watch, 3_080), 2_000);
         watch.returned(2, 3_090);
         ticks(&mut watch, 3_100, 3_400);
-        assert_eq!(watch.lain_ms(3_400), 2_000);
+        assert_eq!(lain_ms(&watch, 3_400), 2_000);
         watch.returned(3, 3_400);
         ticks(&mut watch, 3_400, 3_600);
-        assert_eq!(watch.lain_ms(3_600), 0);
+        assert_eq!(lain_ms(&watch, 3_600), 0);
     }
 }
