@@ -4,7 +4,6 @@
 //! the message to the connection: nobody waits for the CSP here, whose answer goes straight to the client.
 
 use crate::envelope::Stamp;
-use crate::model::policy;
 use crate::model::request::Refusal;
 use crate::router::Parcel;
 use async_nats::{Client, Subject};
@@ -41,13 +40,8 @@ impl Forwarder {
         Self { client, instance, counters: Counters::default() }
     }
 
-    /// Hands a request to the CSP that it is addressed to, at `now_ms` by the clock that only grows.
-    pub async fn forward(&self, parcel: Parcel, now_ms: u64) {
-        if parcel.envelope.kind.may_write() && policy::is_overslept(parcel.envelope.taken_at_ms, now_ms) {
-            // It stays in the table, and its sender is told at its deadline that the outcome is not known.
-            tracing::warn!(id = parcel.envelope.id, "a request came too long ago to be sent (again)");
-            return;
-        }
+    /// Hands a request to the CSP that it is addressed to.
+    pub async fn forward(&self, parcel: Parcel) {
         let Parcel { destination, envelope, number, attempt, is_recovery, asks, refuses, left_ms, sent_at } = parcel;
         let sent_at = sent_at.as_ref().map(|(clock_ms, incarnation)| SentAt { clock_ms: *clock_ms, incarnation });
         let time_left = TimeLeft { left_ms, sent_at };

@@ -40,7 +40,7 @@ impl Performer {
     /// Does one.
     pub async fn perform_one(&self, task: Task) {
         match task {
-            Task::Send(parcel) => self.forwarder.forward(parcel, self.clock.monotonic_ms()).await,
+            Task::Send(parcel) => self.forwarder.forward(parcel).await,
             Task::Refuse { envelope, code, message, retry_after_ms } => {
                 let refusal = Refusal { id: Some(envelope.id.clone()), code, message };
                 self.forwarder.refuse(envelope.message.reply.clone(), refusal, retry_after_ms).await;

@@ -2,7 +2,6 @@
 //! policy of each group.
 
 use super::roster::HEARTBEATS_MISSED_MAX;
-use holdfast_schemas::limits;
 use holdfast_schemas::message::SupervisionPolicy;
 
 /// All numbers of the rules.
@@ -43,16 +42,6 @@ impl Silence {
     }
 }
 
-/// A request may be this much older than any deadline before it is not sent any more: ids are kept for longer than this at least.
-const OVERSLEPT_MS: u64 = 2 * limits::MAX_DEADLINE_MS;
-const _: () = assert!(OVERSLEPT_MS < limits::MIN_IDS_KEPT_MS);
-
-/// Whether a request came so long ago that its id may be forgotten, so that it might be carried out a second time. By the clock
-/// that only grows and goes on while the machine sleeps: one on the wall that is set ahead would drop what is under way.
-pub fn is_overslept(taken_at_ms: u64, now_ms: u64) -> bool {
-    now_ms.saturating_sub(taken_at_ms) > OVERSLEPT_MS
-}
-
 #[cfg(test)]
 impl Policy {
     /// Small and round numbers.
@@ -66,16 +55,5 @@ impl Policy {
             open_bytes_max: 100_000,
             csp_open_max: 500,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_came_before_a_long_sleep_is_not_sent_again() {
-        assert!(!is_overslept(1_000, 1_000 + limits::MAX_DEADLINE_MS), "an ordinary repetition");
-        assert!(is_overslept(1_000, 1_000 + limits::MIN_IDS_KEPT_MS));
     }
 }

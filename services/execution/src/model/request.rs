@@ -52,11 +52,6 @@ pub enum Verb {
 }
 
 impl Kind {
-    /// Whether something may take effect by it.
-    pub fn may_write(self) -> bool {
-        !matches!(self, Self::Query | Self::Lock(LockVerb::List))
-    }
-
     /// Whether it begins a transaction, be it one of a single message.
     pub fn begins_transaction(self) -> bool {
         matches!(self, Self::Update | Self::Transaction(Verb::Begin))
