@@ -189,7 +189,7 @@ pub struct CspView {
     pub node: Option<String>,
     /// Whether it is the primary.
     pub primary: bool,
-    /// How long ago it was last heard of; none if never.
+    /// 0 if it answered when it was asked for this; none if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_ms_ago: Option<u64>,
     /// Why it is quarantined, if it is, or takes no updates.

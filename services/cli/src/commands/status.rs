@@ -29,8 +29,7 @@ pub async fn run(options: &StatusOptions, reader: Reader) -> Result<(), CliError
 }
 
 fn human(status: &GroupStatusReply) -> String {
-    let mut shown =
-        table(&["csp", "state", "role", "tasks", "applied", "lag", "node", "address", "last heard", "clock"]);
+    let mut shown = table(&["csp", "state", "role", "tasks", "applied", "lag", "node", "address", "heard", "clock"]);
     for csp in &status.csps {
         shown.add_row(row(csp, status));
     }
@@ -94,7 +93,7 @@ fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
         grouped(csp.lag),
         csp.node.clone().unwrap_or_else(|| "-".to_owned()),
         csp.address.clone().unwrap_or_else(|| subject::csp_all(&status.definition.name, &csp.csp)),
-        csp.last_heartbeat_ms_ago.map_or_else(|| "never".to_owned(), |ms| format!("{} ms ago", grouped(ms))),
+        csp.last_heartbeat_ms_ago.map_or("no answer", |_| "answers").to_owned(),
         csp.clock_ahead_ms.map_or_else(|| "-".to_owned(), clock),
     ]
 }
@@ -169,8 +168,9 @@ mod tests {
         });
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
         assert!(line("csp-1").contains("primary") && line("csp-1").contains("1,234"), "{text}");
+        assert!(line("csp-1").contains("answers"), "{text}");
         assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
-        assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("never"), "{text}");
+        assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("no answer"), "{text}");
         assert!(line("csp-1").contains("-3,600 s"), "{text}");
         assert!(text.contains("warning: the clock of csp-1 is 3,600 s behind those of the others: set it"), "{text}");
         assert!(text.contains("updates are refused (log_unavailable): the log takes no entries"), "{text}");
