@@ -181,6 +181,8 @@ impl Watchlist {
             return self.blind(now_ms);
         }
         self.council.forget_lost(now_ms);
+        let pause_ms = self.neighbours_pause_ms();
+        self.neighbours_asked_ms.retain(|_, asked_ms| now_ms.saturating_sub(*asked_ms) < pause_ms);
         let mut due = self.council.accused();
         let silent = self.csps.iter().filter(|(_, watched)| watched.detector.is_late(now_ms));
         due.extend(silent.map(|(key, _)| key.clone()));
@@ -297,7 +299,7 @@ impl Watchlist {
 
     /// When one is gone, its node may be: the others on it are asked at once, but not again for each of them that does not answer.
     fn ask_neighbours(&mut self, key: &CspKey, node: &str, now_ms: u64) -> Vec<Effect> {
-        let pause_ms = self.least(|patience| patience.detector.hint_pause_ms).unwrap_or_default();
+        let pause_ms = self.neighbours_pause_ms();
         let asked_ms = self.neighbours_asked_ms.get(node);
         if asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(*asked_ms) < pause_ms) {
             return Vec::new();
@@ -307,6 +309,11 @@ impl Watchlist {
         let neighbours = residents.filter(|resident| resident != key).collect();
         let evidence = format!("{} on the same node is gone", key.csp);
         self.update_all(neighbours, now_ms, |_, watched| watched.detector.hint(&evidence, now_ms))
+    }
+
+    /// For how long the CSPs of a node are not asked again because of one of them.
+    fn neighbours_pause_ms(&self) -> u64 {
+        self.least(|patience| patience.detector.hint_pause_ms).unwrap_or_default()
     }
 
     /// Tells what has turned out about a node.

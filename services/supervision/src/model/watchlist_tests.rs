@@ -341,6 +341,24 @@ fn one_of_a_node_is_told_as_soon_as_a_neighbour_answers() {
 }
 
 #[test]
+fn a_node_whose_csps_were_asked_is_forgotten_after_a_while() {
+    let mut world = World::new(1, &["a", "b"]);
+    for csp in ["a", "b"] {
+        world.change(csp, |beat| beat.node = "n".to_owned());
+    }
+    world.pass(1_000);
+    world.fate("a", Fate::Dead);
+    let mut was_noted = false;
+    for _ in 0..1_000 / MS {
+        world.pass(MS);
+        was_noted |= world.supervisors[0].neighbours_asked_ms.contains_key("n");
+    }
+    assert!(was_noted);
+    world.pass(10_000);
+    assert!(world.supervisors[0].neighbours_asked_ms.is_empty());
+}
+
+#[test]
 fn strangers_and_leavers_are_not_watched() {
     let (mut list, policy) = (Watchlist::new(policies(1), "s".to_owned(), 0), SupervisionPolicy::default());
     assert_eq!(list.heartbeat(&beat("a", "1"), 0), []);
