@@ -62,9 +62,13 @@ impl Pauses {
                     None
                 }
             };
-            self.note(watch.standstill());
+            let seen = watch.standstill();
+            // Once for each pause, however often its mark is sent again.
+            if seen.length_ms > self.length_ms.load(Ordering::Relaxed) {
+                tracing::warn!(lain_ms = seen.length_ms, "this process stood still");
+            }
+            self.note(seen);
             if let Some(mark) = mark {
-                tracing::warn!(lain_ms = self.lain_ms(), "this process stood still");
                 // One that cannot be sent is sent again.
                 let _ = client.publish(inbox.clone(), mark.to_be_bytes().to_vec().into()).await;
             }

@@ -130,7 +130,9 @@ mod tests {
     fn a_mark_that_is_lost_is_sent_again_and_pauses_add_up() {
         let mut watch = PauseWatch::new(0);
         assert_eq!(watch.tick(1_000), Some(1));
+        let before = watch.standstill().length_ms;
         assert_eq!(ticks(&mut watch, 1_020, 2_100), [2]);
+        assert_eq!(watch.standstill().length_ms, before, "it is the same pause");
         assert_eq!(watch.tick(3_080), Some(3));
         assert_eq!(lain_ms(&watch, 3_080), 2_000);
         watch.returned(2, 3_090);
