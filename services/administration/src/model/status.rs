@@ -51,11 +51,14 @@ fn primary(witnesses: &[Witness]) -> Option<String> {
     answers.max_by_key(|answer| answer.heartbeat.epoch).and_then(|answer| answer.heartbeat.primary.clone())
 }
 
-/// Why the group takes no updates: the word of its primary, else the first that there is.
+/// Why the group takes no updates: the word of its primary where it answered, whatever it says; else the first that there is. One
+/// copy that cannot reach the log is no refusal of the group.
 fn refusal(witnesses: &[Witness], primary: Option<&str>) -> Option<UpdateRefusal> {
     let answers = || witnesses.iter().filter_map(|witness| witness.answer.as_ref()).map(|answer| &answer.heartbeat);
-    let of_primary = answers().find(|beat| Some(beat.csp.as_str()) == primary);
-    of_primary.into_iter().chain(answers()).find_map(|beat| beat.updates_refused.clone())
+    match answers().find(|beat| Some(beat.csp.as_str()) == primary) {
+        Some(of_primary) => of_primary.updates_refused.clone(),
+        None => answers().find_map(|beat| beat.updates_refused.clone()),
+    }
 }
 
 fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspView {
@@ -104,6 +107,7 @@ fn silent_state(supervised: Option<CspState>) -> CspState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_schemas::ErrorCode;
     use holdfast_schemas::message::{Counters, Heartbeat, Isolation, Storage, TaskDefinition};
 
     fn answer(csp: &str, applied: u64, epoch: u64, primary: &str) -> Witness {
@@ -174,6 +178,24 @@ mod tests {
         let lags: Vec<_> = csps.iter().map(|csp| csp.lag).collect();
         assert_eq!(lags, [5, 0, 20]);
         assert_eq!(csps.first().and_then(|csp| csp.last_heartbeat_ms_ago), Some(0));
+    }
+
+    fn refuses(mut witness: Witness, reason: &str) -> Witness {
+        let refusal = UpdateRefusal { code: ErrorCode::LogUnavailable, reason: reason.to_owned(), stalled: false };
+        if let Some(answer) = &mut witness.answer {
+            answer.heartbeat.updates_refused = Some(refusal);
+        }
+        witness
+    }
+
+    #[test]
+    fn the_primary_alone_says_whether_the_group_takes_updates_and_others_only_where_it_is_silent() {
+        let reason = |witnesses| status(witnesses).updates_refused.map(|refusal| refusal.reason);
+        let well = || answer("a", 20, 1, "a");
+        let other = || refuses(answer("b", 20, 1, "a"), "b");
+        assert_eq!(reason(vec![well(), other(), silent(None)]), None, "one copy is not the group");
+        assert_eq!(reason(vec![refuses(well(), "a"), other(), silent(None)]).as_deref(), Some("a"));
+        assert_eq!(reason(vec![silent(None), other(), silent(None)]).as_deref(), Some("b"));
     }
 
     #[test]

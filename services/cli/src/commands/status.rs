@@ -164,6 +164,7 @@ mod tests {
             updates_refused: Some(UpdateRefusal {
                 code: ErrorCode::LogUnavailable,
                 reason: "the log takes no entries".into(),
+                stalled: false,
             }),
         });
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();

@@ -10,5 +10,6 @@ pub mod outlook;
 pub mod owner;
 pub mod policy;
 pub mod progress;
+pub mod revival;
 pub mod statement;
 pub mod task;

@@ -1,12 +1,12 @@
-//! Starts a NATS server again that takes nothing any more although it could.
+//! Starts a NATS server again that stores nothing any more although it could (`model/revival`).
 //!
-//! When the disk below a stream was full, nats-server goes on refusing everything for that stream after there is room again; only
-//! a new start ends it. The copies say that the log refuses entries (`log_unavailable` in the group's status). When they have
-//! said so for a while, and there is room on the disk, the server that leads the log is started again, and not again for a while.
+//! When a write of a stream failed because the disk was full, nats-server acknowledges nothing for that stream after there is room
+//! again; only a new start ends it. The copies notice, and the group's status says so. When it has said so for a while, and there is
+//! room on the disk, the server that leads the log is started again.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use holdfast_schemas::ErrorCode;
+use holdfast_schemas::message::UpdateRefusal;
 use nix::sys::statvfs::statvfs;
 use tokio::{
     sync::watch,
@@ -19,65 +19,61 @@ use super::{
     plan::Stage,
     terminal::Terminal,
 };
-use crate::client::Client;
+use crate::{
+    client::Client,
+    model::revival::{self, Revival, Word},
+};
 
 /// How often the group is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// For so long the log must have refused: a leader that is being elected, or a moment of pressure, is over by then.
-const REFUSED_MIN: Duration = Duration::from_secs(5);
-/// Between two starts: time enough to read a large store again.
-const REST: Duration = Duration::from_secs(60);
-/// With less room than this a new start would not help.
-const ROOM_MIN_BYTES: u64 = 16 << 20;
 
 /// What the group says of its log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Heard {
+    word: Word,
     /// Why the log takes nothing.
     reason: String,
     /// The server that leads the log, where there are several.
     leader: Option<String>,
-    /// Since when.
-    since: Instant,
 }
 
 /// Looks after the servers.
 pub struct Reviver {
-    complaints: watch::Receiver<Option<Complaint>>,
+    heard: watch::Receiver<Heard>,
     directory: Arc<DataDirectory>,
     terminal: Terminal,
-    started_at: Option<Instant>,
+    revival: Revival,
+    began_at: Instant,
 }
 
 impl Reviver {
     /// Begins to ask the group.
     #[must_use]
     pub fn new(client: Arc<Client>, group: String, directory: Arc<DataDirectory>, terminal: Terminal) -> Self {
-        let (told, complaints) = watch::channel(None);
+        let (told, heard) = watch::channel(Heard::default());
         tokio::spawn(ask(client, group, told));
-        Self { complaints, directory, terminal, started_at: None }
+        Self { heard, directory, terminal, revival: Revival::default(), began_at: Instant::now() }
     }
 
     /// Stops the server that is to be started again, and starts the one that was stopped.
     pub fn look_after(&mut self, keepers: &[Keeper]) {
         let servers = || keepers.iter().filter(|keeper| keeper.stage == Stage::Nats);
         servers().filter(|keeper| keeper.condition() == Condition::Stopped).for_each(|keeper| keeper.want(Wish::Run));
-        let complaint = self.complaints.borrow().clone();
-        let Some(complaint) = complaint else { return };
-        let server = servers().find(|keeper| complaint.leader.as_ref().is_none_or(|leader| *leader == keeper.name));
-        let Some(server) = server.filter(|server| server.condition() == Condition::Ready) else { return };
-        let room_bytes = room_bytes(&self.directory.nats_store(&server.name));
-        if is_due(complaint.since.elapsed(), self.started_at.map(|at| at.elapsed()), room_bytes) {
-            self.started_at = Some(Instant::now());
-            self.terminal.say(&server.name, &format!("is started again: {}", complaint.reason));
+        let (heard, now) = (self.heard.borrow().clone(), self.began_at.elapsed());
+        self.revival.hear(heard.word, now);
+        if heard.word != Word::Stalled {
+            return;
+        }
+        let names: Vec<&str> = servers().map(|keeper| keeper.name.as_str()).collect();
+        let Some(name) = revival::server(&names, heard.leader.as_deref()) else { return };
+        let ready = servers().find(|keeper| keeper.name == name && keeper.condition() == Condition::Ready);
+        let Some(server) = ready else { return };
+        if self.revival.is_due(now, room_bytes(&self.directory.nats_store(name))) {
+            self.revival.started(now);
+            self.terminal.say(name, &format!("is started again: {}", heard.reason));
             server.want(Wish::Stop);
         }
     }
-}
-
-/// Whether the server is to be started again.
-fn is_due(refused_for: Duration, started_before: Option<Duration>, room_bytes: u64) -> bool {
-    refused_for >= REFUSED_MIN && started_before.is_none_or(|before| before >= REST) && room_bytes >= ROOM_MIN_BYTES
 }
 
 /// Room on the disk of a folder. Where that cannot be told it is no reason against anything.
@@ -85,35 +81,23 @@ fn room_bytes(folder: &Path) -> u64 {
     statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
-async fn ask(client: Arc<Client>, group: String, told: watch::Sender<Option<Complaint>>) {
+async fn ask(client: Arc<Client>, group: String, told: watch::Sender<Heard>) {
     loop {
-        let status = client.group_status(&group).await;
-        // A system that does not answer says nothing about its log.
-        let refusal = status.ok().and_then(|status| status.updates_refused);
-        let refusal = refusal.filter(|refusal| refusal.code == ErrorCode::LogUnavailable);
-        let since = told.borrow().as_ref().map_or_else(Instant::now, |before| before.since);
-        let leader = match &refusal {
-            Some(_) => client.log_leader(&group).await,
-            None => None,
-        };
-        if told.send(refusal.map(|refusal| Complaint { reason: refusal.reason, leader, since })).is_err() {
+        if told.send(hear(&client, &group).await).is_err() {
             return;
         }
         sleep(INTERVAL).await;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_started_again_when_it_could_take_entries_and_does_not_and_seldom() {
-        let (long, short) = (REFUSED_MIN, REFUSED_MIN - Duration::from_millis(1));
-        assert!(is_due(long, None, ROOM_MIN_BYTES));
-        assert!(!is_due(short, None, ROOM_MIN_BYTES), "it may pass");
-        assert!(!is_due(long, None, ROOM_MIN_BYTES - 1), "the disk is full");
-        assert!(!is_due(long, Some(REST - Duration::from_millis(1)), u64::MAX), "it was started a moment ago");
-        assert!(is_due(long, Some(REST), u64::MAX));
+/// What the group says now. A system that does not answer says nothing about its log.
+async fn hear(client: &Client, group: &str) -> Heard {
+    let Ok(status) = client.group_status(group).await else { return Heard::default() };
+    match status.updates_refused {
+        None => Heard { word: Word::Takes, ..Heard::default() },
+        Some(UpdateRefusal { stalled: false, reason, .. }) => Heard { word: Word::Refuses, reason, leader: None },
+        Some(UpdateRefusal { stalled: true, reason, .. }) => {
+            Heard { word: Word::Stalled, reason, leader: client.log_leader(group).await }
+        }
     }
 }

@@ -48,7 +48,7 @@ fn reported(replication: Replication, applied: [u64; 3]) -> Roster {
 
 /// The same CSP after it was set aside because of the log.
 fn set_aside(roster: &mut Roster, name: &str, applied: u64) {
-    let refusal = UpdateRefusal { code: ErrorCode::LogLost, reason: "the log ends at 3".to_owned() };
+    let refusal = UpdateRefusal { code: ErrorCode::LogLost, reason: "the log ends at 3".to_owned(), stalled: false };
     let state = CspState::Quarantined;
     roster.observe(name, &Report { state, updates_refused: Some(refusal), ..report(applied) }, 0);
 }

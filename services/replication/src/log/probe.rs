@@ -62,8 +62,8 @@ impl Probe {
         match answer {
             Ok(answer) => match serde_json::from_slice::<Response<Acknowledgement>>(&answer.payload) {
                 Ok(Response::Ok(_)) => self.took(),
-                Ok(Response::Err { error }) => self.refused(error.to_string()),
-                Err(error) => self.refused(format!("its answer is not understood ({error})")),
+                Ok(Response::Err { error }) => self.refused(error.to_string(), is_store_failure(&error)),
+                Err(error) => self.refused(format!("its answer is not understood ({error})"), false),
             },
             Err(_) if nobody => self.nobody().await,
             Err(error) if error.kind() == RequestErrorKind::TimedOut => self.silent(began).await,
@@ -80,8 +80,8 @@ impl Probe {
         }
     }
 
-    fn refused(&self, reason: String) {
-        if self.standing.refuse(format!("the log takes no entries: {reason}")) {
+    fn refused(&self, reason: String, stalled: bool) {
+        if self.standing.refuse(format!("the log takes no entries: {reason}"), stalled) {
             tracing::error!(stream = self.stream, reason, "the log takes no entries, so updates are refused");
         }
     }
@@ -96,12 +96,13 @@ impl Probe {
                 Some(false) => "its stream has no leader now",
                 None => return,
             };
-            self.refused(why.to_owned());
+            self.refused(why.to_owned(), false);
         }
     }
 
     /// It acknowledges nothing. If its leader answers other questions, and it was not this process that stood still, that is a
-    /// refusal without words. What was asked before the log took another one says nothing of the log as it is now.
+    /// refusal without words: so nats-server does for a stream of which a write failed once, until it is started again. What was
+    /// asked before the log took another one says nothing of the log as it is now.
     async fn silent(&self, began: Instant) {
         if self.took_since(began) {
             return;
@@ -110,7 +111,7 @@ impl Probe {
         if again && self.described().await == Some(true) && !self.took_since(began) {
             let why = "its server answers, and acknowledges nothing: look at the server's disk and at this copy's permission \
                        to publish";
-            self.refused(why.to_owned());
+            self.refused(why.to_owned(), true);
         }
     }
 
@@ -130,6 +131,11 @@ impl Probe {
             Err(_) => Some(false),
         }
     }
+}
+
+/// Whether JetStream says that its store fails. A limit that is reached bears the same code and begins with "maximum".
+fn is_store_failure(error: &jetstream::Error) -> bool {
+    error.error_code() == jetstream::ErrorCode::STREAM_STORE_FAILED && !error.to_string().starts_with("maximum ")
 }
 
 #[cfg(test)]
@@ -170,5 +176,23 @@ mod tests {
             probe.silent(behind).await;
         }
         assert!(standing.is_refused(), "it took none since");
+    }
+
+    fn answered(err_code: u64, description: &str) -> bool {
+        let body = serde_json::json!({"error": {"code": 503, "err_code": err_code, "description": description}});
+        match serde_json::from_value(body).expect("it is an answer") {
+            Response::<Acknowledgement>::Err { error } => is_store_failure(&error),
+            Response::Ok(_) => panic!("it is an error"),
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_is_told_from_a_limit_and_from_all_else() {
+        assert!(answered(10_077, "write 1.blk: no space left on device"));
+        for limit in ["maximum bytes exceeded", "maximum messages exceeded", "maximum messages per subject exceeded"] {
+            assert!(!answered(10_077, limit), "{limit}");
+        }
+        assert!(!answered(10_023, "insufficient resources"));
+        assert!(!answered(10_054, "message size exceeds maximum allowed"));
     }
 }

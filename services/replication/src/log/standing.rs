@@ -99,23 +99,26 @@ impl LogStanding {
 
     /// The log does not go on where this copy is. True if that is news.
     pub fn part(&self, code: ErrorCode, reason: String) -> bool {
-        self.change(|own| *own = Standing { fit: Fit::Parted(UpdateRefusal { code, reason }), refused: None })
+        self.change(|own| {
+            *own = Standing { fit: Fit::Parted(UpdateRefusal { code, reason, stalled: false }), refused: None }
+        })
     }
 
     /// The log could not be compared for a while.
     pub fn unreachable(&self, reason: String) {
         self.change(|own| {
             if matches!(own.fit, Fit::Unsure(_)) {
-                own.fit = Fit::Unsure(Some(UpdateRefusal { code: ErrorCode::LogUnavailable, reason }));
+                let refusal = UpdateRefusal { code: ErrorCode::LogUnavailable, reason, stalled: false };
+                own.fit = Fit::Unsure(Some(refusal));
             }
         });
     }
 
-    /// The log fits, and takes nothing. True if that is news.
-    pub fn refuse(&self, reason: String) -> bool {
+    /// The log fits, and takes nothing; `stalled` as in [`UpdateRefusal`]. True if that is news.
+    pub fn refuse(&self, reason: String, stalled: bool) -> bool {
         self.change(|own| {
             if !matches!(own.fit, Fit::Parted(_)) {
-                own.refused = Some(UpdateRefusal { code: ErrorCode::LogUnavailable, reason });
+                own.refused = Some(UpdateRefusal { code: ErrorCode::LogUnavailable, reason, stalled });
             }
         })
     }
@@ -220,7 +223,7 @@ impl LogStanding {
         let others = self.others.lock();
         let (csp, refusal) = others.first_key_value()?;
         let reason = format!("{csp} says: {}", refusal.reason);
-        Some(UpdateRefusal { code: refusal.code, reason })
+        Some(UpdateRefusal { code: refusal.code, reason, stalled: refusal.stalled })
     }
 
     /// Why the log does not go on where this copy is; none if it does.
@@ -258,7 +261,7 @@ mod tests {
     use super::*;
 
     fn refusal(code: ErrorCode, reason: &str) -> UpdateRefusal {
-        UpdateRefusal { code, reason: reason.to_owned() }
+        UpdateRefusal { code, reason: reason.to_owned(), stalled: false }
     }
 
     /// Two copies had applied what the log has lost. That one of them was put right says nothing of the other.

@@ -120,7 +120,7 @@ pub fn refusal(member: &Member, id: &str, deadline: Instant) -> Option<ErrorRepl
         // Draining is up to routing: what arrives all the same is answered, so that nobody is kept waiting.
         CspState::Available | CspState::Draining => return None,
         CspState::Quarantined => match member.shared.standing.parted() {
-            Some(UpdateRefusal { code, reason }) => (code, not_written(&reason)),
+            Some(UpdateRefusal { code, reason, .. }) => (code, not_written(&reason)),
             None => (ErrorCode::Quarantined, "this copy was set aside: another CSP answers".to_owned()),
         },
         state => (ErrorCode::Unavailable, format!("this CSP is {state}: send the request again in a moment")),
@@ -130,7 +130,7 @@ pub fn refusal(member: &Member, id: &str, deadline: Instant) -> Option<ErrorRepl
 
 /// Why this CSP takes no update now because of its log; none when it does.
 pub fn log_refusal(member: &Member, id: &str) -> Option<ErrorReply> {
-    let UpdateRefusal { code, reason } = member.shared.standing.refusal()?;
+    let UpdateRefusal { code, reason, .. } = member.shared.standing.refusal()?;
     Some(ErrorReply::new(Some(id.to_owned()), code, not_written(&reason)))
 }
 

@@ -164,7 +164,7 @@ async fn nothing_is_sent_before_the_log_was_compared_and_all_is_refused_when_it_
 #[tokio::test]
 async fn a_log_that_takes_nothing_is_tried_again_however_much_is_submitted() {
     let mut rig = Rig::at(&state(7)).await;
-    rig.standing.refuse("the log takes no entries: its disk is full".to_owned());
+    rig.standing.refuse("the log takes no entries: its disk is full".to_owned(), false);
     let gateway = Arc::clone(&rig.gateway);
     let submitting = async {
         loop {
@@ -191,7 +191,7 @@ async fn a_log_is_tried_again_also_when_its_refusal_comes_to_a_publisher_that_wa
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    rig.standing.refuse("the log takes no entries: its disk is full".to_owned());
+    rig.standing.refuse("the log takes no entries: its disk is full".to_owned(), false);
     assert_eq!(rig.sent().await.base(), 7);
 }
 
