@@ -6,7 +6,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use holdfast_schemas::message::UpdateRefusal;
+use async_nats::Subscriber;
+use futures::StreamExt;
+use holdfast_schemas::{message::UpdateRefusal, subject};
 use nix::sys::statvfs::statvfs;
 use tokio::{
     sync::watch,
@@ -24,8 +26,10 @@ use crate::{
     model::revival::{self, Revival, Word},
 };
 
-/// How often the group is asked.
+/// How often the group is asked while its log takes nothing; no event makes it more.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often besides: an event that says that the log takes nothing may be lost.
+const SELDOM: Duration = Duration::from_secs(10);
 
 /// What the group says of its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,13 +85,34 @@ fn room_bytes(folder: &Path) -> u64 {
     statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
+/// Asks when a copy tells of the log, from then on until the log takes entries again, and seldom besides.
 async fn ask(client: Arc<Client>, group: String, told: watch::Sender<Heard>) {
+    // Without events it is asked seldom all the same.
+    let mut events = client.bus().client().subscribe(subject::event(&group, subject::EVENT_LOG)).await.ok();
     loop {
-        if told.send(hear(&client, &group).await).is_err() {
+        let heard = hear(&client, &group).await;
+        let takes = heard.word == Word::Takes;
+        if told.send(heard).is_err() {
             return;
         }
         sleep(INTERVAL).await;
+        if takes {
+            tokio::select! {
+                () = sleep(SELDOM) => {}
+                () = event(events.as_mut()) => {}
+            }
+        }
     }
+}
+
+/// Resolves when a copy has told of the log.
+async fn event(events: Option<&mut Subscriber>) {
+    if let Some(events) = events
+        && events.next().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// What the group says now. A system that does not answer says nothing about its log.

@@ -54,10 +54,15 @@ impl<'a> System<'a> {
     async fn watch(&self, client: &Arc<Client>) {
         let agent = Agent::new();
         let group = self.options.group.clone();
-        let mut reviver = Reviver::new(Arc::clone(client), group, Arc::clone(&self.directory), self.terminal);
+        // Servers that others run are theirs to start again.
+        let own_servers = self.keepers.iter().any(|keeper| keeper.stage == Stage::Nats);
+        let mut reviver =
+            own_servers.then(|| Reviver::new(Arc::clone(client), group, Arc::clone(&self.directory), self.terminal));
         loop {
             control::carry_out(&self.keepers, &self.directory);
-            reviver.look_after(&self.keepers);
+            if let Some(reviver) = &mut reviver {
+                reviver.look_after(&self.keepers);
+            }
             agent.say_alive(client).await;
             sleep(WISH_INTERVAL).await;
         }
