@@ -4,7 +4,8 @@
 //! group's copies. So the same folder may always start again, wherever it was moved to, and another one only takes a group over
 //! when an operator says so and the owner is certainly not running. No clock is asked.
 
-use holdfast_schemas::message::GroupOwner;
+use holdfast_foundation::chain;
+use holdfast_schemas::{Message as _, message::GroupOwner, subject};
 
 /// Whether the owner on record runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,21 @@ pub fn judge(found: Option<&GroupOwner>, own: &GroupOwner, life: Life, take_over
     }
 }
 
+/// Reads the record of a group.
+///
+/// # Errors
+/// It is not understood, so somebody of another version may run the group: one sentence that says what to do.
+pub fn read(group: &str, record: &[u8]) -> Result<GroupOwner, String> {
+    GroupOwner::decode(record).map_err(|error| {
+        let bucket = subject::owners_bucket();
+        format!(
+            "the record of group {group} in {bucket} cannot be read ({}): use the version of `holdfast` that wrote it, or, when it is \
+             certain that no system runs the group, remove it with `nats kv del {bucket} {group}` and try again",
+            chain(&error)
+        )
+    })
+}
+
 /// Who runs the group, as people are told.
 #[must_use]
 pub fn run_by(owner: &GroupOwner) -> String {
@@ -101,6 +117,17 @@ mod tests {
         refused(judge(Some(&first), &other, Life::Gone, false), "--take-over");
         assert_eq!(judge(Some(&first), &other, Life::Gone, true), Verdict::Claim);
         assert_eq!(judge(None, &other, Life::Gone, false), Verdict::Claim);
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_somebodys() {
+        let own = owner("A", "/a", "1");
+        assert_eq!(read("demo", &own.encode()), Ok(own));
+        for record in [b"".as_slice(), b"{}", br#"{"type": "io.holdfast.administration.v2.group_owner"}"#] {
+            let sentence = read("demo", record).unwrap_err();
+            assert!(sentence.starts_with("the record of group demo in HOLDFAST_OWNERS cannot be read ("), "{sentence}");
+            assert!(sentence.contains("nats kv del HOLDFAST_OWNERS demo"), "{sentence}");
+        }
     }
 
     #[test]

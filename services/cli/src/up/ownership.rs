@@ -24,7 +24,7 @@ use crate::{
     arguments::up::UpOptions,
     client::Client,
     error::CliError,
-    model::owner::{Life, Verdict, judge, run_by},
+    model::owner::{Life, Verdict, judge, read, run_by},
 };
 
 /// How long the owner on record may take to answer.
@@ -63,7 +63,7 @@ pub async fn claim(client: &Client, options: &UpOptions, directory: &DataDirecto
         let found = bucket.entry(own.group.as_str()).await.map_err(|error| unavailable(&error))?;
         let revision = found.as_ref().map_or(0, |entry| entry.revision);
         let found = found.filter(|entry| entry.operation == kv::Operation::Put);
-        let found = found.and_then(|entry| GroupOwner::decode(&entry.value).ok());
+        let found = found.map(|entry| read(&own.group, &entry.value)).transpose().map_err(CliError::Owned)?;
         let life = match &found {
             Some(owner) => life(bus, owner, &own).await,
             None => Life::Gone,
@@ -89,10 +89,11 @@ impl Owned {
             sleep(LOOK).await;
             // No answer says nothing: the record is looked at again.
             let Ok(Some(found)) = self.bucket.get(self.own.group.as_str()).await else { continue };
-            if let Ok(owner) = GroupOwner::decode(&found)
-                && owner.incarnation != self.own.incarnation
-            {
-                return CliError::Owned(format!("{} since then: this system ends", run_by(&owner)));
+            match read(&self.own.group, &found) {
+                Ok(owner) if owner.incarnation == self.own.incarnation => {}
+                Ok(owner) => return CliError::Owned(format!("{} since then: this system ends", run_by(&owner))),
+                // Ours can be read, so it is somebody else's.
+                Err(sentence) => return CliError::Owned(format!("this system ends: {sentence}")),
             }
         }
     }
