@@ -37,8 +37,7 @@ pub fn judge(found: Option<&GroupOwner>, own: &GroupOwner, life: Life, take_over
         return Verdict::Held;
     }
     let same_system = found.system == own.system;
-    // The folder is locked by one process at a time, so whoever has it knows that an earlier start is over.
-    let same_place = same_system && found.host == own.host && found.folder == own.folder;
+    let same_place = is_same_place(found, own);
     match life {
         Life::Answers => Verdict::Refuse(format!(
             "{}: stop that system first, or run another group beside it with --group NAME --csp-prefix NAME",
@@ -53,6 +52,29 @@ pub fn judge(found: Option<&GroupOwner>, own: &GroupOwner, life: Life, take_over
             run_by(found)
         )),
         Life::Gone | Life::Silent => Verdict::Claim,
+    }
+}
+
+/// Whether the owner is an earlier start of this very system, from the same folder. That is locked by one process at a time, so
+/// whoever has it knows that an earlier start is over.
+#[must_use]
+pub fn is_same_place(found: &GroupOwner, own: &GroupOwner) -> bool {
+    found.system == own.system && found.host == own.host && found.folder == own.folder
+}
+
+/// Why a CSP of the group, which may run without a system, keeps one from running the group; none if it does not. `node` is where
+/// it says that it runs, `same_place` whether the group was this very folder's before: what that started has ended.
+#[must_use]
+pub fn judge_csp(group: &str, csp: &str, life: Life, node: Option<&str>, same_place: bool) -> Option<String> {
+    match life {
+        Life::Answers => Some(format!(
+            "{csp} of group {group} runs already{}: stop it first, or run another group with --group NAME --csp-prefix NAME",
+            node.map(|node| format!(", on {node}")).unwrap_or_default()
+        )),
+        Life::Silent if !same_place => Some(format!(
+            "{csp} of group {group} does not answer and may still run: see that it has ended, and try again in a moment"
+        )),
+        Life::Silent | Life::Gone => None,
     }
 }
 
@@ -117,6 +139,21 @@ mod tests {
         refused(judge(Some(&first), &other, Life::Gone, false), "--take-over");
         assert_eq!(judge(Some(&first), &other, Life::Gone, true), Verdict::Claim);
         assert_eq!(judge(None, &other, Life::Gone, false), Verdict::Claim);
+    }
+
+    #[test]
+    fn a_csp_is_not_there_only_if_nobody_listens() {
+        let judge = |life, node, same_place| judge_csp("demo", "csp-1", life, node, same_place).unwrap_or_default();
+        for same_place in [false, true] {
+            assert_eq!(judge(Life::Gone, None, same_place), "");
+            let sentence = judge(Life::Answers, Some("n1"), same_place);
+            assert!(sentence.starts_with("csp-1 of group demo runs already, on n1: stop it first"), "{sentence}");
+            let sentence = judge(Life::Answers, None, same_place);
+            assert!(sentence.starts_with("csp-1 of group demo runs already: stop it first"), "{sentence}");
+        }
+        let sentence = judge(Life::Silent, None, false);
+        assert!(sentence.starts_with("csp-1 of group demo does not answer and may still run"), "{sentence}");
+        assert_eq!(judge(Life::Silent, None, true), "", "its folder is locked by us");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
     arguments::up::UpOptions,
     client::Client,
     error::CliError,
-    model::owner::{Life, Verdict, judge, read, run_by},
+    model::owner::{Life, Verdict, is_same_place, judge, judge_csp, read, run_by},
 };
 
 /// How long the owner on record may take to answer.
@@ -71,7 +71,10 @@ pub async fn claim(client: &Client, options: &UpOptions, directory: &DataDirecto
         match judge(found.as_ref(), &own, life, options.take_over) {
             Verdict::Held => return Ok(Owned { own, bucket, _answering: answering }),
             Verdict::Refuse(sentence) => return Err(CliError::Owned(sentence)),
-            Verdict::Claim => nobody_else_runs(bus, options).await?,
+            Verdict::Claim => {
+                let same_place = found.is_some_and(|found| is_same_place(&found, &own));
+                nobody_else_runs(bus, options, same_place).await?;
+            }
         }
         // Whatever became of it, the next look tells: others may have been faster, or the answer may be lost.
         if bucket.update(&own.group, own.encode().into(), revision).await.is_err() {
@@ -126,7 +129,12 @@ async fn bucket(bus: &Bus, replicas: u8) -> Result<kv::Store, CliError> {
 
 async fn life(bus: &Bus, owner: &GroupOwner, own: &GroupOwner) -> Life {
     let to = subject::owner(&owner.group, &owner.incarnation);
-    match bus.request::<GroupOwner, GroupOwner>(to, own, ANSWER_MAX).await {
+    life_by(&bus.request::<GroupOwner, GroupOwner>(to, own, ANSWER_MAX).await)
+}
+
+/// Any answer is one of somebody who runs, and only NATS knows that nobody listens.
+fn life_by<R>(answer: &Result<R, RequestError>) -> Life {
+    match answer {
         Ok(_) | Err(RequestError::Refused(_) | RequestError::Malformed(_)) => Life::Answers,
         Err(RequestError::NoResponders) => Life::Gone,
         Err(RequestError::TimedOut | RequestError::Closed(_)) => Life::Silent,
@@ -134,17 +142,16 @@ async fn life(bus: &Bus, owner: &GroupOwner, own: &GroupOwner) -> Life {
 }
 
 /// CSPs can run without `holdfast up`, too: then their group has no record.
-async fn nobody_else_runs(bus: &Bus, options: &UpOptions) -> Result<(), CliError> {
+async fn nobody_else_runs(bus: &Bus, options: &UpOptions, same_place: bool) -> Result<(), CliError> {
     let asked = csp_names(options).into_iter().map(async |csp| {
         let to = subject::csp_status(&options.group, &csp);
-        bus.request::<StatusRequest, StatusReply>(to, &StatusRequest::default(), ANSWER_MAX).await.ok()
+        let answer = bus.request::<StatusRequest, StatusReply>(to, &StatusRequest::default(), ANSWER_MAX).await;
+        let node = answer.as_ref().ok().map(|answer| answer.heartbeat.node.as_str());
+        judge_csp(&options.group, &csp, life_by(&answer), node, same_place)
     });
     match join_all(asked).await.into_iter().flatten().next() {
         None => Ok(()),
-        Some(StatusReply { heartbeat, .. }) => Err(CliError::Owned(format!(
-            "{} of group {} runs already, on {}: stop it first, or run another group with --group NAME --csp-prefix NAME",
-            heartbeat.csp, heartbeat.group, heartbeat.node
-        ))),
+        Some(sentence) => Err(CliError::Owned(sentence)),
     }
 }
 
