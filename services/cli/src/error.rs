@@ -143,6 +143,22 @@ impl CliError {
             Self::Refused(_) | Self::Owned(_) => Exit::Refused,
         }
     }
+
+    /// The code that programs are told: that of the answer where there is one.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(reply) => reply.error.code.as_str(),
+            Self::Import { source, .. } => source.code(),
+            Self::Owned(_) => ErrorCode::AlreadyExists.as_str(),
+            _ => match self.exit() {
+                Exit::Usage => "usage",
+                Exit::Unavailable => "unavailable",
+                Exit::Unknown => "outcome_unknown",
+                _ => "failed",
+            },
+        }
+    }
 }
 
 /// The group's own sentence, with the statement it is about.
@@ -247,6 +263,17 @@ mod tests {
         assert_eq!(refused(ErrorCode::Conflict).exit(), Exit::Unavailable);
         assert_eq!(refused(ErrorCode::Unavailable).exit(), Exit::Unavailable);
         assert_eq!(refused(ErrorCode::OutcomeUnknown).exit(), Exit::Unknown);
+    }
+
+    #[test]
+    fn programs_are_told_the_code_of_the_answer_also_when_an_import_failed() {
+        let import = |source| CliError::Import { path: "a.surql".into(), line: 7, source: Box::new(source) };
+        for code in [ErrorCode::StatementFailed, ErrorCode::IdReused, ErrorCode::Conflict] {
+            assert_eq!(refused(code).code(), code.as_str());
+            assert_eq!(import(refused(code)).code(), code.as_str());
+        }
+        assert_eq!(import(CliError::Unavailable("nobody".to_owned())).code(), "unavailable");
+        assert_eq!(CliError::Owned("somebody".to_owned()).code(), "already_exists");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use clap::Parser;
 use arguments::{
     Command, CommandLine, ConfigCommand, CspCommand, GroupCommand, LockCommand, PrimaryCommand, TaskCommand,
 };
-use error::{CliError, Exit};
-use holdfast_schemas::{ErrorCode, Message as _};
+use error::CliError;
+use holdfast_schemas::Message as _;
 use output::Reader;
 
 /// Parses the command line, carries it out, and says in one sentence why not if it fails.
@@ -81,16 +81,7 @@ async fn run(line: CommandLine) -> Result<ExitCode, CliError> {
 fn report(error: &CliError, json: bool) {
     let text = match error {
         CliError::Refused(reply) if json => String::from_utf8_lossy(&reply.encode()).into_owned(),
-        _ if json => {
-            let code = match error.exit() {
-                Exit::Refused => ErrorCode::AlreadyExists.as_str(),
-                Exit::Usage => "usage",
-                Exit::Unavailable => "unavailable",
-                Exit::Unknown => "outcome_unknown",
-                _ => "failed",
-            };
-            serde_json::json!({"error": {"code": code, "message": error.to_string()}}).to_string()
-        }
+        _ if json => serde_json::json!({"error": {"code": error.code(), "message": error.to_string()}}).to_string(),
         _ => format!("holdfast: {error}"),
     };
     output::notice(&text);
