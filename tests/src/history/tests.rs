@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::broken::Broken;
+use super::recorder::judge;
 use super::simulate::{broken_history, history};
 use super::{Consistency, Kind, Observation, Operation, Place, Record, Violation, Window, available, check};
 
@@ -86,6 +87,17 @@ fn finds_a_pause_that_is_longer_than_was_promised() {
     for wrong in [Window { bound_ns: longest - 1, ..window }, Window { until_ns: until_ns + longest + 1, ..window }] {
         assert!(matches!(available(&records, &[window, wrong]), Err(Violation::Unavailable { .. })), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_pause_hides_nothing_that_is_wrong() {
+    let mut records = history(7, LENGTH);
+    let pause = Window { from_ns: 0, until_ns: u64::MAX, bound_ns: 1 };
+    assert!(matches!(judge(&records, &[pause]), Err(Violation::Unavailable { .. })));
+    let query = find(&records, |record| matches!(record.kind, Kind::Query { .. }))[0];
+    records[query].observed.clear();
+    let broken = judge(&records, &[pause]);
+    assert!(broken.is_err() && !matches!(broken, Err(Violation::Unavailable { .. })), "{broken:?}");
 }
 
 #[test]
