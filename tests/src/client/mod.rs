@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_nats::Message;
 use async_nats::client::RequestErrorKind;
 use holdfast_schemas::subject;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use inbox::LateAnswer;
@@ -117,6 +117,12 @@ impl Client {
         let reply = self.answer(subject, body, patience).await?;
         anyhow::ensure!(reply.get("error").is_none(), "refused: {reply}");
         Ok(reply)
+    }
+
+    /// What administration says of the group.
+    pub async fn group_status(&self) -> anyhow::Result<Value> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        self.ask(subject::admin("group", "status"), &json!({ "group": self.group }), PATIENCE).await
     }
 
     /// Sends bodies that no service can make sense of, each to the subject of its verb, and demands that they are refused as
