@@ -1,5 +1,6 @@
-//! The table of promises names tests and sabotages that exist.
+//! The table of promises names tests and sabotages that exist, each promise once, and every test on real processes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -34,11 +35,37 @@ fn is_test(sources: &[PathBuf], name: &str) -> anyhow::Result<bool> {
         let text = std::fs::read_to_string(path)?;
         let declared = format!("fn {function}(");
         let mut before = text.split(&declared).take(text.matches(&declared).count());
-        if before.any(|before| before.trim_end().ends_with(']') || before.trim_end().ends_with("async")) {
+        if before.any(ends_with_test_attribute) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether what stands before a function makes it a test: its last attribute does.
+fn ends_with_test_attribute(before: &str) -> bool {
+    let before = before.trim_end();
+    let before = before.strip_suffix("async").unwrap_or(before).trim_end();
+    let attribute = before.rsplit_once("#[").map(|(_, attribute)| attribute).filter(|_| before.ends_with(']'));
+    attribute.is_some_and(|attribute| attribute.starts_with("test]") || attribute.starts_with("tokio::test"))
+}
+
+/// Every test on real processes, by the name that the table gives it.
+fn suite_tests(suite: &Path) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(suite)? {
+        let path = entry?.path();
+        let (module, text) = (path.file_stem().unwrap_or_default().to_string_lossy(), std::fs::read_to_string(&path)?);
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if line.trim_start().starts_with("#[tokio::test") {
+                let declared = lines.find_map(|line| line.split_once("fn ")?.1.split_once('('));
+                let (function, _) = declared.with_context(|| format!("no function behind a test of {module}"))?;
+                found.push(format!("{module}::{function}"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What stands in backticks.
@@ -55,11 +82,11 @@ fn name_tests_and_sabotages_that_exist() -> anyhow::Result<()> {
     }
     let faults = std::fs::read_to_string(root.join("services/replication/src/fault.rs"))?;
     let table = std::fs::read_to_string(root.join("docs/promises.md"))?;
-    let (mut promises, mut missing) = (0, Vec::new());
+    let (mut promises, mut missing) = (BTreeSet::new(), Vec::new());
     for line in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise |")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [promise, tests, sabotages] = cells[..] else { anyhow::bail!("not three cells: {line}") };
-        promises += 1;
+        anyhow::ensure!(promises.insert(promise), "twice: {promise}");
         anyhow::ensure!(names(tests).next().is_some(), "no test: {promise}");
         anyhow::ensure!(sabotages == "none" || names(sabotages).next().is_some(), "no sabotage: {promise}");
         for name in names(tests) {
@@ -70,7 +97,33 @@ fn name_tests_and_sabotages_that_exist() -> anyhow::Result<()> {
             missing.extend((!is_fault && !is_test(&found, name)?).then_some(name));
         }
     }
-    anyhow::ensure!(promises > 40, "only {promises} promises were found");
+    anyhow::ensure!(promises.len() > 40, "only {} promises were found", promises.len());
     anyhow::ensure!(missing.is_empty(), "docs/promises.md names what does not exist: {missing:#?}");
     Ok(())
+}
+
+#[test]
+fn name_every_test_on_real_processes() -> anyhow::Result<()> {
+    let root = root();
+    let table = std::fs::read_to_string(root.join("docs/promises.md"))?;
+    let named: BTreeSet<&str> = names(&table).collect();
+    let mut tests = suite_tests(&root.join("tests/tests/suite"))?;
+    anyhow::ensure!(tests.len() > 40, "only {} tests were found", tests.len());
+    tests.retain(|test| !named.contains(test.as_str()));
+    anyhow::ensure!(tests.is_empty(), "docs/promises.md does not name {tests:#?}");
+    Ok(())
+}
+
+#[test]
+fn tell_a_test_from_its_helpers() {
+    for (before, is_test) in [
+        ("#[test]\n", true),
+        ("#[tokio::test(flavor = \"multi_thread\")]\nasync ", true),
+        ("    #[tokio::test]\n    async ", true),
+        ("#[cfg(test)]\n", false),
+        ("#[test]\nfn one() {}\n\nasync ", false),
+        ("#[test]\nfn one() {}\n\n#[must_use]\n", false),
+    ] {
+        assert_eq!(ends_with_test_attribute(before), is_test, "{before}");
+    }
 }
