@@ -109,6 +109,16 @@ impl System {
         Ok(judged)
     }
 
+    /// Waits until a process has logged these words, at whatever time.
+    pub async fn until_logged(&self, name: &str, words: &str) -> anyhow::Result<()> {
+        let file = self.folder().join("log").join(format!("{name}.log"));
+        until(&format!("{name} to log {words:?}"), PATIENCE, async || {
+            let log = std::fs::read(&file).unwrap_or_default();
+            if String::from_utf8_lossy(&log).contains(words) { Ok(()) } else { Err(self.log_tail(name)) }
+        })
+        .await
+    }
+
     /// The log's stream as NATS sees it.
     pub async fn log_state(&self) -> anyhow::Result<jetstream::stream::State> {
         Ok(self.log_info().await?.state)
