@@ -10,6 +10,10 @@ use super::Client;
 
 /// Pause before a message is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The deadline of a message that names none.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long an answer is awaited behind its deadline.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// An open transaction.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Transaction {
     token: String,
     /// Number of the last message, where they are numbered.
     number: Option<u64>,
+    /// Of each message, where it is named.
+    deadline: Option<Duration>,
 }
 
 impl Transaction {
@@ -28,17 +34,22 @@ impl Transaction {
         body.entry("id").or_insert_with(|| id.into());
         let end = Instant::now() + patience;
         loop {
-            let told = match client.try_answer("begin", &body).await {
-                Some(reply) if reply["transaction"].is_string() => {
-                    let token = reply["transaction"].as_str().unwrap_or_default().to_owned();
-                    return Ok(Self { client: client.clone(), token, number: numbered.then_some(0) });
-                }
-                told => told,
-            };
+            let told = client.try_answer("begin", body.clone(), None).await;
+            if let Some(token) = token_in(told.as_ref()) {
+                return Ok(Self { client: client.clone(), token, number: numbered.then_some(0), deadline: None });
+            }
             let may_go_on = told.as_ref().is_none_or(|reply| reply["error"]["retryable"] == true);
             anyhow::ensure!(may_go_on && Instant::now() < end, "it does not begin: {told:?}");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
+    }
+
+    /// Begins one whose messages are numbered and have this deadline, with one message. None if there was no answer, or another one.
+    pub async fn begin_once(client: &Client, fields: &Value, deadline: Duration) -> Option<Self> {
+        let body = fields.as_object().cloned().unwrap_or_default();
+        let told = client.try_answer("begin", body, Some(deadline)).await;
+        let token = token_in(told.as_ref())?;
+        Some(Self { client: client.clone(), token, number: Some(0), deadline: Some(deadline) })
     }
 
     /// The token.
@@ -49,6 +60,11 @@ impl Transaction {
     /// The CSP that holds it.
     pub fn holder(&self) -> &str {
         self.token.split(':').next().unwrap_or_default()
+    }
+
+    /// The number of the last message, where they are numbered.
+    pub fn number(&self) -> Option<u64> {
+        self.number
     }
 
     /// Counts one message more, so that what is sent next is another one.
@@ -72,15 +88,21 @@ impl Transaction {
         if let Some(number) = self.number.filter(|_| verb == "execute" || verb == "commit") {
             body.insert("number".to_owned(), number.into());
         }
-        self.client.try_answer(verb, &body).await
+        self.client.try_answer(verb, body, self.deadline).await
     }
+}
+
+fn token_in(reply: Option<&Value>) -> Option<String> {
+    reply?["transaction"].as_str().map(str::to_owned)
 }
 
 impl Client {
     /// One message of a transaction; none if there was no answer.
-    async fn try_answer(&self, verb: &str, body: &Map<String, Value>) -> Option<Value> {
-        const WAIT: Duration = Duration::from_millis(5_500);
-        let body = Value::Object(body.clone());
-        self.answer(subject::transaction(self.group(), verb), &body, WAIT).await.ok()
+    async fn try_answer(&self, verb: &str, mut body: Map<String, Value>, deadline: Option<Duration>) -> Option<Value> {
+        if let Some(deadline) = deadline {
+            body.insert("deadline_ms".to_owned(), u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        let wait = deadline.unwrap_or(DEADLINE) + MARGIN;
+        self.answer(subject::transaction(self.group(), verb), &Value::Object(body), wait).await.ok()
     }
 }

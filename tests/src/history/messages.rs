@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use holdfast_schemas::subject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::recorder::{DEADLINE, SETTLE_PATIENCE};
 use super::{Operation, Recorder, Workload, decode, encode};
 use crate::broken_promise::BrokenPromise;
-use crate::client::Outcome;
+use crate::client::{Outcome, Transaction};
 
 /// How many transactions there are for each that is aborted.
 const ABORT_ONE_IN: u32 = 6;
@@ -20,8 +19,6 @@ const TWICE_ONE_IN: u32 = 4;
 /// How often a part is sent.
 const ATTEMPTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(25);
-/// How long an answer is awaited behind its deadline.
-const MARGIN: Duration = Duration::from_millis(500);
 
 impl Recorder {
     /// A transaction over several messages. Whatever ends it, it is written down as what the group says became of it.
@@ -30,14 +27,15 @@ impl Recorder {
         let operations = parts.concat();
         let id = ulid::Ulid::generate().to_string();
         let mut asked = self.ask(&id, operations, None);
-        let body = json!({ "id": id, "idle_ms": 10_000, "deadline_ms": DEADLINE.as_millis() as u64 });
-        let begun = self.message("begin", &body).await.unwrap_or_default();
-        let Some(token) = begun["transaction"].as_str() else { return Ok(None) };
+        let fields = json!({ "id": id, "idle_ms": 10_000 });
+        let begun = Transaction::begin_once(&self.client, &fields, DEADLINE).await;
+        let Some(mut transaction) = begun else { return Ok(None) };
         let mut observed = Vec::new();
         let mut verb = if workload.one_in(ABORT_ONE_IN) { "abort" } else { "commit" };
-        for (number, part) in (1..).zip(&parts) {
+        for part in &parts {
             let times = if workload.one_in(TWICE_ONE_IN) { 2 } else { 1 };
-            let Some(results) = self.execute(token, number, part, times).await? else {
+            transaction.next();
+            let Some(results) = execute(&transaction, part, times).await? else {
                 verb = "abort";
                 break;
             };
@@ -45,69 +43,53 @@ impl Recorder {
         }
         asked.observed = Some(observed);
         self.seen(&asked);
-        let number = (verb == "commit").then_some(parts.len() + 1);
-        let outcome = self.end_transaction(verb, token, number).await?;
+        transaction.next();
+        let outcome = end(&transaction, verb).await?;
         self.note_update(&asked, outcome)
     }
+}
 
-    /// Carries out a part, so many times at once, and again where there is no answer: it has to count once, and all answers have to
-    /// be the same. None if it was refused.
-    async fn execute(
-        &self,
-        token: &str,
-        number: u64,
-        part: &[Operation],
-        times: usize,
-    ) -> anyhow::Result<Option<Vec<Value>>> {
-        let deadline_ms = DEADLINE.as_millis() as u64;
-        let body = json!({ "transaction": token, "sql": encode(part), "number": number, "deadline_ms": deadline_ms });
-        for _ in 0..ATTEMPTS {
-            let answers = join_all((0..times).map(|_| self.message("execute", &body))).await;
-            let mut told = answers.iter().flatten().filter(|reply| reply["results"].is_array());
-            if let Some(first) = told.next() {
-                if let Some(other) = told.find(|other| other["results"] != first["results"]) {
-                    let what = format!("{token}, message {number} was answered {first} and {other}");
-                    anyhow::bail!(BrokenPromise(what));
-                }
-                return Ok(first["results"].as_array().cloned());
+/// Carries out a part, so many times at once, and again where there is no answer: it has to count once, and all answers have to be
+/// the same. None if it was refused.
+async fn execute(transaction: &Transaction, part: &[Operation], times: usize) -> anyhow::Result<Option<Vec<Value>>> {
+    let sql = encode(part);
+    for _ in 0..ATTEMPTS {
+        let answers = join_all((0..times).map(|_| transaction.execute(&sql))).await;
+        let mut told = answers.iter().flatten().filter(|reply| reply["results"].is_array());
+        if let Some(first) = told.next() {
+            if let Some(other) = told.find(|other| other["results"] != first["results"]) {
+                let (token, number) = (transaction.token(), transaction.number());
+                let what = format!("{token}, message {number:?} was answered {first} and {other}");
+                anyhow::bail!(BrokenPromise(what));
             }
-            if answers.iter().flatten().any(is_end) {
-                return Ok(None);
-            }
+            return Ok(first["results"].as_array().cloned());
         }
-        Ok(None)
-    }
-
-    /// Ends a transaction one way or the other, and gives what became of it.
-    async fn end_transaction(&self, verb: &str, token: &str, number: Option<usize>) -> anyhow::Result<Outcome> {
-        let end = Instant::now() + SETTLE_PATIENCE;
-        let mut body = json!({ "transaction": token, "deadline_ms": DEADLINE.as_millis() as u64 });
-        if let Some(number) = number {
-            body["number"] = number.into();
-        }
-        loop {
-            let reply = self.message(verb, &body).await.unwrap_or_default();
-            match Outcome::decode(reply.to_string().as_bytes()) {
-                Outcome::Done(reply) => return Ok(Outcome::Done(reply)),
-                Outcome::Refused(mut refusal) if is_final(&refusal.code) => {
-                    // Of one transaction, though what it says of another one differs.
-                    refusal.settled = true;
-                    return Ok(Outcome::Refused(refusal));
-                }
-                _ if reply["state"] == "aborted" => return Ok(aborted()),
-                _ if reply["state"] == "committed" => {
-                    anyhow::bail!(BrokenPromise(format!("nobody asked to commit {token}: {reply}")))
-                }
-                _ if Instant::now() >= end => return Ok(Outcome::Unknown(reply.to_string())),
-                _ => sleep(PAUSE).await,
-            }
+        if answers.iter().flatten().any(is_end) {
+            return Ok(None);
         }
     }
+    Ok(None)
+}
 
-    /// Sends one message; none if there was no answer.
-    async fn message(&self, verb: &str, body: &Value) -> Option<Value> {
-        let subject = subject::transaction(self.client.group(), verb);
-        self.client.answer(subject, body, DEADLINE + MARGIN).await.ok()
+/// Ends a transaction one way or the other, and gives what became of it.
+async fn end(transaction: &Transaction, verb: &str) -> anyhow::Result<Outcome> {
+    let end = Instant::now() + SETTLE_PATIENCE;
+    loop {
+        let reply = transaction.end(verb).await.unwrap_or_default();
+        match Outcome::decode(reply.to_string().as_bytes()) {
+            Outcome::Done(reply) => return Ok(Outcome::Done(reply)),
+            Outcome::Refused(mut refusal) if is_final(&refusal.code) => {
+                // Of one transaction, though what it says of another one differs.
+                refusal.settled = true;
+                return Ok(Outcome::Refused(refusal));
+            }
+            _ if reply["state"] == "aborted" => return Ok(aborted()),
+            _ if reply["state"] == "committed" => {
+                anyhow::bail!(BrokenPromise(format!("nobody asked to commit {}: {reply}", transaction.token())))
+            }
+            _ if Instant::now() >= end => return Ok(Outcome::Unknown(reply.to_string())),
+            _ => sleep(PAUSE).await,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Before a message is sent again: while JetStream elects it is refused at once.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Between two faults of the NATS servers.
 const FAULT_EVERY: Duration = Duration::from_secs(6);
 const STATEMENTS: u64 = 30;
@@ -166,6 +168,7 @@ async fn transact(client: &Client, record: String, numbered: bool) -> anyhow::Re
                 _ => {}
             }
             anyhow::ensure!(Instant::now() < end, "{record}: no answer");
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         if open > 0 {
             break;
@@ -187,6 +190,7 @@ async fn transact(client: &Client, record: String, numbered: bool) -> anyhow::Re
             }
             _ => anyhow::ensure!(Instant::now() < end + PATIENCE, "{record}: the commit is not answered"),
         }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
