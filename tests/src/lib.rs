@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod broken_promise;
 pub mod client;
+pub mod folder;
 pub mod history;
 pub mod scenario;
 pub mod system;

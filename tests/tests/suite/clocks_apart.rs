@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use holdfast_schemas::subject;
 use holdfast_tests::client::Request;
 use holdfast_tests::scenario::Application;
-use holdfast_tests::system::{GROUP, Options, System};
+use holdfast_tests::system::{Options, System};
 use holdfast_tests::wait::until;
 use serde_json::json;
 use tokio::time::Instant;
@@ -78,8 +77,7 @@ async fn a_clock_that_is_wrong_is_shown_and_warned_of() -> anyhow::Result<()> {
     System::run(Options { own_clocks: true, ..Options::primary() }, async |system| {
         let client = system.client();
         let shown = async || -> anyhow::Result<Vec<i64>> {
-            let body = json!({ "group": GROUP });
-            let status = client.ask(subject::admin("group", "status"), &body, Duration::from_secs(5)).await?;
+            let status = client.group_status().await?;
             let csps = status["csps"].as_array().cloned().unwrap_or_default();
             csps.iter().map(|csp| csp["clock_ahead_ms"].as_i64().context("no clock is shown")).collect()
         };

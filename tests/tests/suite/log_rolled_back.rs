@@ -2,13 +2,13 @@
 //! that has applied what is lost notices before anything is sent, all of them refuse updates with the reason, answer queries as
 //! of where they are, and go on when the log is put right.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use holdfast_schemas::subject;
 use holdfast_tests::client::{Client, Request};
+use holdfast_tests::folder;
 use holdfast_tests::system::{GROUP, Options, System};
 use holdfast_tests::wait::until;
 use serde_json::{Value, json};
@@ -23,21 +23,7 @@ fn copy_store(system: &System, from: &str, to: &str) -> anyhow::Result<()> {
     if to.exists() {
         std::fs::remove_dir_all(&to)?;
     }
-    copy(&from, &to)
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?
-        } else {
-            std::fs::copy(entry.path(), target).map(|_| ())?
-        }
-    }
-    Ok(())
+    Ok(folder::copy(&from, &to)?)
 }
 
 async fn record(client: &Client, number: u64) -> anyhow::Result<u64> {
@@ -73,7 +59,7 @@ async fn roll_back(system: &Arc<System>, meanwhile: impl AsyncFnOnce() -> anyhow
 /// All copies say why they take no updates, with the code.
 async fn all_refuse(system: &System, csps: &[String], code: &str) -> anyhow::Result<()> {
     until(&format!("{csps:?} to say {code}"), NOTICED_WITHIN, async || {
-        let status = group_status(&system.client()).await.map_err(|error| format!("{error:#}"))?;
+        let status = system.client().group_status().await.map_err(|error| format!("{error:#}"))?;
         let of_group = status["updates_refused"]["code"] == code;
         let said =
             |csp: &Value| csp["state"] == "quarantined" && csp["reason"].as_str().is_some_and(|why| !why.is_empty());
@@ -83,10 +69,6 @@ async fn all_refuse(system: &System, csps: &[String], code: &str) -> anyhow::Res
         if of_group && all { Ok(()) } else { Err(status.to_string()) }
     })
     .await
-}
-
-async fn group_status(client: &Client) -> anyhow::Result<Value> {
-    client.ask(subject::admin("group", "status"), &json!({ "group": GROUP }), PATIENCE).await
 }
 
 /// Updates and strong reads are refused with the code, at once; what needs no log is answered.

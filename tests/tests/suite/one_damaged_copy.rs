@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use holdfast_tests::client::{Client, Request};
+use holdfast_tests::folder;
 use holdfast_tests::up::{Up, succeeds};
 use holdfast_tests::wait::until;
 use nix::fcntl::{Flock, FlockArg};
@@ -63,20 +64,6 @@ fn resized(file: &Path, to: fn(u64) -> u64) -> anyhow::Result<Option<Flock<File>
     let file = OpenOptions::new().write(true).open(file)?;
     file.set_len(to(file.metadata()?.len()))?;
     Ok(None)
-}
-
-fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copied(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 fn removed(path: &Path) -> anyhow::Result<()> {
@@ -179,15 +166,15 @@ fn set_aside(view: &Value, csp: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_system_starts_without_the_copy_that_cannot_be_opened() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().join("data");
+    let place = tempfile::tempdir()?;
+    let data = place.path().join("data");
     filled(&data).await?;
-    let (copy, whole) = (data.join("csp/csp-2"), folder.path().join("whole"));
-    copied(&copy, &whole)?;
+    let (copy, whole) = (data.join("csp/csp-2"), place.path().join("whole"));
+    folder::copy(&copy, &whole)?;
     for (what, certain, damage) in DAMAGES {
         eprintln!("---- {what}");
         removed(&copy)?;
-        copied(&whole, &copy)?;
+        folder::copy(&whole, &copy)?;
         let kept = damage(&copy).with_context(|| what.to_owned())?;
         let Serving { mut up, without, .. } = serves_without(&data, "csp-2").await.with_context(|| what.to_owned())?;
         anyhow::ensure!(without || !certain, "{what}: nothing kept the copy from being opened");
@@ -203,8 +190,8 @@ async fn a_system_starts_without_the_copy_that_cannot_be_opened() -> anyhow::Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_copy_takes_over_from_a_primary_that_cannot_be_opened_and_the_advice_helps() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().join("data");
+    let place = tempfile::tempdir()?;
+    let data = place.path().join("data");
     let damaged = filled(&data).await?;
     let copy = data.join("csp").join(&damaged);
     resized(&newest_table(&copy)?, |_| 0)?;
@@ -215,7 +202,7 @@ async fn another_copy_takes_over_from_a_primary_that_cannot_be_opened_and_the_ad
 
     let at = data.display().to_string();
     succeeds(&["csp", "stop", &damaged, "--data", &at]).await?;
-    fs::rename(&copy, folder.path().join("damaged"))?;
+    fs::rename(&copy, place.path().join("damaged"))?;
     succeeds(&["csp", "start", &damaged, "--data", &at]).await?;
     until_whole(&up).await?;
     client.commit(Request::new("CREATE note SET about = 'all is well'"), PATIENCE).await?;

@@ -8,16 +8,12 @@ use holdfast_schemas::subject;
 use holdfast_tests::client::{Client, Request};
 use holdfast_tests::system::{GROUP, Options, System};
 use holdfast_tests::wait::until;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is promised is 2 s; on a busy machine twice that, and the request's own way.
 const KNOWN_WITHIN: Duration = Duration::from_secs(5);
-
-async fn group_status(client: &Client) -> anyhow::Result<Value> {
-    client.ask(subject::admin("group", "status"), &json!({ "group": GROUP }), PATIENCE).await
-}
 
 /// Waits until updates are refused with the code, and returns the reason.
 async fn refused(client: &Client, code: &str) -> anyhow::Result<String> {
@@ -48,7 +44,7 @@ async fn refused(client: &Client, code: &str) -> anyhow::Result<String> {
 
 async fn status_says(client: &Client, code: &str) -> anyhow::Result<()> {
     until(&format!("status to say {code}"), PATIENCE, async || {
-        let status = group_status(client).await.map_err(|error| format!("{error:#}"))?;
+        let status = client.group_status().await.map_err(|error| format!("{error:#}"))?;
         if status["updates_refused"]["code"] == code { Ok(()) } else { Err(status.to_string()) }
     })
     .await
