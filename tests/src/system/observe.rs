@@ -109,6 +109,15 @@ impl System {
         Ok(judged)
     }
 
+    /// Waits until supervision holds the CSP for what is wanted; all that it has written down is told when it does not.
+    pub async fn until_judged(&self, csp: &str, what: &str, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        until(&format!("{csp} to be judged {what}"), PATIENCE, async || {
+            let judged = self.judged_states().await.map_err(|error| format!("{error:#}"))?;
+            if judged.get(csp).is_some_and(|state| wanted(state)) { Ok(()) } else { Err(format!("{judged:?}")) }
+        })
+        .await
+    }
+
     /// Waits until a process has logged these words, at whatever time.
     pub async fn until_logged(&self, name: &str, words: &str) -> anyhow::Result<()> {
         let file = self.folder().join("log").join(format!("{name}.log"));

@@ -1,14 +1,10 @@
 //! A copy that answers, beats, and applies nothing: it loses the task of being primary to one that does its work, with the
 //! reason on record, and takes nothing back. Where all copies are like that, nothing moves.
 
-use std::time::Duration;
-
 use holdfast_tests::scenario::Application;
 use holdfast_tests::system::{Options, System};
-use holdfast_tests::wait::until;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients that query, besides the one that updates.
 const QUERIES: usize = 2;
 /// Answers to each client after which the group is at work again.
@@ -34,11 +30,7 @@ async fn serve(scenario: impl AsyncFnOnce(&System, &Application) -> anyhow::Resu
 
 /// Waits until supervision holds the CSP for suspect.
 async fn until_suspect(system: &System, csp: &str) -> anyhow::Result<()> {
-    until(&format!("{csp} to be suspect"), PATIENCE, async || {
-        let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-        if judged.get(csp).is_some_and(|state| state == "suspect") { Ok(()) } else { Err(format!("{judged:?}")) }
-    })
-    .await
+    system.until_judged(csp, "suspect", |state| state == "suspect").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

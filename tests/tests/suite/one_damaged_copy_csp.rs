@@ -63,15 +63,7 @@ async fn that_cannot_be_opened_stays_up_and_says_why() -> anyhow::Result<()> {
         goes_on(&system, 1).await?;
         let refused = system.client().query_at(DAMAGED, &Request::new("RETURN 1")).await.refused()?;
         anyhow::ensure!(refused.code == "quarantined", "{refused:?}");
-        until("supervision to know", PATIENCE, async || {
-            let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-            if judged.get(DAMAGED).is_some_and(|state| state == "quarantined") {
-                Ok(())
-            } else {
-                Err(format!("{judged:?}"))
-            }
-        })
-        .await?;
+        system.until_judged(DAMAGED, "quarantined", |state| state == "quarantined").await?;
 
         // 2. It says the newest cause when it meets another one: the file is no longer too small, and still no table.
         std::fs::write(&table, [0; 4_096])?;
@@ -128,14 +120,7 @@ async fn with_a_bad_block_loses_its_tasks_and_no_request_fails() -> anyhow::Resu
             let counted = system.client().query(&all.clone().renewed()).await.done()?;
             anyhow::ensure!(counted.results[0] == 5_000, "{counted:?}");
         }
-        until("supervision to doubt it", PATIENCE, async || {
-            let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-            match judged.get(&primary) {
-                Some(state) if state != "available" => Ok(()),
-                state => Err(format!("{state:?}")),
-            }
-        })
-        .await?;
+        system.until_judged(&primary, "no longer available", |state| state != "available").await?;
         goes_on(&system, 1).await
     })
     .await

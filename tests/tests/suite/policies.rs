@@ -7,7 +7,6 @@ use futures::StreamExt;
 use holdfast_schemas::subject;
 use holdfast_tests::client::Request;
 use holdfast_tests::system::{GROUP, Options, System};
-use holdfast_tests::wait::until;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -34,11 +33,7 @@ async fn until_beating(system: &System, least: Duration, most: Duration) -> anyh
 async fn trusted_for(system: &System) -> anyhow::Result<Duration> {
     let stopped = Instant::now();
     system.pause(CSP)?;
-    until(&format!("{CSP} to be distrusted"), PATIENCE, async || {
-        let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-        if judged.get(CSP).is_some_and(|state| state != "available") { Ok(()) } else { Err(format!("{judged:?}")) }
-    })
-    .await?;
+    system.until_judged(CSP, "no longer available", |state| state != "available").await?;
     let trusted = stopped.elapsed();
     system.resume(CSP)?;
     system.until_available(&system.csps()).await?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use holdfast_tests::client::Request;
 use holdfast_tests::scenario::create_many;
 use holdfast_tests::system::{Options, Status, System};
-use holdfast_tests::wait::until;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -98,15 +97,7 @@ async fn one_that_dies_while_the_others_flap_is_replaced_by_the_best_of_them() -
                 } else {
                     system.kill9(&csp)
                 }
-                until(&format!("{csp} to be {state}"), PATIENCE, async || {
-                    let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-                    if judged.get(&csp).is_some_and(|judged| judged == state) {
-                        Ok(())
-                    } else {
-                        Err(format!("{judged:?}"))
-                    }
-                })
-                .await?;
+                system.until_judged(&csp, state, |judged| judged == state).await?;
             }
         }
         system.until_available(&others(&system, &primary)).await?;

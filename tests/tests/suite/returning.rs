@@ -1,6 +1,5 @@
 //! A CSP that comes back catches up, is judged available only then, and takes nothing back by itself.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -8,7 +7,6 @@ use holdfast_schemas::subject;
 use holdfast_tests::client::Request;
 use holdfast_tests::scenario::{Application, create_many};
 use holdfast_tests::system::{GROUP, Options, System};
-use holdfast_tests::wait::until;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -46,16 +44,7 @@ async fn a_former_primary_catches_up_first_and_stays_a_subscriber() -> anyhow::R
         let former = system.primary().await?;
         system.kill9(&former);
         let next = system.primary_other_than(&former).await?;
-        let gone = async || {
-            let judged: BTreeMap<String, String> =
-                system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-            if judged.get(&former).is_some_and(|state| state == "unavailable") {
-                Ok(())
-            } else {
-                Err(format!("{judged:?}"))
-            }
-        };
-        until(&format!("{former} to be judged unavailable"), PATIENCE, gone).await?;
+        system.until_judged(&former, "unavailable", |state| state == "unavailable").await?;
         create_many(&client, "missed", MISSED).await?;
         let (assignment, end_of_log) = (system.assignment().await?, system.log_state().await?.last_sequence);
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use holdfast_tests::client::{Client, Request, Transaction};
 use holdfast_tests::system::{Options, System};
-use holdfast_tests::wait::until;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -30,11 +29,7 @@ async fn value_of(client: &Client, record: &str) -> anyhow::Result<Option<u64>> 
 
 /// Waits until supervision has missed so many heartbeats that execution has, too.
 async fn until_missed(system: &System, csp: &str) -> anyhow::Result<()> {
-    until(&format!("{csp} to be missed"), PATIENCE, async || {
-        let judged = system.judged_states().await.map_err(|error| format!("{error:#}"))?;
-        if judged.get(csp).is_some_and(|state| state != "available") { Ok(()) } else { Err(format!("{judged:?}")) }
-    })
-    .await
+    system.until_judged(csp, "no longer available", |state| state != "available").await
 }
 
 async fn while_the_copy_stands_still(options: Options, numbered: bool) -> anyhow::Result<()> {
