@@ -57,6 +57,8 @@ fn number(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -64,6 +66,9 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const PATIENCE: Duration = Duration::from_secs(60);
+    /// Names the folder in a process that a test starts to be killed: this test program, told to run that test only.
+    const FOLDER: &str = "HOLDFAST_TEST_FOLDER";
+    const WRITTEN: &str = "all is written, and the first journal files are gone";
 
     fn options(path: &Path) -> CopyOptions {
         CopyOptions {
@@ -78,37 +83,44 @@ mod tests {
         format!("key {number:04}").into_bytes()
     }
 
-    /// What a killed process leaves: the files as they are, without a word of farewell.
-    fn left_by_a_kill(folder: &Path, to: &Path) {
-        std::fs::create_dir_all(to).expect("a folder");
-        for file in std::fs::read_dir(folder).expect("the copy's folder") {
-            let path = file.expect("a file").path();
-            let there = to.join(path.file_name().expect("a name"));
-            if path.is_dir() {
-                left_by_a_kill(&path, &there);
-            } else {
-                std::fs::copy(&path, &there).expect("copied");
-            }
-        }
-    }
-
-    /// Writes so much that the write buffer turns over several times, with commits of `bytes`, and gives what is missing after a
-    /// kill, when the first journal files are gone.
-    async fn missing_after_a_kill(bytes: usize, commits: u32) -> Vec<u32> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (alive, killed) = (folder.path().join("alive"), folder.path().join("killed"));
-        let copy = Copy::open(&options(&alive)).await.expect("opens");
+    /// Writes so much that the write buffer turns over several times, says so when the first journal files are gone, and waits to
+    /// be killed.
+    async fn write_until_killed(folder: &Path, bytes: usize, commits: u32) {
+        let copy = Copy::open(&options(folder)).await.expect("opens");
         let value = vec![7_u8; bytes];
         for number in 0..commits {
             copy.apply(vec![(Cow::from(key(number)), Some(value.as_slice()))]).await.expect("is taken");
         }
         let begun = Instant::now();
-        while alive.join("wal").join(name(1)).exists() {
+        while folder.join("wal").join(name(1)).exists() {
             assert!(begun.elapsed() < PATIENCE, "the second buffer is not stored");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        left_by_a_kill(&alive, &killed);
-        let copy = Copy::open(&options(&killed)).await.expect("opens again");
+        // Not with `println`, which the test harness keeps to itself.
+        std::io::stdout().write_all(format!("\n{WRITTEN}\n").as_bytes()).expect("somebody listens");
+        std::future::pending::<()>().await;
+    }
+
+    /// What is missing in a copy whose process was killed with -9 behind so many commits. A folder that is copied from a living
+    /// process would not show that: its files are of different moments.
+    async fn missing_after_a_kill(test: &str, bytes: usize, commits: u32) -> Vec<u32> {
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            write_until_killed(Path::new(&folder), bytes, commits).await;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "--nocapture", &format!("write_buffer::tests::{test}")])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut lines = BufReader::new(writer.stdout.take().expect("its output")).lines();
+        let is_written = lines.by_ref().map_while(Result::ok).any(|line| line == WRITTEN);
+        writer.kill().expect("is killed");
+        writer.wait().expect("ends");
+        assert!(is_written, "the process ended before all was written");
+
+        let copy = Copy::open(&options(folder.path())).await.expect("opens again");
         let snapshot = copy.snapshot().await.expect("can be read");
         let mut missing = Vec::new();
         for number in 0..commits {
@@ -122,12 +134,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_killed_copy_has_the_commits_that_turned_its_buffer_over() {
         let none: Vec<u32> = Vec::new();
-        assert_eq!(missing_after_a_kill(MIB as usize, 60).await, none);
+        let test = "a_killed_copy_has_the_commits_that_turned_its_buffer_over";
+        assert_eq!(missing_after_a_kill(test, MIB as usize, 60).await, none);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn also_when_each_fills_more_than_half_of_it() {
         let none: Vec<u32> = Vec::new();
-        assert_eq!(missing_after_a_kill(9 * MIB as usize, 6).await, none);
+        assert_eq!(missing_after_a_kill("also_when_each_fills_more_than_half_of_it", 9 * MIB as usize, 6).await, none);
     }
 }
