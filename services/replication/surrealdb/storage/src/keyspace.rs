@@ -93,15 +93,8 @@ pub(crate) fn stamp_digits(stamp: u64) -> [u8; STAMP_BYTES] {
 /// Whether `key` is an entry of an index.
 #[must_use]
 pub fn is_index_entry(key: &[u8]) -> bool {
-    let table =
-        key.get(DATABASE_KIND + 1..).filter(|_| key.starts_with(b"/*") && key.get(DATABASE_KIND) == Some(&b'*'));
-    table.is_some_and(|table| {
-        let name_end = table.iter().position(|byte| *byte == 0);
-        // Four bytes of id, then the kind.
-        name_end
-            .and_then(|end| table.get(end + 1..))
-            .is_some_and(|rest| rest.starts_with(b"+") && rest.get(5) == Some(&b'*'))
-    })
+    // Four bytes of id, then the kind.
+    under_table(key).is_some_and(|found| found.rest.starts_with(b"+") && found.rest.get(5) == Some(&b'*'))
 }
 
 /// Whether a plain read of `key` (or of a range that starts there) shows something that a user can observe, and so has
