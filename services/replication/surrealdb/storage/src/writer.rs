@@ -141,7 +141,7 @@ impl Writer {
         if self.done.swap(true, Ordering::AcqRel) {
             return Err(Error::TransactionFinished);
         }
-        // Held until the outcome is known, also if this future is dropped.
+        // Held until the outcome is known: who commits does so in a task that nobody drops before that.
         let defined = std::mem::take(&mut *self.defined.lock());
         let mut recorder = {
             let mut recorder = self.recorder.lock();
