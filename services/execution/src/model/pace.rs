@@ -7,6 +7,10 @@
 const WINDOW_MS: u64 = 100;
 /// Fewer open requests than this are no queue.
 const QUEUE_MIN: u32 = 64;
+/// Fewer that leave say nothing yet: behind a moment in which all stood still, the first one alone would be the pace.
+const DONE_MIN: u32 = 8;
+/// After so long few are what there is.
+const WINDOW_MAX_MS: u64 = 1_000;
 /// Share of a new window.
 const SMOOTHING: f64 = 0.25;
 
@@ -31,7 +35,8 @@ impl Pace {
             return;
         }
         let elapsed_ms = now_ms.saturating_sub(self.window_began_at_ms);
-        if elapsed_ms < WINDOW_MS || self.done == 0 {
+        let few = self.done < DONE_MIN && elapsed_ms < WINDOW_MAX_MS;
+        if elapsed_ms < WINDOW_MS || few || self.done == 0 {
             return;
         }
         let sample = elapsed_ms as f64 / f64::from(self.done);
@@ -59,6 +64,28 @@ mod tests {
         }
         let wait = pace.wait_ms(100).unwrap();
         assert!((450..=550).contains(&wait), "100 requests at 5 ms each: {wait}");
+    }
+
+    #[test]
+    fn the_first_ones_behind_a_stall_are_not_the_pace() {
+        let mut pace = Pace::default();
+        pace.tick(256, 0);
+        pace.done();
+        pace.tick(256, 400);
+        assert_eq!(pace.wait_ms(256), None, "one that left says nothing yet");
+        (0..127).for_each(|_| pace.done());
+        pace.tick(256, 410);
+        let wait = pace.wait_ms(256).unwrap();
+        assert!((700..=900).contains(&wait), "128 left in 410 ms: {wait}");
+    }
+
+    #[test]
+    fn where_few_leave_they_are_the_pace_after_a_while() {
+        let mut pace = Pace::default();
+        pace.tick(QUEUE_MIN, 0);
+        (0..2).for_each(|_| pace.done());
+        pace.tick(QUEUE_MIN, WINDOW_MAX_MS);
+        assert_eq!(pace.wait_ms(QUEUE_MIN), Some(32_000), "each took half a second");
     }
 
     #[test]
