@@ -30,8 +30,10 @@ use crate::{arguments::up::GuardOptions, error::CliError};
 pub const END_ALL: Signal = Signal::SIGUSR1;
 /// What shells add to the number of the signal that ended a command.
 const SIGNALLED: i32 = 128;
-/// How often it is looked whether everything has ended.
+/// How often it is looked whether everything has ended, at first.
 const LOOK: Duration = Duration::from_millis(5);
+/// And at last, where something cannot be ended.
+const LOOK_MAX: Duration = Duration::from_millis(500);
 
 /// Runs the program until it and everything that it started have ended, and gives its exit code as a shell would.
 ///
@@ -73,7 +75,7 @@ impl Family {
         loop {
             match signals.wait() {
                 Ok(END_ALL) | Err(_) => return,
-                Ok(Signal::SIGTERM) => self.tell(Signal::SIGTERM),
+                Ok(Signal::SIGTERM) => drop(self.tell(Signal::SIGTERM)),
                 Ok(Signal::SIGCHLD) => {
                     self.collect();
                     if self.code.is_some() {
@@ -90,13 +92,18 @@ impl Family {
         if !self.collect() {
             return;
         }
-        self.tell(Signal::SIGTERM);
+        drop(self.tell(Signal::SIGTERM));
         let end = Instant::now() + grace;
+        let (mut look, mut said) = (LOOK, false);
         while self.collect() {
             if Instant::now() >= end {
-                self.tell(Signal::SIGKILL);
+                let protected = self.tell(Signal::SIGKILL);
+                if !protected.is_empty() && !std::mem::replace(&mut said, true) {
+                    say_protected(&protected);
+                }
+                look = if protected.is_empty() { LOOK } else { LOOK_MAX.min(look * 2) };
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(look);
         }
     }
 
@@ -116,11 +123,10 @@ impl Family {
         }
     }
 
-    /// Everybody: those who are collected by somebody else meanwhile are not there any more, which is no error.
-    fn tell(&self, signal: Signal) {
-        for process in self.everybody() {
-            let _ = kill(process, signal);
-        }
+    /// Everybody; returns those whom it may not be told. Those who are collected by somebody else meanwhile are not there any
+    /// more, which is no error.
+    fn tell(&self, signal: Signal) -> Vec<Pid> {
+        self.everybody().into_iter().filter(|process| kill(*process, signal) == Err(Errno::EPERM)).collect()
     }
 
     #[cfg(target_os = "linux")]
@@ -133,6 +139,17 @@ impl Family {
     fn everybody(&self) -> Vec<Pid> {
         self.code.is_none().then_some(self.program).into_iter().collect()
     }
+}
+
+/// Somebody has to end those, and the lock is kept until then.
+fn say_protected(processes: &[Pid]) {
+    let which: Vec<String> = processes.iter().map(ToString::to_string).collect();
+    eprintln!(
+        "what the command started belongs to another user and cannot be ended from here: process {}. It is waited for, \
+         and the lock is not given back before. To end it: sudo kill -9 {}",
+        which.join(", "),
+        which.join(" "),
+    );
 }
 
 #[cfg(target_os = "linux")]
