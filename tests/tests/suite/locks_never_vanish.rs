@@ -49,6 +49,15 @@ async fn cost(system: &System, client: &Client, name: &'static str, count: usize
     Ok(cost)
 }
 
+async fn until_none_is_held(client: &Client) -> anyhow::Result<()> {
+    until("no lock is held", PATIENCE, async || {
+        let list = client.answer(subject::lock(GROUP, "list"), &json!({}), PATIENCE).await;
+        let list = list.map_err(|error| error.to_string())?;
+        if list["locks"] == json!([]) && list["more"] != true { Ok(()) } else { Err(list.to_string()) }
+    })
+    .await
+}
+
 fn all_acquired(answers: &[Value]) -> anyhow::Result<()> {
     match answers.iter().find(|answer| !answer["token"].is_u64()) {
         Some(refused) => anyhow::bail!("not acquired: {refused}"),
@@ -63,18 +72,14 @@ async fn locks_whose_leases_are_over_cost_nothing_and_count_nowhere() -> anyhow:
         cost(&system, &client, "warm", MEASURED).await?;
         let at_first = cost(&system, &client, "first", MEASURED).await?;
 
-        // 1. As many as may be are left behind, as by clients that crash.
+        // 1. As many as may be are left behind, as by clients that crash. On a quick machine all of them are held at once.
+        until_none_is_held(&client).await?;
         let dead = json!({ "name": "dead", "lease_ms": limits::MIN_LOCK_LEASE_MS });
         let first = client.answer(subject::lock(GROUP, "acquire"), &dead, PATIENCE).await?;
-        cost(&system, &client, "order", LOCKS).await?;
+        cost(&system, &client, "order", LOCKS - 1).await?;
 
         // 2. When their leases are over, none is listed.
-        until("no lock is held", PATIENCE, async || {
-            let list = client.answer(subject::lock(GROUP, "list"), &json!({}), PATIENCE).await;
-            let list = list.map_err(|error| error.to_string())?;
-            if list["locks"] == json!([]) && list["more"] != true { Ok(()) } else { Err(list.to_string()) }
-        })
-        .await?;
+        until_none_is_held(&client).await?;
 
         // 3. New names and old ones are to be had, for about what they cost at the start: the removal of the dead ones is in it.
         let behind = cost(&system, &client, "behind", MEASURED).await?;
