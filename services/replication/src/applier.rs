@@ -41,6 +41,8 @@ pub enum ApplyError {
     Replaced {
         /// The other's incarnation.
         theirs: u64,
+        /// Where in the log it says so.
+        position: Position,
     },
     /// Another process runs under the name of this CSP and was started earlier.
     #[error("another process has run as this CSP since before, with incarnation {theirs}")]
@@ -281,8 +283,8 @@ impl Applier {
                 self.take_digest(mark).await?;
             }
             if replaced.is_err() {
-                // Kept first: it may be the word of an earlier process of ours whose clock was ahead, and the next start has to
-                // know of it, or it would end here for as long as the clock is behind.
+                // Kept first: it may be the word of an earlier process of ours whose clock was ahead, and whoever goes on has to
+                // know of it.
                 self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
                 return replaced;
             }
@@ -294,7 +296,8 @@ impl Applier {
 
     /// A higher incarnation of this very CSP means that this process was replaced; two of one name must not both answer.
     fn check_replaced(&self, applied: &Applied) -> Result<(), ApplyError> {
-        self.gateway.replaced_by(applied).map_or(Ok(()), |theirs| Err(ApplyError::Replaced { theirs }))
+        let position = applied.position;
+        self.gateway.replaced_by(applied).map_or(Ok(()), |theirs| Err(ApplyError::Replaced { theirs, position }))
     }
 
     async fn commit(

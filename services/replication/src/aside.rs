@@ -20,7 +20,7 @@ use crate::config::ReplicationConfig;
 use crate::log::LogStanding;
 use crate::member::Member;
 use crate::requests;
-use crate::service::Started;
+use crate::service::{OwnPast, Started};
 use crate::start_up::{self, TakenUp};
 use crate::store::{RestoreError, Restored};
 use crate::{heartbeat, log_watch, policy};
@@ -40,7 +40,7 @@ pub async fn stand_aside(
 ) -> Result<Option<(Copy, TakenUp)>, BoxError> {
     let restored = Restored::standing_still(&copy, STORAGE_VERSION).await?;
     let standing = LogStanding::new(ctx.bus.client().clone());
-    let started = Started::new(config, requests::now_ms(), copy.clone(), restored, standing, ctx);
+    let started = Started::new(config, requests::now_ms(), copy.clone(), restored, OwnPast::default(), standing, ctx);
     let Started { member, publisher, .. } = started;
     let context = ctx.bus.jetstream().clone();
     let (csp, position) = (&member.identity.csp, member.shared.view.position());

@@ -41,14 +41,36 @@ impl Service for Replication {
         let started_at_ms = now_ms();
         config.memory_bounds().set();
         let options = copy_options(&config);
-        let Some((copy, taken_up)) = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await? else {
-            return Ok(());
-        };
-        let TakenUp { restored, subscription, standing } = taken_up;
-        // One that stood aside was another process as far as everybody else is concerned: what it was asked is over.
-        let started = Started::new(&config, now_ms().max(started_at_ms + 1), copy, restored, standing, &ctx);
-        started.run(&ctx, subscription).await
+        let mut own = OwnPast::default();
+        loop {
+            let Some((copy, taken_up)) = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await?
+            else {
+                return Ok(());
+            };
+            let TakenUp { restored, subscription, standing } = taken_up;
+            // One that stood aside was another process as far as everybody else is concerned: what it was asked is over.
+            let started = Started::new(&config, now_ms().max(started_at_ms + 1), copy, restored, own, standing, &ctx);
+            match started.run(&ctx, subscription).await? {
+                Ended::InOrder => return Ok(()),
+                Ended::BehindItsPast(past) => own = past,
+            }
+        }
     }
+}
+
+/// The highest incarnation that this CSP has met of itself in what the log held when it started.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OwnPast {
+    incarnation: u64,
+}
+
+/// How a run ended without a fault.
+enum Ended {
+    /// It was told to end.
+    InOrder,
+    /// An earlier process of this CSP had a higher incarnation, because the clock was set back since and the copy does not have
+    /// what it wrote. The next run goes above that; in memory nothing else would know of it.
+    BehindItsPast(OwnPast),
 }
 
 /// A copy could not be taken up.
@@ -99,11 +121,13 @@ impl Started {
         started_at_ms: u64,
         copy: Copy,
         restored: Restored,
+        own: OwnPast,
         standing: LogStanding,
         ctx: &Context,
     ) -> Self {
         let client = ctx.bus.client().clone();
-        let known = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
+        let in_copy = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
+        let known = in_copy.max(own.incarnation);
         let origin = Origin { csp: config.csp.clone(), incarnation: (started_at_ms * 1_000).max(known + 1) };
         let (gateway, queue) = Gateway::new(origin);
         let gateway = Arc::new(gateway);
@@ -135,7 +159,7 @@ impl Started {
         Self { member, applier, publisher }
     }
 
-    async fn run(self, ctx: &Context, subscription: Subscription) -> Result<(), BoxError> {
+    async fn run(self, ctx: &Context, subscription: Subscription) -> Result<Ended, BoxError> {
         let Self { member, applier, publisher } = self;
         let context = ctx.bus.jetstream().clone();
         let target = subscription.end();
@@ -194,7 +218,16 @@ impl Started {
             ended = &mut applying => Some(ended),
             Ok(Some(theirs)) = &mut listening => Some(Ok(ApplyError::Namesake { theirs })),
         };
+        let mut outcome = Ended::InOrder;
         let fatal = match ended {
+            Some(Ok(ApplyError::Replaced { theirs, position })) if position <= target => {
+                warn!(
+                    csp = member.identity.csp,
+                    theirs, "an earlier process had a later clock: this one begins anew above it"
+                );
+                outcome = Ended::BehindItsPast(OwnPast { incarnation: theirs });
+                None
+            }
             // The copy and the log do not belong together: say so for as long as anybody may ask.
             Some(Ok(cause)) if cause.sets_aside() => {
                 ctx.ready("only queries that need no log are taken: the copy is set aside");
@@ -225,7 +258,7 @@ impl Started {
         tasks.abort_all();
         member.gateway.abandon();
         member.copy.close().await?;
-        fatal.map_or(Ok(()), Err)
+        fatal.map_or(Ok(outcome), Err)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::ReplicationConfig;
 use crate::log::LogStanding;
 use crate::member::Member;
 use crate::requests::{self, Intake};
-use crate::service::{Started, TakeUpFailure, take_up};
+use crate::service::{OwnPast, Started, TakeUpFailure, take_up};
 use crate::start_up::TakenUp;
 use crate::store::Restored;
 use crate::{heartbeat, policy};
@@ -120,7 +120,8 @@ impl SetAside {
         let copy = Copy::open(&none).await?;
         let restored = Restored::empty(STORAGE_VERSION);
         let standing = LogStanding::new(ctx.bus.client().clone());
-        let Started { member, .. } = Started::new(config, started_at_ms, copy, restored, standing, ctx);
+        let Started { member, .. } =
+            Started::new(config, started_at_ms, copy, restored, OwnPast::default(), standing, ctx);
         // Without a reason of its own: it is the newest cause, which changes while the copy is tried again.
         member.set_state(CspState::Quarantined, None);
         let _ = member.set_storage_error(said(cause));
