@@ -8,9 +8,12 @@ use holdfast_tests::client::{Outcome, Request};
 use holdfast_tests::system::{GROUP, Options, System};
 use holdfast_tests::wait::until;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DAMAGED: &str = "csp-2";
+/// What a copy that is set aside says at once; far below what a digest may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The largest table of a copy.
 fn largest_table(copy: &Path) -> anyhow::Result<PathBuf> {
@@ -63,6 +66,11 @@ async fn that_cannot_be_opened_stays_up_and_says_why() -> anyhow::Result<()> {
         goes_on(&system, 1).await?;
         let refused = system.client().query_at(DAMAGED, &Request::new("RETURN 1")).await.refused()?;
         anyhow::ensure!(refused.code == "quarantined", "{refused:?}");
+        let elsewhere = system.digest("csp-1", None).await?;
+        let asked = Instant::now();
+        let refused = system.digest(DAMAGED, Some(elsewhere.position)).await.expect_err("it has no copy");
+        anyhow::ensure!(format!("{refused:#}").contains("quarantined"), "{refused:#}");
+        anyhow::ensure!(asked.elapsed() < ANSWERED_WITHIN, "no digest for {:?}", asked.elapsed());
         system.until_judged(DAMAGED, "quarantined", |state| state == "quarantined").await?;
 
         // 2. It says the newest cause when it meets another one: the file is no longer too small, and still no table.

@@ -1,12 +1,13 @@
 //! The digest of this copy, at a place of the log that all copies can name.
 //!
 //! Without a position a mark is put into the log, and the digest taken there is the answer: its position is then the one to
-//! ask the other copies for.
+//! ask the other copies for. A copy that is set aside applies nothing, so it has the digests that it took before, and no other one
+//! is waited for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_schemas::message::{DigestReply, DigestRequest, ErrorReply};
+use holdfast_schemas::message::{CspState, DigestReply, DigestRequest, ErrorReply};
 use holdfast_schemas::{ErrorCode, Message as _, subject};
 use tokio::time::Instant;
 
@@ -23,8 +24,10 @@ pub async fn digest(member: Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
     };
-    let deadline = Instant::now() + DIGEST_MAX;
+    let set_aside = member.state() == CspState::Quarantined;
+    let deadline = if set_aside { Instant::now() } else { Instant::now() + DIGEST_MAX };
     let taken = match request.at {
+        None if set_aside => None,
         Some(at) => member.shared.digests.wait(|_, position| position == at, deadline).await,
         None => {
             let mark = ulid::Ulid::generate().to_string();
@@ -40,6 +43,11 @@ pub async fn digest(member: Arc<Member>, asked: Asked) {
             let reply =
                 DigestReply { position: taken.position, keys: taken.keys, digest: format!("{:032x}", taken.hash) };
             asked.answer(&member, reply.encode()).await;
+        }
+        None if set_aside => {
+            let reason = member.reason().unwrap_or_else(|| "its status says more".to_owned());
+            let message = format!("this copy is set aside and takes no digest ({reason}): compare the others");
+            answer_error(&asked, &member, ErrorReply::new(None, ErrorCode::Quarantined, message)).await;
         }
         None => {
             let message =
