@@ -41,8 +41,12 @@ pub enum ApplyError {
     Replaced {
         /// The other's incarnation.
         theirs: u64,
-        /// Where in the log it says so.
-        position: Position,
+    },
+    /// An earlier process of this CSP wrote into the log with a later clock. Nothing was sent here that could count.
+    #[error("an earlier process of this CSP has incarnation {theirs}, which is not below this one's")]
+    BehindItsPast {
+        /// The highest incarnation that was met.
+        theirs: u64,
     },
     /// Another process runs under the name of this CSP and was started earlier.
     #[error("another process has run as this CSP since before, with incarnation {theirs}")]
@@ -271,10 +275,18 @@ impl Applier {
                 Outcome::Void(reason) if reason.is_junk() => self.counts.tell_of_junk(applied.position, *reason),
                 _ => {}
             }
-            let replaced = self.check_replaced(&applied);
+            let began_at = self.began_at.unwrap_or_default();
+            let is_past = applied.position <= began_at;
+            if applied.position == began_at {
+                // Before anybody can see that this copy has caught up.
+                self.check_past()?;
+            }
+            let replaced = if is_past { Ok(()) } else { self.check_replaced(&applied) };
             others_wrote |= applied.entry.as_ref().is_some_and(|entry| entry.csp() != self.gateway.origin().csp);
-            answers.extend(self.gateway.settle(&applied));
-            let mark = mark_of(&applied, self.began_at.unwrap_or_default());
+            if !is_past {
+                answers.extend(self.gateway.settle(&applied));
+            }
+            let mark = mark_of(&applied, began_at);
             self.buffer.add(applied, &mut self.refusals);
             if mark.is_some() || self.buffer.is_full() {
                 self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
@@ -283,8 +295,7 @@ impl Applier {
                 self.take_digest(mark).await?;
             }
             if replaced.is_err() {
-                // Kept first: it may be the word of an earlier process of ours whose clock was ahead, and whoever goes on has to
-                // know of it.
+                // Kept first: the next process of this CSP has to go above it.
                 self.commit(&mut answers, &mut others_wrote, last.as_ref()).await?;
                 return replaced;
             }
@@ -296,8 +307,18 @@ impl Applier {
 
     /// A higher incarnation of this very CSP means that this process was replaced; two of one name must not both answer.
     fn check_replaced(&self, applied: &Applied) -> Result<(), ApplyError> {
-        let position = applied.position;
-        self.gateway.replaced_by(applied).map_or(Ok(()), |theirs| Err(ApplyError::Replaced { theirs, position }))
+        self.gateway.replaced_by(applied).map_or(Ok(()), |theirs| Err(ApplyError::Replaced { theirs }))
+    }
+
+    /// What the log held when this process subscribed to it is not of this process. If the incarnation that counts there at its end
+    /// is not below this one's, this one's entries would be void, or taken for those of a process that is dead.
+    fn check_past(&self) -> Result<(), ApplyError> {
+        let own = self.gateway.origin();
+        let met = self.certifier.lock().origin(&own.csp).map(|met| met.incarnation);
+        match met.filter(|theirs| *theirs >= own.incarnation) {
+            Some(theirs) => Err(ApplyError::BehindItsPast { theirs }),
+            None => Ok(()),
+        }
     }
 
     async fn commit(

@@ -61,7 +61,10 @@ pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::Subs
             let now = Instant::now();
             member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
             if beat.csp == member.identity.csp {
+                // One that is set aside reads no log, so it would never learn what that has decided.
+                let reads_log = beat.state != CspState::Quarantined;
                 let in_log = member.shared.certifier.lock().origin(&beat.csp).map(|origin| origin.incarnation);
+                let in_log = in_log.filter(|_| reads_log);
                 if let Ok(theirs) = beat.incarnation.parse()
                     && let Some(theirs) = earlier.heard(own, in_log, theirs, now)
                 {

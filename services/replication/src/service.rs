@@ -37,12 +37,12 @@ impl Service for Replication {
     async fn start(config: ReplicationConfig, ctx: Context) -> Result<(), BoxError> {
         let config = config.complete()?;
         fault::load()?;
-        namesake::refuse_a_second(&ctx.bus, &config).await?;
         let started_at_ms = now_ms();
         config.memory_bounds().set();
         let options = copy_options(&config);
         let mut own = OwnPast::default();
         loop {
+            namesake::refuse_a_second(&ctx.bus, &config).await?;
             let Some((copy, taken_up)) = set_aside::until_taken_up(&config, &options, started_at_ms, &ctx).await?
             else {
                 return Ok(());
@@ -58,7 +58,7 @@ impl Service for Replication {
     }
 }
 
-/// The highest incarnation that this CSP has met of itself in what the log held when it started.
+/// The highest incarnation that a process has met of its own CSP in what the log held when it started.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct OwnPast {
     incarnation: u64,
@@ -108,6 +108,14 @@ fn copy_options(config: &ReplicationConfig) -> CopyOptions {
     CopyOptions { kind, path, memory_bytes, write_buffer_min_bytes: WRITE_BUFFER_MIN_BYTES }
 }
 
+/// The incarnation of a process: later ones are higher, and two that start at the same time, or meet the same past, do not get the
+/// same one. Nobody could tell their entries apart.
+fn incarnation_above(known: u64, started_at_ms: u64) -> u64 {
+    const CHOICES: u128 = 1_000_000;
+    let choice = u64::try_from(ulid::Ulid::generate().random() % CHOICES).unwrap_or_default();
+    (started_at_ms * 1_000 + choice % 1_000).max(known + 1 + choice)
+}
+
 /// A CSP whose copy is restored.
 pub(crate) struct Started {
     pub(crate) member: Arc<Member>,
@@ -128,7 +136,7 @@ impl Started {
         let client = ctx.bus.client().clone();
         let in_copy = restored.certifier.origin(&config.csp).map_or(0, |origin| origin.incarnation);
         let known = in_copy.max(own.incarnation);
-        let origin = Origin { csp: config.csp.clone(), incarnation: (started_at_ms * 1_000).max(known + 1) };
+        let origin = Origin { csp: config.csp.clone(), incarnation: incarnation_above(known, started_at_ms) };
         let (gateway, queue) = Gateway::new(origin);
         let gateway = Arc::new(gateway);
         let (applier, shared) = Applier::new(copy.clone(), restored, Arc::clone(&gateway), Arc::new(standing));
@@ -220,7 +228,7 @@ impl Started {
         };
         let mut outcome = Ended::InOrder;
         let fatal = match ended {
-            Some(Ok(ApplyError::Replaced { theirs, position })) if position <= target => {
+            Some(Ok(ApplyError::BehindItsPast { theirs })) => {
                 warn!(
                     csp = member.identity.csp,
                     theirs, "an earlier process had a later clock: this one begins anew above it"
@@ -247,11 +255,15 @@ impl Started {
             Some(Err(cause)) => Some(BoxError::from(cause)),
             None => replaced,
         };
-        tokio::select! {
-            () = stop(&member, &mut intake, &policies) => {}
-            () = give_up(&member.gateway, &applying, STOP_MAX) => {
-                warn!(csp = member.identity.csp, "what is under way is abandoned: nothing is applied any more");
-            }
+        match outcome {
+            // It took no requests yet, and is not the primary that its past may have been.
+            Ended::BehindItsPast(_) => intake.end().await,
+            Ended::InOrder => tokio::select! {
+                () = stop(&member, &mut intake, &policies) => {}
+                () = give_up(&member.gateway, &applying, STOP_MAX) => {
+                    warn!(csp = member.identity.csp, "what is under way is abandoned: nothing is applied any more");
+                }
+            },
         }
         applying.abort();
         listening.abort();
@@ -306,6 +318,9 @@ async fn apply_for_ever(
             }
             tokio::time::sleep(PARTED_LOOK).await;
             continue;
+        }
+        if matches!(cause, ApplyError::BehindItsPast { .. }) {
+            return cause;
         }
         if !cause.is_transient() {
             let (csp, position) = (&member.identity.csp, member.shared.view.position());

@@ -24,6 +24,11 @@ impl Intake {
     pub fn stop(&mut self) {
         self.tasks.abort_all();
     }
+
+    /// The same; nothing is answered any more when this returns.
+    pub async fn end(&mut self) {
+        self.tasks.shutdown().await;
+    }
 }
 
 /// Answers status and control from the start on; the CSP's own commits and digests as soon as it has a copy.
