@@ -61,6 +61,18 @@ pub struct Heartbeat {
     /// Why it takes no updates, when that is because of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates_refused: Option<UpdateRefusal>,
+    /// For how long its own heartbeats have not come back to it; none while they do. It is heard then and hears nothing, so this
+    /// one is no sign of life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard_ms: Option<u64>,
+}
+
+impl Heartbeat {
+    /// Whether its sender can hear what it is asked.
+    #[must_use]
+    pub fn is_sign_of_life(&self) -> bool {
+        self.unheard_ms.is_none()
+    }
 }
 
 /// Why updates are refused.

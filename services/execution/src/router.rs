@@ -157,8 +157,11 @@ impl Router {
         Ok(group.traffic.take(arrival, now_ms).map(|effect| group.task(effect)))
     }
 
-    /// Takes in a heartbeat.
+    /// Takes in a heartbeat. Those of a CSP that hears nothing count as missing.
     pub fn heard(&self, heartbeat: &Heartbeat, now_ms: u64) -> Vec<Task> {
+        if !heartbeat.is_sign_of_life() {
+            return Vec::new();
+        }
         self.with(&heartbeat.group, |group| {
             let (is_known, effects) = group.traffic.heard(&heartbeat.csp, &report(heartbeat), now_ms);
             if !is_known {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use futures::StreamExt;
 use holdfast_foundation::clock::since_boot_ms;
 use holdfast_schemas::message::{CspState, Heartbeat, SupervisionPolicy};
@@ -42,7 +43,12 @@ fn ticks(policies: &mut watch::Receiver<SupervisionPolicy>) -> Interval {
 
 /// Sends one heartbeat: also when something changed that routing should know at once.
 pub async fn send_now(member: &Member) {
+    let was_unheard = member.echo.unheard_ms(Instant::now()).is_some();
+    member.echo.sent(member.client.connection_state() == State::Connected, Instant::now());
     let beat = member.heartbeat(crate::requests::now_ms());
+    if !was_unheard && !beat.is_sign_of_life() {
+        tracing::warn!(csp = beat.csp, "this CSP hears nothing from nats, and takes no requests until it does");
+    }
     let to = subject::heartbeat(&member.identity.group, &member.identity.csp);
     // Missing ones are what heartbeats are there to show; nothing else follows from a failure to send.
     let _ = member.client.publish(to, beat.encode().into()).await;
@@ -55,12 +61,16 @@ pub async fn send_now(member: &Member) {
 /// When the subscription is refused.
 pub async fn listen(member: Arc<Member>) -> Result<Option<u64>, async_nats::SubscribeError> {
     let mut beats = member.client.subscribe(subject::heartbeats(&member.identity.group)).await?;
+    member.echo.listens();
     let (own, mut earlier) = (member.gateway.origin().incarnation, namesake::Earlier::default());
     while let Some(message) = beats.next().await {
         if let Ok(beat) = Heartbeat::decode(&message.payload) {
             let now = Instant::now();
             member.shared.freshness.heard(beat.applied, member.shared.view.position(), now);
             if beat.csp == member.identity.csp {
+                if beat.incarnation.parse() == Ok(own) && member.echo.heard(now) {
+                    tracing::info!(csp = beat.csp, "this CSP hears nats again");
+                }
                 // One that is set aside reads no log, so it would never learn what that has decided.
                 let reads_log = beat.state != CspState::Quarantined;
                 let in_log = member.shared.certifier.lock().origin(&beat.csp).map(|origin| origin.incarnation);

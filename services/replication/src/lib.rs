@@ -14,6 +14,7 @@ pub mod committer;
 pub mod config;
 pub mod contention;
 pub mod digest;
+pub mod echo;
 pub mod entry;
 pub mod fault;
 pub mod forward;

@@ -11,10 +11,12 @@ use holdfast_schemas::message::{CatchUp, Counters, CspState, Heartbeat, Isolatio
 use holdfast_schemas::{ErrorCode, limits};
 use holdfast_storage::Copy;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::applier::Shared;
 use crate::clocks::Clocks;
 use crate::committer::Committer;
+use crate::echo::Echo;
 use crate::forward::Forward;
 use crate::log::Gateway;
 use crate::model;
@@ -115,6 +117,8 @@ pub struct Member {
     pub transactions: Transactions,
     /// The clocks of the others.
     pub clocks: Clocks,
+    /// Whether its own heartbeats come back.
+    pub echo: Echo,
     /// For how long a message may have lain in the inbox of this process.
     pub pauses: Arc<Pauses>,
     outstanding: AtomicU32,
@@ -148,6 +152,7 @@ impl Member {
             notes: Arc::default(),
             transactions: Transactions::default(),
             clocks: Clocks::default(),
+            echo: Echo::default(),
             pauses: Arc::default(),
             outstanding: AtomicU32::new(0),
             answer_bytes_max,
@@ -273,6 +278,7 @@ impl Member {
             updates_refused: self.shared.standing.refusal().filter(|refusal| refusal.code != ErrorCode::Quarantined),
             clock_ms: Some(since_boot_ms()),
             clock_ahead_ms: self.clocks.ahead_ms(since_boot_ms()),
+            unheard_ms: self.echo.unheard_ms(Instant::now()),
         }
     }
 

@@ -19,6 +19,11 @@ async fn when_the_primary_is_lost() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_primary_is_heard_and_hears_nothing() -> anyhow::Result<()> {
+    is_within_twice_the_bound(&[Case::PrimaryHearsNothing]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_a_subscriber_is_lost() -> anyhow::Result<()> {
     is_within_twice_the_bound(&[Case::SubscriberKilled]).await
 }

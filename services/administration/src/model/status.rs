@@ -124,6 +124,7 @@ mod tests {
             outstanding: 0,
             at_ms: 90,
             stuck_ms: None,
+            unheard_ms: None,
             storage_error: None,
             query_us: None,
             update_us: None,

@@ -126,6 +126,7 @@ async fn beat(
             outstanding: 0,
             at_ms: 0,
             stuck_ms: None,
+            unheard_ms: None,
             storage_error: None,
             query_us: None,
             update_us: None,

@@ -20,6 +20,7 @@ fn beat(csp: &str, applied: u64) -> Heartbeat {
         outstanding: 0,
         at_ms: 0,
         stuck_ms: None,
+        unheard_ms: None,
         storage_error: None,
         query_us: None,
         update_us: None,

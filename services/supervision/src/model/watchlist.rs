@@ -106,10 +106,11 @@ impl Watchlist {
         self.groups.values().map(|group| time_ms(&group.patience)).min()
     }
 
-    /// A heartbeat came; of a CSP that nobody defined it means nothing.
+    /// A heartbeat came; of a CSP that nobody defined it means nothing. One of a CSP that hears nothing is none: what it is asked is
+    /// not answered, and so it is judged like one that is cut off in both directions.
     pub fn heartbeat(&mut self, beat: &Heartbeat, now_ms: u64) -> Vec<Effect> {
         let key = CspKey { group: beat.group.clone(), csp: beat.csp.clone() };
-        if !self.csps.contains_key(&key) {
+        if !self.csps.contains_key(&key) || !beat.is_sign_of_life() {
             return Vec::new();
         }
         let takes_requests = beat.state == CspState::Available;

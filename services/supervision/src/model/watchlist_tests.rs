@@ -27,6 +27,7 @@ fn beat(csp: &str, incarnation: &str) -> Heartbeat {
         outstanding: 0,
         at_ms: 0,
         stuck_ms: None,
+        unheard_ms: None,
         storage_error: None,
         query_us: None,
         update_us: None,
@@ -43,6 +44,8 @@ enum Fate {
     Lives,
     Dead,
     Hangs,
+    /// It is heard, and hears nothing.
+    HearsNothing,
 }
 
 /// Supervisors that hear the same CSPs and one another, 10 ms at a time.
@@ -80,8 +83,12 @@ impl World {
             self.now_ms += MS;
             let now = self.now_ms;
             if now.is_multiple_of(100) {
-                let beats = self.csps.values().filter(|(fate, _, _)| *fate == Fate::Lives);
-                let beats: Vec<_> = beats.map(|(_, _, beat)| beat.clone()).collect();
+                let beats = self.csps.values().filter(|(fate, _, _)| matches!(fate, Fate::Lives | Fate::HearsNothing));
+                let said = |(fate, _, beat): &(Fate, String, Heartbeat)| Heartbeat {
+                    unheard_ms: (*fate == Fate::HearsNothing).then_some(300),
+                    ..beat.clone()
+                };
+                let beats: Vec<_> = beats.map(said).collect();
                 for number in 0..self.supervisors.len() {
                     for beat in &beats {
                         let effects = self.supervisors[number].heartbeat(beat, now);
@@ -128,17 +135,21 @@ impl World {
         while let Some(index) = self
             .questions
             .iter()
-            .position(|(_, key, _, asked)| self.csps[&key.csp].0 != Fate::Hangs || self.now_ms - asked >= 200)
+            .position(|(_, key, _, asked)| self.is_answered(&key.csp) || self.now_ms - asked >= 200)
         {
             let (number, key, question, _) = self.questions.swap_remove(index);
             let outcome = match self.csps[&key.csp].0 {
                 Fate::Lives => StatusOutcome::Answered,
                 Fate::Dead => StatusOutcome::NoResponders,
-                Fate::Hangs => StatusOutcome::Unanswered,
+                Fate::Hangs | Fate::HearsNothing => StatusOutcome::Unanswered,
             };
             let effects = self.supervisors[number].status(&key, question, outcome, self.now_ms);
             self.perform(number, effects);
         }
+    }
+
+    fn is_answered(&self, csp: &str) -> bool {
+        matches!(self.csps[csp].0, Fate::Lives | Fate::Dead)
     }
 
     fn fate(&mut self, csp: &str, fate: Fate) {
@@ -180,14 +191,28 @@ fn a_killed_csp_is_condemned_by_all_within_130_ms_of_its_last_heartbeat() {
 
 #[test]
 fn a_hanging_csp_is_condemned_within_a_second() {
+    for fate in [Fate::Hangs, Fate::HearsNothing] {
+        let mut world = World::new(3, &["a", "b"]);
+        world.pass(1_000);
+        world.decisions.clear();
+        world.fate("a", fate);
+        world.pass(1_000);
+        let decided = world.decided("a");
+        assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Suspect).count(), 3, "{fate:?}");
+        assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Unavailable).count(), 3, "{fate:?}");
+    }
+}
+
+#[test]
+fn one_that_hears_again_is_back() {
     let mut world = World::new(3, &["a", "b"]);
     world.pass(1_000);
-    world.decisions.clear();
-    world.fate("a", Fate::Hangs);
+    world.fate("a", Fate::HearsNothing);
     world.pass(1_000);
-    let decided = world.decided("a");
-    assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Suspect).count(), 3);
-    assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Unavailable).count(), 3);
+    world.decisions.clear();
+    world.fate("a", Fate::Lives);
+    world.pass(1_000);
+    assert!(world.decided("a").iter().any(|(state, _)| *state == CspState::Available));
 }
 
 #[test]

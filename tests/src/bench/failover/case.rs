@@ -12,6 +12,8 @@ pub enum Case {
     PrimaryStopped,
     /// The primary's network is cut, silently.
     PrimaryCut,
+    /// The primary's network is cut in one direction: it is heard, and hears nothing.
+    PrimaryHearsNothing,
     /// kill -9 of a subscriber.
     SubscriberKilled,
     /// kill -9 of one of three supervisors.
@@ -26,10 +28,11 @@ pub enum Case {
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PrimaryKilled,
         Self::PrimaryStopped,
         Self::PrimaryCut,
+        Self::PrimaryHearsNothing,
         Self::SubscriberKilled,
         Self::SupervisionKilled,
         Self::ExecutionKilled,
@@ -43,6 +46,7 @@ impl Case {
             Self::PrimaryKilled => "primary-kill",
             Self::PrimaryStopped => "primary-stop",
             Self::PrimaryCut => "primary-cut",
+            Self::PrimaryHearsNothing => "primary-hears-nothing",
             Self::SubscriberKilled => "subscriber-kill",
             Self::SupervisionKilled => "supervision-kill",
             Self::ExecutionKilled => "execution-kill",
@@ -57,6 +61,7 @@ impl Case {
             Self::PrimaryKilled => "kill -9 of the primary",
             Self::PrimaryStopped => "SIGSTOP of the primary",
             Self::PrimaryCut => "network cut of the primary",
+            Self::PrimaryHearsNothing => "network cut towards the primary only",
             Self::SubscriberKilled => "kill -9 of a subscriber",
             Self::SupervisionKilled => "kill -9 of 1 of 3 supervisions",
             Self::ExecutionKilled => "kill -9 of 1 of 2 executions",
@@ -70,7 +75,9 @@ impl Case {
         let none = Limits::default();
         match self {
             Self::PrimaryKilled => Limits { p50_ms: Some(150), p99_ms: Some(500), ..none },
-            Self::PrimaryStopped | Self::PrimaryCut => Limits { p99_ms: Some(1_500), ..none },
+            Self::PrimaryStopped | Self::PrimaryCut | Self::PrimaryHearsNothing => {
+                Limits { p99_ms: Some(1_500), ..none }
+            }
             Self::SubscriberKilled => {
                 Limits { max_ms: Some(100), query_max_ms: Some(100), failed_queries: Some(0), ..none }
             }
@@ -88,7 +95,7 @@ impl Case {
     /// this load on it, so where queries are not looked at there are none; README says so beside the figures.
     pub fn queries(self) -> usize {
         match self {
-            Self::PrimaryKilled | Self::PrimaryStopped | Self::PrimaryCut => 0,
+            Self::PrimaryKilled | Self::PrimaryStopped | Self::PrimaryCut | Self::PrimaryHearsNothing => 0,
             _ => 2,
         }
     }
@@ -97,7 +104,7 @@ impl Case {
     pub fn options(self) -> Options {
         let options = Options::primary().redundant();
         match self {
-            Self::PrimaryCut => Options { proxied: true, ..options },
+            Self::PrimaryCut | Self::PrimaryHearsNothing => Options { proxied: true, ..options },
             Self::NatsKilled => Options { nats_servers: 3, ..options },
             _ => options,
         }
@@ -106,7 +113,9 @@ impl Case {
     /// Whom it hits this time.
     pub async fn victim(self, system: &System, run: usize) -> anyhow::Result<String> {
         match self {
-            Self::PrimaryKilled | Self::PrimaryStopped | Self::PrimaryCut => system.primary().await,
+            Self::PrimaryKilled | Self::PrimaryStopped | Self::PrimaryCut | Self::PrimaryHearsNothing => {
+                system.primary().await
+            }
             Self::SubscriberKilled => {
                 let primary = system.primary().await?;
                 let subscribers: Vec<String> = system.csps().into_iter().filter(|csp| *csp != primary).collect();
@@ -124,6 +133,7 @@ impl Case {
         match self {
             Self::PrimaryStopped => system.pause(victim)?,
             Self::PrimaryCut => system.network(victim)?.cut(Cut::Both),
+            Self::PrimaryHearsNothing => system.network(victim)?.cut(Cut::FromNats),
             _ => system.kill9(victim),
         }
         Ok(())

@@ -32,6 +32,7 @@ pub fn beat(csp: &str, epoch: u64, primary: &str) -> Heartbeat {
         outstanding: 0,
         at_ms: 0,
         stuck_ms: None,
+        unheard_ms: None,
         storage_error: None,
         query_us: None,
         update_us: None,

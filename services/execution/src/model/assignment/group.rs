@@ -60,9 +60,9 @@ impl Group {
         *self = Self::new(self.policy);
     }
 
-    /// Takes in a heartbeat; one of a CSP that is not defined says nothing.
+    /// Takes in a heartbeat; one of a CSP that is not defined, or hears nothing, says nothing.
     pub fn heartbeat(&mut self, beat: &Heartbeat, now_ms: u64) {
-        if !self.has(&beat.csp) {
+        if !self.has(&beat.csp) || !beat.is_sign_of_life() {
             return;
         }
         self.timeline.note(beat.log_end.unwrap_or_default().max(beat.applied), now_ms);
