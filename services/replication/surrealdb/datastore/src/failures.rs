@@ -40,15 +40,29 @@ const OF_USE: [&str; 4] =
     ["Transaction retry required", "Transaction has no savepoint", "Empty key", "Interleaved iteration not supported"];
 
 /// Whether an internal failure is the storage engine's: it could not read or write. Its errors reach us as text only, and that counts
-/// from its beginning. What a client wrote may stand further behind: an internal failure that is about a value says the value too.
-/// So one inside an event, which has the event's name in front, is told as a failed statement. A statement cannot say this by itself,
-/// because what it throws is not internal.
+/// from its beginning. What a client wrote may stand further behind: an internal failure that is about a value says the value too. A
+/// statement cannot say this by itself, because what it throws is not internal.
 pub(crate) fn is_of_storage(message: &str) -> bool {
-    let words = message.strip_prefix(OF_KEYS).unwrap_or(message);
+    let words = behind_events(message);
+    let words = words.strip_prefix(OF_KEYS).unwrap_or(words);
     let engine = OF_STORAGE.iter().find_map(|prefix| words.strip_prefix(prefix));
     engine.is_some_and(|words| {
         !words.starts_with(REFUSED_BY_THE_LOG) && !OF_USE.iter().any(|of_use| words.starts_with(of_use))
     })
+}
+
+/// What is said of a failure inside an event, behind the names of the events: one may set off another. A name of other signs than
+/// these could itself look like the engine's words; behind such a one the failure is told as the statement's.
+fn behind_events(message: &str) -> &str {
+    const PREFIX: &str = "Error while processing event ";
+    let mut words = message;
+    while let Some((name, rest)) = words.strip_prefix(PREFIX).and_then(|words| words.split_once(": ")) {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            break;
+        }
+        words = rest;
+    }
+    words
 }
 
 /// What a failed commit or opening means.
@@ -79,6 +93,10 @@ mod tests {
             assert!(is_of_storage(&failed.to_string()), "{failed}");
             assert!(is_of_storage(&format!("{OF_KEYS}{failed}")), "{failed}");
             assert!(!is_of_storage(&format!("Found '{failed}' for field `n`")), "{failed}");
+            let within = |name: &str| format!("Error while processing event {name}: {OF_KEYS}{failed}");
+            assert!(is_of_storage(&within("audit_2")), "{failed}");
+            assert!(is_of_storage(&format!("Error while processing event outer: {}", within("inner"))), "{failed}");
+            assert!(!is_of_storage(&within("`a name: of signs`")), "{failed}");
         }
         for words in ["Empty key".to_owned(), format!("{REFUSED_BY_THE_LOG}lost")] {
             assert!(!is_of_storage(&format!("{OF_KEYS}{}", Storage::Transaction(words))));
