@@ -35,8 +35,15 @@ impl Pace {
             return;
         }
         let elapsed_ms = now_ms.saturating_sub(self.window_began_at_ms);
-        let few = self.done < DONE_MIN && elapsed_ms < WINDOW_MAX_MS;
-        if elapsed_ms < WINDOW_MS || few || self.done == 0 {
+        if elapsed_ms < WINDOW_MS {
+            return;
+        }
+        if self.done == 0 {
+            // Nobody leaves: the time in which all stand still is nobody's pace.
+            self.window_began_at_ms = now_ms;
+            return;
+        }
+        if self.done < DONE_MIN && elapsed_ms < WINDOW_MAX_MS {
             return;
         }
         let sample = elapsed_ms as f64 / f64::from(self.done);
@@ -68,24 +75,30 @@ mod tests {
 
     #[test]
     fn the_first_ones_behind_a_stall_are_not_the_pace() {
-        let mut pace = Pace::default();
-        pace.tick(256, 0);
-        pace.done();
-        pace.tick(256, 400);
-        assert_eq!(pace.wait_ms(256), None, "one that left says nothing yet");
-        (0..127).for_each(|_| pace.done());
-        pace.tick(256, 410);
-        let wait = pace.wait_ms(256).unwrap();
-        assert!((700..=900).contains(&wait), "128 left in 410 ms: {wait}");
+        for stall_ms in [400, 6_000] {
+            let mut pace = Pace::default();
+            (0..=stall_ms).step_by(10).for_each(|now| pace.tick(256, now));
+            pace.done();
+            pace.tick(256, stall_ms + 10);
+            assert_eq!(pace.wait_ms(256), None, "one that left says nothing yet");
+            (0..127).for_each(|_| pace.done());
+            pace.tick(256, stall_ms + 100);
+            let wait = pace.wait_ms(256).unwrap();
+            assert!((200..=400).contains(&wait), "128 left in 100 ms, behind {stall_ms} ms: {wait}");
+        }
     }
 
     #[test]
     fn where_few_leave_they_are_the_pace_after_a_while() {
         let mut pace = Pace::default();
-        pace.tick(QUEUE_MIN, 0);
-        (0..2).for_each(|_| pace.done());
-        pace.tick(QUEUE_MIN, WINDOW_MAX_MS);
-        assert_eq!(pace.wait_ms(QUEUE_MIN), Some(32_000), "each took half a second");
+        for now in (0..=4 * WINDOW_MAX_MS).step_by(10) {
+            if now % 50 == 0 {
+                pace.done();
+            }
+            pace.tick(QUEUE_MIN, now);
+        }
+        let wait = pace.wait_ms(QUEUE_MIN).unwrap();
+        assert!((3_000..=3_300).contains(&wait), "each takes 50 ms: {wait}");
     }
 
     #[test]
