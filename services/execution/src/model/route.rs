@@ -152,6 +152,10 @@ fn without_log(roster: &Roster, demand: Demand, reason: NoRoute, now_ms: u64) ->
     if takers().next().is_some() {
         return Err(NoRoute::AllFull);
     }
+    // The one that it is to avoid for a moment takes it behind that.
+    if roster.parted(now_ms).any(|(index, member)| is_of_pool(index) && reaches(member)) {
+        return Err(reason);
+    }
     // One of its pool may come that takes it.
     let needs_no_log = roster.parted(now_ms).any(|(_, member)| reaches(member));
     if needs_no_log && !roster.parted(now_ms).any(|(index, _)| is_of_pool(index)) {

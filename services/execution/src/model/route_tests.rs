@@ -88,6 +88,10 @@ fn with_the_log_lost_queries_stay_in_their_pool_and_nobody_gets_more_than_it_may
     };
     let (a, b) = (roster.find("a").unwrap(), roster.find("b").unwrap());
     assert_eq!((query(&roster, "strict"), query(&roster, "wide")), (Ok(a), Ok(a)), "though b is farther");
+    let again =
+        Demand { pool: roster.pools().find("strict"), avoided: Some(a), ..Need::Any { max_lag_ms: None }.into() };
+    let waits = choose(&roster, again, 0);
+    assert!(waits.is_err() && !matches!(waits, Err(NoRoute::LogRefuses { .. })), "a takes it in a moment: {waits:?}");
     for _ in 0..policy().csp_open_max {
         roster.sent(a, Need::Any { max_lag_ms: None });
     }
