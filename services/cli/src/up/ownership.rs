@@ -31,6 +31,8 @@ use crate::{
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Between two attempts when somebody else wrote the record.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often a CSP is asked that gives no answer: NATS may just have started.
+const ASKED_MAX: u32 = 3;
 /// Others can come in between; more often than this, they do it all the time.
 const ATTEMPTS_MAX: u32 = 20;
 /// How often it is looked whether the record is still ours.
@@ -145,7 +147,15 @@ fn life_by<R>(answer: &Result<R, RequestError>) -> Life {
 async fn nobody_else_runs(bus: &Bus, options: &UpOptions, same_place: bool) -> Result<(), CliError> {
     let asked = csp_names(options).into_iter().map(async |csp| {
         let to = subject::csp_status(&options.group, &csp);
-        let answer = bus.request::<StatusRequest, StatusReply>(to, &StatusRequest::default(), ANSWER_MAX).await;
+        let ask =
+            async || bus.request::<StatusRequest, StatusReply>(to.clone(), &StatusRequest::default(), ANSWER_MAX).await;
+        let mut answer = ask().await;
+        for _ in 1..ASKED_MAX {
+            if life_by(&answer) != Life::Silent {
+                break;
+            }
+            answer = ask().await;
+        }
         let node = answer.as_ref().ok().map(|answer| answer.heartbeat.node.as_str());
         judge_csp(&options.group, &csp, life_by(&answer), node, same_place)
     });
