@@ -54,24 +54,30 @@ async fn no_query_is_older_than_it_may_be(options: Options) -> anyhow::Result<()
         system.pause("csp-2")?;
         system.hold_apply("csp-3")?;
         let over = Instant::now() + LATE_FOR;
+        let mut answered = [0; 3];
         while Instant::now() < over {
             written.write(&client).await?;
             let after = Request::after(read(), written.position());
             let lagging = read().with("max_lag_ms", MAX_LAG.as_millis() as u64);
-            for (request, max_lag) in [(read().strong(), None), (after, None), (lagging, Some(MAX_LAG))] {
+            let requests = [(read().strong(), None), (after, None), (lagging, Some(MAX_LAG))];
+            for ((request, max_lag), answered) in requests.into_iter().zip(&mut answered) {
                 let request = request.deadline(Duration::from_secs(2));
                 let sent = Instant::now();
                 written.judge(&client.read(&request, PATIENCE).await.done()?, sent, max_lag)?;
                 let sent = Instant::now();
                 match client.query_at("csp-3", &request.deadline(Duration::from_millis(100))).await {
-                    Outcome::Done(reply) => written.judge(&reply, sent, max_lag)?,
-                    Outcome::Refused(refusal) if refusal.retryable => {}
+                    Outcome::Done(reply) => {
+                        written.judge(&reply, sent, max_lag)?;
+                        *answered += 1;
+                    }
+                    Outcome::Refused(refusal) if refusal.retryable => *answered += 1,
                     // It was slow, and has shown nothing.
                     Outcome::Unknown(_) => {}
                     other => anyhow::bail!("{other}"),
                 }
             }
         }
+        anyhow::ensure!(!answered.contains(&0), "csp-3 leaves one kind of query without an answer: {answered:?}");
         system.heal().await?;
         system.equal_digests(&system.csps()).await?;
         system.all_alive()

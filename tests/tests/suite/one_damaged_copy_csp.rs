@@ -10,7 +10,8 @@ use holdfast_tests::wait::until;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A copy that cannot be opened is tried again after a minute at last, and then has to catch up.
+const PATIENCE: Duration = Duration::from_secs(150);
 const DAMAGED: &str = "csp-2";
 /// What a copy that is set aside says at once; far below what a digest may take.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);

@@ -145,6 +145,8 @@ mod tests {
     use super::*;
     use crate::bench::Server;
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     /// Two answers that were waited for while the log took nothing run out of time behind one that it took.
     #[tokio::test]
     async fn silence_from_before_the_log_took_one_refuses_nothing() {
@@ -172,7 +174,8 @@ mod tests {
         assert!(!standing.is_refused(), "the log takes entries");
         client.flush().await.expect("connected");
         let behind = Instant::now();
-        for _ in 0..2 {
+        // A busy server describes its stream late.
+        while !standing.is_refused() && behind.elapsed() < PATIENCE {
             probe.silent(behind).await;
         }
         assert!(standing.is_refused(), "it took none since");
