@@ -294,11 +294,7 @@ impl<'a> Locking<'a> {
         let committed = tokio::time::timeout_at(bound, submit(Arc::clone(&self.member.gateway), write_set)).await;
         match committed {
             Ok(Ok(committed)) => Ok(Attempt::Done(self.reply(&kept, committed.position))),
-            Ok(Err(CommitFailure::Duplicate { .. } | CommitFailure::Conflict { .. } | CommitFailure::TooOld))
-                if Instant::now() < self.deadline =>
-            {
-                Ok(Attempt::Again)
-            }
+            Ok(Err(failure)) if is_looked_at_again(&failure, Instant::now() < self.deadline) => Ok(Attempt::Again),
             Ok(Err(CommitFailure::NotPrimary)) => Err(not_primary(&self.id, None)),
             Ok(Err(failure)) => Err(failure_reply(&self.id, &failure)),
             Err(_) => {
@@ -436,6 +432,16 @@ async fn for_each(member: &Member, mut take: impl FnMut(&str, &[u8])) -> Result<
     Ok(position)
 }
 
+/// Whether what failed is no answer yet. An id that was committed before has its outcome, and that is the answer at any time: told
+/// as a failure behind the deadline, a lock would be held of which nobody has the token.
+fn is_looked_at_again(failure: &CommitFailure, is_in_time: bool) -> bool {
+    match failure {
+        CommitFailure::Duplicate { .. } => true,
+        CommitFailure::Conflict { .. } | CommitFailure::TooOld => is_in_time,
+        _ => false,
+    }
+}
+
 /// What a lock takes in a list, beside its name and its holder, in which each byte may have to be escaped.
 const LISTED_BYTES: usize = 160;
 
@@ -475,4 +481,20 @@ fn listed(name: &str, value: &[u8], now_ms: u64) -> Option<HeldLock> {
     let Lock { token, expires_at_ms, holder } = lock;
     let remaining_ms = expires_at_ms.saturating_sub(now_ms);
     Some(HeldLock { name: name.to_owned(), token, holder, expires_at_ms, remaining_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_storage::Committed;
+
+    use super::*;
+
+    #[test]
+    fn the_outcome_of_an_earlier_attempt_is_told_behind_the_deadline_too() {
+        let duplicate = CommitFailure::Duplicate { first: Committed { position: 7, index: 0 } };
+        let conflict = CommitFailure::Conflict { position: 7 };
+        assert!(is_looked_at_again(&duplicate, true) && is_looked_at_again(&duplicate, false));
+        assert!(is_looked_at_again(&conflict, true) && !is_looked_at_again(&conflict, false));
+        assert!(!is_looked_at_again(&CommitFailure::NotPrimary, true));
+    }
 }
