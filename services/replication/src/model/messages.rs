@@ -51,6 +51,12 @@ pub enum Turn {
     Again,
     /// One before the last, or one that was refused.
     Passed,
+    /// By its number the next one, and behind one that was sent later: what was refused meanwhile may be this attempt, so it is not
+    /// carried out.
+    Overtaken {
+        /// Its number.
+        next: u64,
+    },
     /// Messages before it are missing.
     Ahead {
         /// The number that is next.
@@ -82,7 +88,8 @@ impl Messages {
             return if self.content == message.content { Turn::Again } else { Turn::Differs };
         }
         if message.key.is_some_and(|key| self.is_seen(key)) {
-            return Turn::Passed;
+            let next = self.count + 1;
+            return if message.number == Some(next) { Turn::Overtaken { next } } else { Turn::Passed };
         }
         if !self.note(message) {
             return Turn::Crowded;
@@ -183,6 +190,17 @@ mod tests {
     }
 
     #[test]
+    fn the_next_one_that_was_overtaken_is_told_to_come_again() {
+        let mut messages = Messages::default();
+        let both = |number, key| Message { key: Some(Key { sender: "a", number: key }), ..numbered(number) };
+        assert_eq!(messages.take(&both(1, 1), false), Turn::Next);
+        assert_eq!(messages.take(&both(3, 3), false), Turn::Ahead { next: 2 });
+        assert_eq!(messages.take(&both(2, 2), false), Turn::Overtaken { next: 2 });
+        assert_eq!(messages.take(&both(2, 4), false), Turn::Next, "it came again");
+        assert_eq!(messages.take(&both(1, 1), false), Turn::Passed);
+    }
+
+    #[test]
     fn what_comes_again_is_known_by_its_number_over_any_instance() {
         let mut messages = Messages::default();
         assert_eq!(messages.take(&numbered(2), false), Turn::Ahead { next: 1 });
@@ -244,6 +262,11 @@ mod tests {
                         (last, is_running) = (Some(at), true);
                     }
                     Turn::Again => prop_assert_eq!(last, Some(at)),
+                    Turn::Overtaken { next } => {
+                        prop_assert!(!done.contains(&at), "told to come again behind its own outcome");
+                        prop_assert_eq!(Some(next), number);
+                        refused.insert(at);
+                    }
                     Turn::Passed | Turn::Ahead { .. } | Turn::Differs | Turn::Busy | Turn::Crowded => {
                         if !done.contains(&at) { refused.insert(at); }
                     }

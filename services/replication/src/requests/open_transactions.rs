@@ -251,6 +251,13 @@ fn refusal(turn: Turn, count: u64) -> Taken {
                 count + 1
             ),
         ),
+        Turn::Overtaken { next } => (
+            ErrorCode::InvalidRequest,
+            format!(
+                "a message that was sent later came before this one, which was not carried out: send number {next} again, and \
+                 each message when the one before it was answered"
+            ),
+        ),
         Turn::Ahead { next } => (
             ErrorCode::InvalidRequest,
             format!("messages before it are missing, and nothing was done: number {next} is next"),
