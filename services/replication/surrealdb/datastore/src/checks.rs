@@ -2,6 +2,7 @@
 
 use surrealdb_core::kvs::Datastore;
 use surrealdb_core::syn;
+use surrealdb_expr::expr::statements::alter::AlterSystemStatement;
 use surrealdb_expr::expr::statements::rebuild::RebuildStatement;
 use surrealdb_expr::expr::visit::Visitor;
 use surrealdb_sql::{Ast, Expr, TopLevelExpr};
@@ -17,36 +18,48 @@ pub(crate) fn check_update(ast: &Ast, sql: &str) -> Result<(), StatementError> {
     for expression in &ast.expressions {
         check_common(expression)?;
     }
-    // The graph of a vector index that is rebuilt on one copy would stay in the memory of the others: it keeps its identity,
-    // and nothing that they read says that it changed.
-    if mentions(sql, "rebuild") && ast.expressions.iter().any(rebuilds) {
-        return Err(StatementError::Unsupported(
-            "REBUILD INDEX is not replicated correctly: use DEFINE INDEX OVERWRITE, which builds the index anew",
-        ));
+    check_inside(ast, sql)
+}
+
+/// What is refused wherever it stands: at the top of a statement or inside a block, closure, function or event.
+fn check_inside(ast: &Ast, sql: &str) -> Result<(), StatementError> {
+    struct Refused(&'static str);
+    struct Search;
+    impl Visitor for Search {
+        type Error = Refused;
+
+        // The graph of a vector index that is rebuilt on one copy would stay in the memory of the others: it keeps its identity,
+        // and nothing that they read says that it changed.
+        fn visit_rebuild(&mut self, _: &RebuildStatement) -> Result<(), Refused> {
+            Err(Refused(
+                "REBUILD INDEX is not replicated correctly: use DEFINE INDEX OVERWRITE, which builds the index anew",
+            ))
+        }
+
+        fn visit_alter_system(&mut self, _: &AlterSystemStatement) -> Result<(), Refused> {
+            Err(Refused(
+                "ALTER SYSTEM takes effect on one copy alone, at once and outside of any transaction: it is not replicated",
+            ))
+        }
+    }
+    // Most texts have neither word, and need no search of their tree.
+    if !mentions(sql, "rebuild") && !mentions(sql, "system") {
+        return Ok(());
+    }
+    for expression in &ast.expressions {
+        let searched = Search.visit_top_level_expr(&expression.clone().into());
+        searched.map_err(|Refused(why)| StatementError::Unsupported(why))?;
     }
     Ok(())
 }
 
-/// Whether a word stands somewhere in the text: most texts do not have it, and need no search of their tree.
+/// Whether a word stands somewhere in the text.
 fn mentions(sql: &str, word: &str) -> bool {
     sql.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// Whether a statement rebuilds an index, at its top or inside a block, closure, function or event.
-fn rebuilds(expression: &TopLevelExpr) -> bool {
-    struct Rebuild;
-    struct Search;
-    impl Visitor for Search {
-        type Error = Rebuild;
-
-        fn visit_rebuild(&mut self, _: &RebuildStatement) -> Result<(), Rebuild> {
-            Err(Rebuild)
-        }
-    }
-    Search.visit_top_level_expr(&expression.clone().into()).is_err()
-}
-
-pub(crate) fn check_query(ast: &Ast) -> Result<(), StatementError> {
+pub(crate) fn check_query(ast: &Ast, sql: &str) -> Result<(), StatementError> {
+    check_inside(ast, sql)?;
     for expression in &ast.expressions {
         check_common(expression)?;
         if writes(expression) {
