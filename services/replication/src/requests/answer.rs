@@ -154,6 +154,9 @@ pub fn error_reply(id: &str, request: &Request, error: &StatementError) -> Error
             let failed = reply(ErrorCode::StatementFailed, message.clone()).at_statement(*index);
             failed.at_position(request.snapshot_position())
         }
+        StatementError::Panicked(_) => {
+            reply(ErrorCode::StatementFailed, format!("{error}, and nothing was written: change it"))
+        }
         StatementError::Conflict(_) => reply(ErrorCode::Conflict, error.to_string()),
         StatementError::TooLarge => reply(ErrorCode::TransactionTooLarge, format!("{error}: {IN_PORTIONS}")),
         StatementError::ResultsTooLarge { bytes, limit } => answer_too_large(Some(id), *bytes, *limit),

@@ -459,7 +459,9 @@ fn before_telling(request: &Request, outcome: &Result<Vec<u8>, StatementError>) 
     }
     match outcome {
         Ok(_) if request.committed().is_some() => Before::Nothing,
-        Ok(_) | Err(StatementError::Statement { .. } | StatementError::TooLarge) => Before::BeingCurrent,
+        Ok(_) | Err(StatementError::Statement { .. } | StatementError::Panicked(_) | StatementError::TooLarge) => {
+            Before::BeingCurrent
+        }
         Err(StatementError::Conflict(_) | StatementError::Deadline | StatementError::TooMuchMemory) => Before::Settling,
         Err(
             StatementError::Parse(_)

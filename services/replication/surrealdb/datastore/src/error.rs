@@ -46,6 +46,9 @@ pub enum StatementError {
         /// SurrealDB's own words.
         message: String,
     },
+    /// SurrealDB broke on a statement. Change the statements.
+    #[error("SurrealDB broke on a statement ({0})")]
+    Panicked(String),
     /// It lost against another transaction. Run it again.
     #[error("the transaction lost against another one: {0}")]
     Conflict(String),

@@ -1,9 +1,11 @@
 //! Carries out the statements of a request: an update in one write transaction, a query in one read transaction.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use holdfast_storage::request::{self, Request};
 use serde_json::Map;
 use surrealdb_core::ctx::CancelHandle;
@@ -62,10 +64,20 @@ pub(crate) async fn update(
 async fn carry_out(datastore: Arc<Datastore>, call: Call, effort: Effort) -> Result<Bytes, StatementError> {
     let request = Arc::clone(&call.request);
     // What is committed may be in the log: from there on nothing is stopped.
-    let (transaction, results) = effort.metered(prepare(&datastore, call, effort.cancel())).await?;
+    let (transaction, results) = effort.metered(unbroken(prepare(&datastore, call, effort.cancel()))).await?;
     request.set_results(results.clone());
     commit_now(&transaction).await?;
     Ok(results)
+}
+
+/// Runs what comes before a commit. A panic of SurrealDB in it is a failure of the statements: nothing was changed, and they would
+/// break the next CSP in the same way.
+async fn unbroken<T>(work: impl Future<Output = Result<T, StatementError>>) -> Result<T, StatementError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(StatementError::Panicked(words.unwrap_or_else(|| "without a word".to_owned())))
+    })
 }
 
 /// Runs the statements. Gives their results, and the transaction that is to be committed.
@@ -106,7 +118,7 @@ pub(crate) async fn query(
 ) -> Result<Bytes, StatementError> {
     let effort = Effort::new();
     let own = effort.clone();
-    let reading = async move { own.metered(read(&datastore, call, own.cancel())).await };
+    let reading = async move { own.metered(unbroken(read(&datastore, call, own.cancel()))).await };
     match effort.finished(reading, &spent).await {
         // A task that broke has written nothing.
         Err(StatementError::OutcomeUnknown(cause)) => Err(StatementError::Failed(cause)),
@@ -116,7 +128,7 @@ pub(crate) async fn query(
 
 async fn read(datastore: &Datastore, call: Call, cancel: &CancelHandle) -> Result<Bytes, StatementError> {
     let ast = parse(datastore, &call.sql)?;
-    check_query(&ast)?;
+    check_query(&ast, &call.sql)?;
     let session = Session::owner().with_ns(&call.ns).with_db(&call.db);
     let opened = request::scope(call.request, datastore.transaction(TransactionType::Read)).await;
     let transaction = Arc::new(opened.map_err(|cause| failure(&cause))?);

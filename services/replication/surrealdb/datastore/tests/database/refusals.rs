@@ -30,6 +30,9 @@ fn what_a_request_cannot_do_is_refused_as_unsupported() {
             "OPTION IMPORT; CREATE item",
             "REBUILD INDEX name ON item",
             "IF true { rebuild index name ON item }",
+            "ALTER SYSTEM QUERY_TIMEOUT 1s",
+            "IF true { alter system DROP QUERY_TIMEOUT }",
+            "DEFINE FUNCTION fn::s() { ALTER SYSTEM QUERY_TIMEOUT 1s }",
         ] {
             let error = try_update(&database, sql).await.expect_err(sql);
             assert!(matches!(error, StatementError::Unsupported(_)), "{sql}: {error:?}");
@@ -195,5 +198,19 @@ fn what_a_client_writes_is_not_taken_for_a_failure_of_the_storage() {
                 assert!(matches!(error, StatementError::Statement { .. }), "{sql}: {error:?}");
             }
         }
+    });
+}
+
+/// SurrealDB panics here: its formatter takes no such precision.
+#[test]
+fn a_statement_that_breaks_surrealdb_is_refused_and_harms_nothing() {
+    run(async {
+        let database = open().await;
+        let sql = "CREATE item:1; RETURN math::fixed(1.5, 999999)";
+        let error = try_update(&database, sql).await.expect_err("it panics");
+        assert!(matches!(error, StatementError::Panicked(_)), "{error:?}");
+        let error = try_query(&database, "RETURN math::fixed(1.5, 999999)").await.expect_err("it panics");
+        assert!(matches!(error, StatementError::Panicked(_)), "{error:?}");
+        assert_eq!(update(&database, "DEFINE TABLE item; SELECT * FROM item").await, json!([null, []]));
     });
 }
