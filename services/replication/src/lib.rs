@@ -33,5 +33,6 @@ mod set_aside;
 pub mod start_up;
 pub mod store;
 pub mod view;
+mod wake;
 
 pub use holdfast_foundation::BoxError;

@@ -22,7 +22,7 @@ use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up::{self, TakenUp};
 use crate::store::{RestoreError, Restored, WRITE_BUFFER_MIN_BYTES};
-use crate::{fault, heartbeat, log_watch, namesake, policy, set_aside};
+use crate::{fault, heartbeat, log_watch, namesake, policy, set_aside, wake};
 
 /// The replication service.
 pub struct Replication;
@@ -37,6 +37,7 @@ impl Service for Replication {
     async fn start(config: ReplicationConfig, ctx: Context) -> Result<(), BoxError> {
         let config = config.complete()?;
         fault::load()?;
+        wake::now_and_then()?;
         let started_at_ms = now_ms();
         config.memory_bounds().set();
         let options = copy_options(&config);
