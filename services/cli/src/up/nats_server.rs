@@ -21,6 +21,9 @@ use crate::{
 /// The oldest version with what the log needs.
 const OLDEST: (u32, u32) = (2, 14);
 
+/// More are never started.
+const SERVERS_MAX: u16 = 9;
+
 /// One server of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -35,9 +38,10 @@ pub struct Server {
 /// The servers, with free ports.
 ///
 /// # Errors
-/// A port is taken.
-pub fn servers(options: &UpOptions) -> Result<Vec<Server>, CliError> {
+/// A port is taken, or the folder has the stores of another number of servers.
+pub fn servers(options: &UpOptions, directory: &DataDirectory) -> Result<Vec<Server>, CliError> {
     let count = options.nats_server_count();
+    refuse_another_number(count, directory)?;
     // Listeners stay open until all ports are chosen, so that no port is chosen twice.
     let mut listeners = Vec::new();
     let mut servers = Vec::new();
@@ -49,6 +53,19 @@ pub fn servers(options: &UpOptions) -> Result<Vec<Server>, CliError> {
         servers.push(Server { name: format!("nats-{}", index + 1), port, route_port });
     }
     Ok(servers)
+}
+
+/// With another number of servers NATS would begin new stores over those that are there, and the copies would lose their log.
+fn refuse_another_number(count: u16, directory: &DataDirectory) -> Result<(), CliError> {
+    let there = (1..=SERVERS_MAX).filter(|number| directory.nats_store(&format!("nats-{number}")).is_dir()).count();
+    if there == 0 || there == usize::from(count) {
+        return Ok(());
+    }
+    Err(CliError::Machine(format!(
+        "{} keeps its log on {there} NATS server(s), and {count} are asked for: give --nats-servers {there}, or choose another \
+         --data. Nothing was started or changed",
+        directory.root().display()
+    )))
 }
 
 fn free_port(wanted: u16) -> Result<(u16, TcpListener), CliError> {
