@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdfast_schemas::ErrorCode;
 use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, Replication};
 use tokio::time::{Instant, sleep};
 
@@ -46,11 +47,12 @@ impl Waiting<'_> {
         loop {
             let status = self.client.group_status(&self.definition.name).await;
             let views = status.as_ref().map_or(&[][..], |status| status.csps.as_slice());
+            let without_log = status.as_ref().is_ok_and(is_without_log);
             let copies: Vec<(&Keeper, CopyState)> = self.copies().map(|keeper| (keeper, copy(keeper, views))).collect();
             for (keeper, _) in copies.iter().filter(|(_, copy)| *copy == CopyState::Out) {
                 if keeper.condition() != Condition::Stopped && !told.contains(&keeper.name) {
                     told.push(keeper.name.clone());
-                    self.tell(keeper, views);
+                    self.tell(keeper, views, without_log);
                 }
             }
             let states: Vec<CopyState> = copies.iter().map(|(_, copy)| *copy).collect();
@@ -60,6 +62,8 @@ impl Waiting<'_> {
                     let missing = copies.into_iter().filter(|(_, copy)| *copy != CopyState::Serves);
                     return Ok(missing.map(|(keeper, _)| keeper.name.clone()).collect());
                 }
+                // They are whole, and answer what they can: nobody is helped if they are stopped.
+                Outlook::Hopeless if without_log => return Ok(told),
                 Outlook::Wait => sleep(POLL).await,
                 Outlook::Hopeless => return Err(self.hopeless(status)),
             }
@@ -70,12 +74,21 @@ impl Waiting<'_> {
         self.keepers.iter().filter(|keeper| keeper.stage == Stage::Csps)
     }
 
-    fn tell(&self, keeper: &Keeper, views: &[CspView]) {
+    fn tell(&self, keeper: &Keeper, views: &[CspView], without_log: bool) {
         let (name, data) = (&keeper.name, self.directory.root().display());
         let copy = self.directory.copy(name);
         // What it says of itself, where it is there to say it.
         let own = views.iter().find(|view| view.csp == *name).and_then(|view| view.reason.clone());
         let why = own.unwrap_or_else(|| keeper.last_word());
+        if without_log {
+            let store = self.directory.root().join("nats");
+            let line = format!(
+                "answers only what needs no log ({why}): its copy is kept as it is. Do not remove it. Put the store of the log's \
+                 NATS servers back as it was ({}, or where they keep it), and everything goes on",
+                store.display()
+            );
+            return self.terminal.say(name, &line);
+        }
         self.terminal.say(
             name,
             &format!(
@@ -97,6 +110,12 @@ impl Waiting<'_> {
             }
         }
     }
+}
+
+/// Whether the log is gone, or is another one than that of the copies.
+fn is_without_log(status: &GroupStatusReply) -> bool {
+    let refused = status.updates_refused.as_ref();
+    refused.is_some_and(|refused| matches!(refused.code, ErrorCode::LogLost | ErrorCode::LogMismatch))
 }
 
 fn copy(keeper: &Keeper, views: &[CspView]) -> CopyState {

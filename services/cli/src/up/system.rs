@@ -99,7 +99,7 @@ impl<'a> System<'a> {
             return Ok(url.clone());
         }
         let binary = nats_server::find(self.options.nats_server.as_deref())?;
-        let servers = nats_server::servers(self.options)?;
+        let servers = nats_server::servers(self.options, &self.directory)?;
         let plans = nats_server::plan(&binary, &servers, self.options.sync, &self.directory)?;
         self.keep_ready(plans).await?;
         Ok(nats_server::url(&servers))
@@ -134,6 +134,14 @@ impl<'a> System<'a> {
         let nats = if url == "nats://127.0.0.1:4222" { String::new() } else { format!(" --nats {url}") };
         let target = if group == "demo" { nats } else { format!("{nats} --group {group}") };
         let all = self.options.csps;
+        if missing.len() == usize::from(all) {
+            let line = format!(
+                "runs after {:.1} s at {url}, and group {group} takes no updates, because its copies and the log do not belong \
+                 together: {holdfast} status{target} says more",
+                started.elapsed().as_secs_f64()
+            );
+            return self.terminal.say("up", &line);
+        }
         let copies = match missing.len() {
             0 => format!("{all} copies"),
             out => format!("{} of {all} copies (without {})", usize::from(all) - out, missing.join(", ")),
