@@ -93,9 +93,14 @@ impl Owned {
         loop {
             sleep(LOOK).await;
             // No answer says nothing: the record is looked at again.
-            let Ok(Some(found)) = self.bucket.get(self.own.group.as_str()).await else { continue };
-            match read(&self.own.group, &found) {
+            let Ok(Some(found)) = self.bucket.entry(self.own.group.as_str()).await else { continue };
+            match read(&self.own.group, &found.value) {
                 Ok(owner) if owner.incarnation == self.own.incarnation => {}
+                // Of an earlier start of this very folder, which only one process has at a time: NATS went back to an older store.
+                // If it cannot be written now, the next look tries again.
+                Ok(owner) if is_same_place(&owner, &self.own) => {
+                    let _ = self.bucket.update(&self.own.group, self.own.encode().into(), found.revision).await;
+                }
                 Ok(owner) => return CliError::Owned(format!("{} since then: this system ends", run_by(&owner))),
                 // Ours can be read, so it is somebody else's.
                 Err(sentence) => return CliError::Owned(format!("this system ends: {sentence}")),
