@@ -3,6 +3,7 @@
 //! A service implements [`Service`]; its `main` is one call of [`run`]. The order is always the same: arguments,
 //! configuration (nothing is bound or connected yet), telemetry, bus, then the service until it is told to stop.
 
+mod arguments;
 pub mod bus;
 pub mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::arguments::Asked;
 use crate::bus::Bus;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Common;
@@ -55,6 +57,24 @@ pub trait Service: Send + 'static {
 /// Runs a service as a process.
 #[must_use]
 pub fn run<S: Service>() -> ExitCode {
+    let asked = match arguments::read(std::env::args().skip(1)) {
+        Ok(asked) => asked,
+        Err(error) => {
+            eprintln!("holdfast-{}: {error}", S::NAME);
+            return ExitCode::from(arguments::EXIT_USAGE);
+        }
+    };
+    match asked {
+        Asked::Help => {
+            println!("{}", arguments::help(S::NAME));
+            return ExitCode::SUCCESS;
+        }
+        Asked::Version => {
+            println!("holdfast-{} {}", S::NAME, env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Asked::Work | Asked::PrintConfiguration => {}
+    }
     if let Err(error) = clock::step::asked_of_process() {
         return fail(S::NAME, &error);
     }
@@ -62,7 +82,7 @@ pub fn run<S: Service>() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(S::NAME, &error),
     };
-    if std::env::args().skip(1).any(|argument| argument == "--print-config") {
+    if asked == Asked::PrintConfiguration {
         print!("{}", loaded.printable);
         return ExitCode::SUCCESS;
     }
