@@ -32,6 +32,18 @@ const RETRY_MIN: Duration = Duration::from_secs(5);
 /// The pause doubles up to this: what was read in vain may be large.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// The copy could not be opened, and is locked since, most likely by this very process: start it again.
+#[derive(Debug, thiserror::Error)]
+#[error("an attempt to open the copy failed and left it locked, so this process ends: a new one tries again ({cause})")]
+struct SelfLocked {
+    cause: String,
+}
+
+/// Whether somebody has the copy's folder. SurrealKV says so in words only.
+fn is_locked(cause: &str) -> bool {
+    cause.contains("already locked by another process")
+}
+
 /// Takes up the copy, however long that takes. `None` when the process is to end first.
 ///
 /// # Errors
@@ -43,7 +55,7 @@ pub async fn until_taken_up(
     ctx: &Context,
 ) -> Result<Option<(Copy, TakenUp)>, BoxError> {
     let mut aside: Option<SetAside> = None;
-    let mut pause = RETRY_MIN;
+    let (mut pause, mut was_locked) = (RETRY_MIN, false);
     loop {
         let attempted = tokio::select! {
             attempted = take_up(config, options, ctx) => attempted,
@@ -64,6 +76,8 @@ pub async fn until_taken_up(
             Err(TakeUpFailure::Copy(cause)) => chain(cause.as_ref()),
         };
         match &aside {
+            // What failed half-way holds the folder's lock, and only the end of this process gives that back.
+            Some(_) if is_locked(&cause) && !was_locked => return Err(SelfLocked { cause }.into()),
             Some(there) => {
                 if there.member.set_storage_error(said(&cause)) {
                     error!(csp = config.csp, cause, "the copy still cannot be taken up, for another reason");
@@ -71,6 +85,7 @@ pub async fn until_taken_up(
             }
             None => {
                 error!(csp = config.csp, cause, "the copy cannot be taken up: this CSP is set aside, and tries again");
+                was_locked = is_locked(&cause);
                 aside = Some(SetAside::begin(config, started_at_ms, ctx, &cause).await?);
             }
         }
