@@ -130,7 +130,7 @@ impl Client {
     ) -> Result<R, CliError> {
         self.ask_once_heard(subject.clone(), request, patience).await.map_err(|error| match error {
             AskError::TimedOut(waited) => CliError::Unavailable(format!(
-                "no answer on {subject} within {} ms: look at `holdfast status` and try again",
+                "no answer on {subject} within {} ms: see that the service behind it runs and does not stand still, and try again",
                 waited.as_millis()
             )),
             AskError::Other(error) => error,

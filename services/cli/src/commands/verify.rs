@@ -38,7 +38,7 @@ pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError
         Some(at) => at,
         None => ask.mark(&copies).await?,
     };
-    let answers: Vec<Answer> = join_all(copies.iter().map(|csp| ask.digest(&csp.csp, Some(at))))
+    let answers: Vec<Answer> = join_all(copies.iter().map(|csp| ask.digest(csp, Some(at))))
         .await
         .into_iter()
         .zip(&copies)
@@ -56,6 +56,9 @@ pub async fn run(options: &VerifyOptions, reader: Reader) -> Result<(), CliError
     })
 }
 
+/// How long a copy is asked that did not answer when the group's status was asked for.
+const SILENT: Duration = Duration::from_secs(5);
+
 struct Ask<'a> {
     client: &'a Client,
     group: &'a str,
@@ -63,15 +66,22 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    async fn digest(&self, csp: &str, at: Option<u64>) -> Result<DigestReply, CliError> {
-        self.client.ask(subject::csp_digest(self.group, csp), &DigestRequest { at }, self.patience).await
+    async fn digest(&self, csp: &CspView, at: Option<u64>) -> Result<DigestReply, CliError> {
+        let patience = if csp.last_heartbeat_ms_ago.is_none() { self.patience.min(SILENT) } else { self.patience };
+        let to = subject::csp_digest(self.group, &csp.csp);
+        match self.client.ask(to, &DigestRequest { at }, patience).await {
+            Err(CliError::Unavailable(_)) if csp.last_heartbeat_ms_ago.is_none() => {
+                Err(CliError::Unavailable("it does not answer, `holdfast status` shows it".to_owned()))
+            }
+            answer => answer,
+        }
     }
 
     /// Has one copy put a mark into the log, at which all of them take a digest; returns where it stands.
     async fn mark(&self, copies: &[&CspView]) -> Result<u64, CliError> {
         let mut refusal = None;
         for csp in copies.iter().filter(|csp| csp.state == CspState::Available) {
-            match self.digest(&csp.csp, None).await {
+            match self.digest(csp, None).await {
                 Ok(reply) => return Ok(reply.position),
                 Err(error) => refusal = Some(error),
             }
