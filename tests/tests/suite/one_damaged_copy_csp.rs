@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// A copy that cannot be opened is tried again after a minute at last, and then has to catch up.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// The longest that a request may have.
+const DEADLINE: Duration = Duration::from_secs(60);
 const DAMAGED: &str = "csp-2";
 /// What a copy that is set aside says at once; far below what a digest may take.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
@@ -25,7 +27,7 @@ fn largest_table(copy: &Path) -> anyhow::Result<PathBuf> {
 
 async fn filled(system: &System) -> anyhow::Result<()> {
     let create = "FOR $i IN 0..5000 { CREATE type::record('d', $i) SET text = string::repeat('x', 100) RETURN NONE }";
-    system.client().commit(Request::new(create).deadline(PATIENCE), PATIENCE).await?;
+    system.client().commit(Request::new(create).deadline(DEADLINE), PATIENCE).await?;
     system.equal_digests(&system.csps()).await?;
     Ok(())
 }
