@@ -63,7 +63,9 @@ impl Waiting<'_> {
                     return Ok(missing.map(|(keeper, _)| keeper.name.clone()).collect());
                 }
                 // They are whole, and answer what they can: nobody is helped if they are stopped.
-                Outlook::Hopeless if without_log => return Ok(told),
+                Outlook::Hopeless if without_log => {
+                    return Ok(self.copies().map(|keeper| keeper.name.clone()).collect());
+                }
                 Outlook::Wait => sleep(POLL).await,
                 Outlook::Hopeless => return Err(self.hopeless(status)),
             }

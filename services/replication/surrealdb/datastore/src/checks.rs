@@ -38,7 +38,8 @@ fn check_inside(ast: &Ast, sql: &str) -> Result<(), StatementError> {
 
         fn visit_alter_system(&mut self, _: &AlterSystemStatement) -> Result<(), Refused> {
             Err(Refused(
-                "ALTER SYSTEM takes effect on one copy alone, at once and outside of any transaction: it is not replicated",
+                "ALTER SYSTEM takes effect on one copy alone, at once and outside of any transaction: leave it out, and bound a \
+                 request by its deadline_ms",
             ))
         }
     }

@@ -42,7 +42,8 @@ const OF_USE: [&str; 4] =
 /// Whether an internal failure is the storage engine's: it could not read or write. Its errors reach us as text only, and that counts
 /// from its beginning. What a client wrote may stand further behind: an internal failure that is about a value says the value too. A
 /// statement cannot say this by itself, because what it throws is not internal.
-pub(crate) fn is_of_storage(message: &str) -> bool {
+#[must_use]
+pub fn is_of_storage(message: &str) -> bool {
     let words = behind_events(message);
     let words = words.strip_prefix(OF_KEYS).unwrap_or(words);
     let engine = OF_STORAGE.iter().find_map(|prefix| words.strip_prefix(prefix));
@@ -78,28 +79,5 @@ pub(crate) fn failure(cause: &anyhow::Error) -> StatementError {
         Some(other) if is_of_storage(&other.to_string()) => StatementError::Storage(other.to_string()),
         Some(other) => StatementError::Failed(other.to_string()),
         None => StatementError::Failed(format!("{cause:#}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use surrealdb_kvs::Error as Storage;
-
-    use super::*;
-
-    #[test]
-    fn the_engine_s_words_are_known_by_how_they_begin() {
-        for failed in [Storage::Transaction("block 7".to_owned()), Storage::Datastore("disk full".to_owned())] {
-            assert!(is_of_storage(&failed.to_string()), "{failed}");
-            assert!(is_of_storage(&format!("{OF_KEYS}{failed}")), "{failed}");
-            assert!(!is_of_storage(&format!("Found '{failed}' for field `n`")), "{failed}");
-            let within = |name: &str| format!("Error while processing event {name}: {OF_KEYS}{failed}");
-            assert!(is_of_storage(&within("audit_2")), "{failed}");
-            assert!(is_of_storage(&format!("Error while processing event outer: {}", within("inner"))), "{failed}");
-            assert!(!is_of_storage(&within("`a name: of signs`")), "{failed}");
-        }
-        for words in ["Empty key".to_owned(), format!("{REFUSED_BY_THE_LOG}lost")] {
-            assert!(!is_of_storage(&format!("{OF_KEYS}{}", Storage::Transaction(words))));
-        }
     }
 }

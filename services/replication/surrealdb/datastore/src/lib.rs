@@ -23,6 +23,7 @@ mod statements;
 pub use database::{Database, OpenOptions};
 pub use error::{OpenError, StatementError};
 pub use export::Export;
+pub use failures::is_of_storage;
 pub use live::{LiveAction, LiveEvent, LiveRouter, LiveStream};
 pub use open_transaction::OpenTransaction;
 pub use results::dropped_bytes;

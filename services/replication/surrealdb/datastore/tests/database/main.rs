@@ -3,6 +3,7 @@
 mod atomicity;
 mod deadline;
 mod export;
+mod failures;
 mod json;
 mod live;
 mod logged;
