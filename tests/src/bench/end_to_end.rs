@@ -1,26 +1,27 @@
 //! The whole system: clients over NATS, execution, CSPs, log, and back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use rand::RngExt;
 
 use super::Row;
-use super::measure::measure;
+use super::measure::{Measured, measure};
 use crate::client::{Client, Request};
 use crate::scenario::create_many;
 use crate::system::{Options, System, cpu_time};
 
 /// Records that updates and reads are spread over.
-const RECORDS: u64 = 10_000;
-const PATIENCE: Duration = Duration::from_secs(60);
-const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name; \
+pub(super) const RECORDS: u64 = 10_000;
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const SCHEMA: &str = "DEFINE TABLE person; DEFINE TABLE made; DEFINE INDEX made_name ON made FIELDS name; \
     DEFINE TABLE counter; UPSERT counter:hot SET number = 0; \
     DEFINE TABLE seen; DEFINE TABLE seen_count AS SELECT count() AS number FROM seen GROUP ALL";
 
 /// What clients do.
 #[derive(Clone, Copy, Debug)]
-enum Operation {
+pub(super) enum Operation {
     Create,
     Update,
     Read,
@@ -76,14 +77,11 @@ impl EndToEnd {
     }
 
     async fn row(&self, system: &System, operation: Operation, clients: u64) -> anyhow::Result<Row> {
-        let mut connections = Vec::new();
-        for _ in 0..clients {
-            connections.push(system.new_client().await?);
-        }
+        let connections = connect(system, clients).await?;
         // A short run first, so that caches and routing tables are as they are in the middle of a day.
-        self.run(&connections, operation, self.duration / 8).await?;
+        run(&connections, operation, self.duration / 8).await?;
         let (usage, load, log) = (system.usage(), own_cpu_time(), system.log_state().await?);
-        let measured = self.run(&connections, operation, self.duration).await?;
+        let measured = run(&connections, operation, self.duration).await?;
         let cpu = system.usage().since(&usage).total();
         let load = own_cpu_time().saturating_sub(load);
         let log_bytes = system.log_state().await?.bytes.saturating_sub(log.bytes);
@@ -102,27 +100,33 @@ impl EndToEnd {
             cpu_ratio_to_plain: None,
         })
     }
+}
 
-    async fn run(
-        &self,
-        connections: &[Client],
-        operation: Operation,
-        duration: Duration,
-    ) -> anyhow::Result<super::measure::Measured> {
-        let connections: std::sync::Arc<[Client]> = connections.into();
-        measure(connections.len() as u64, duration, move |client, number| {
-            let connections = std::sync::Arc::clone(&connections);
-            async move {
-                let connection = &connections[usize::try_from(client)?];
-                operation.perform(connection, client, number).await
-            }
-        })
-        .await
+/// Clients, each with a connection of its own.
+pub(super) async fn connect(system: &System, clients: u64) -> anyhow::Result<Arc<[Client]>> {
+    let mut connections = Vec::new();
+    for _ in 0..clients {
+        connections.push(system.new_client().await?);
     }
+    Ok(connections.into())
+}
+
+/// All clients do the same again and again, until the time is over.
+pub(super) async fn run(
+    connections: &Arc<[Client]>,
+    operation: Operation,
+    duration: Duration,
+) -> anyhow::Result<Measured> {
+    let connections = Arc::clone(connections);
+    measure(connections.len() as u64, duration, move |client, number| {
+        let connections = Arc::clone(&connections);
+        async move { operation.perform(&connections[usize::try_from(client)?], client, number).await }
+    })
+    .await
 }
 
 impl Operation {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",

@@ -1,9 +1,10 @@
 //! Prints one table from one run: plain embedded SurrealDB, three copies at engine level, and the whole system.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use holdfast_tests::bench::{EndToEnd, engine_rows, print_table};
+use holdfast_tests::bench::{Beside, EndToEnd, engine_rows, print_beside, print_table};
 use holdfast_tests::system::Options;
 
 /// Measure Holdfast against plain embedded SurrealDB, on this machine, in one run.
@@ -24,6 +25,10 @@ struct Arguments {
     /// Measure hot records alone, end to end.
     #[arg(long)]
     hot_only: bool,
+    /// Measure end to end beside the programs of another build, which lie in this folder: by turns of a second, as many for
+    /// each case as there are seconds.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["json", "hot_only"])]
+    beside: Option<PathBuf>,
     /// How the group replicates.
     #[arg(long, default_value = "primary", value_parser = ["primary", "peer"])]
     replication: String,
@@ -42,10 +47,6 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let seconds = if arguments.quick { 2 } else { arguments.seconds };
-    let mut rows = Vec::new();
-    if !arguments.end_to_end_only && !arguments.hot_only {
-        rows.extend(engine_rows(seconds)?);
-    }
     let options = Options {
         replication: if arguments.replication == "peer" { "peer" } else { "primary" },
         storage: if arguments.storage == "mem" { "mem" } else { "surrealkv" },
@@ -61,6 +62,15 @@ async fn main() -> anyhow::Result<()> {
             options.nats_servers,
             options.sync_interval.as_deref().unwrap_or("as nats-server has it")
         );
+    }
+    if let Some(other) = arguments.beside {
+        let beside = Beside { options, other, turns: seconds, turn: Duration::from_secs(1), clients: vec![1, 32] };
+        print_beside(&beside.rows().await?);
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    if !arguments.end_to_end_only && !arguments.hot_only {
+        rows.extend(engine_rows(seconds)?);
     }
     let end_to_end = EndToEnd {
         options,

@@ -6,10 +6,14 @@ use anyhow::Context;
 
 /// The path of a Holdfast program.
 pub fn service(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = match std::env::var_os("HOLDFAST_BIN_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => target_folder()?,
-    };
+    match std::env::var_os("HOLDFAST_BIN_DIR") {
+        Some(folder) => service_of(Path::new(&folder), name),
+        None => service_of(&target_folder()?, name),
+    }
+}
+
+/// The path of a Holdfast program of the build in this folder.
+pub fn service_of(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     anyhow::ensure!(
         path.is_file(),

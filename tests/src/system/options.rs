@@ -1,12 +1,15 @@
 //! What a system under test consists of.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use holdfast_schemas::message::TaskDefinition;
 
 /// How many processes of which kind, how the group is defined, and which faults tests can cause in it.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where the programs lie; none takes those under test.
+    pub programs: Option<PathBuf>,
     /// CSPs that run from the start, called `csp-1`, `csp-2`, ...
     pub csps: usize,
     /// CSPs that are part of the definition, and are started by the test.
@@ -50,6 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            programs: None,
             csps: 3,
             csps_later: 0,
             replication: "peer",

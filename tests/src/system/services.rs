@@ -75,9 +75,13 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
         environment.insert("HOLDFAST_FAULT_CLOCK".into(), clock_file(folder, &member.name).display().to_string());
         environment.insert("HOLDFAST_FAULT_INJECTION".into(), "1".into());
     }
+    let program = format!("holdfast-{}", member.kind);
     Ok(Specification {
         name: member.name.clone(),
-        program: binaries::service(&format!("holdfast-{}", member.kind))?,
+        program: match &options.programs {
+            Some(folder) => binaries::service_of(folder, &program)?,
+            None => binaries::service(&program)?,
+        },
         arguments: Vec::new(),
         environment,
         folder: folder.to_path_buf(),
