@@ -73,7 +73,7 @@ impl OpenTransaction {
                     let ran = statements::run(&datastore, &session, ast, vars, &transaction, deadline, cancel).await?;
                     json_of(ran, results_bytes_max).map(Results::kept)
                 };
-                own.metered(statements).await.map_err(|error| refused_index(&request).unwrap_or(error))
+                own.metered(Box::pin(statements)).await.map_err(|error| refused_index(&request).unwrap_or(error))
             };
             match effort.finished(work, &self.spent).await {
                 // Nothing has left the scratch.
