@@ -41,7 +41,7 @@ pub enum ErrorCode {
     AnswerNotKept,
     /// The id, or the number of a message, was used for another request. Nothing was done. Choose another one.
     IdReused,
-    /// Two CSPs ended while they worked on this request, so no other one carries it out. Nothing was done. Change it before you
+    /// Two CSPs were lost while they worked on this request, so no other one carries it out. Nothing was done. Change it before you
     /// send it again.
     RequestKills,
     /// Somebody else held the lock until the deadline. Nothing was done. Ask for it again, or wait for its lease to end.

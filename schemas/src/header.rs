@@ -25,7 +25,7 @@ pub const DISPOSITION_RECOVERY: &str = "recovery";
 /// `not_found`.
 pub const DISPOSITION_OUTCOME: &str = "outcome";
 
-/// Two CSPs ended while they worked on the request. It is not to be carried out any more: the outcome that its id has is told, or
+/// Two CSPs were lost while they worked on the request. It is not to be carried out any more: the outcome that its id has is told, or
 /// it is refused under its id for good, as `request_kills`.
 pub const DISPOSITION_REFUSE: &str = "refuse";
 

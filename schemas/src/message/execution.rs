@@ -22,6 +22,9 @@ pub struct Completions {
     /// Requests that were not answered, and are to be sent elsewhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub returned: Vec<Returned>,
+    /// Numbers of requests that a CSP before was lost with, and that this one begins to carry out now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<u64>,
 }
 
 impl Message for Completions {

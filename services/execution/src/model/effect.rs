@@ -130,9 +130,9 @@ pub enum Ending {
         /// How long that is from now.
         retry_after_ms: u64,
     },
-    /// Two CSPs ended while they worked on it.
+    /// Two CSPs were lost while they worked on it.
     #[error(
-        "two CSPs ended while they worked on it, so it is given to no other one: change it before you send it again"
+        "two CSPs were lost while they worked on it, so it is given to no other one: change it before you send it again"
     )]
     Kills,
     /// The group was removed while it waited.

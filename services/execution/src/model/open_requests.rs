@@ -85,6 +85,8 @@ pub struct Open<C> {
     pub may_have_run: bool,
     /// Until when a message of an open transaction is not sent to the holder of that again.
     pub rests_until_ms: u64,
+    /// Whether a CSP before was lost with it, and the one that it was sent to then has not said that it began.
+    pub awaits_begin: bool,
     /// The processes that were lost while they had it.
     pub losses: Losses,
     /// How it is refused if those were too many.

@@ -202,6 +202,7 @@ impl<C> Traffic<C> {
             avoided_until_ms: 0,
             may_have_run: false,
             rests_until_ms: 0,
+            awaits_begin: false,
             losses: Losses::default(),
             condemned: arrival.condemned,
             refuses: false,
@@ -224,6 +225,7 @@ impl<C> Traffic<C> {
         if let Some(member) = self.roster.find(&note.csp).and_then(|csp| self.roster.member_mut(csp)) {
             member.probe.sign_of_life(now_ms);
         }
+        note.begun.iter().for_each(|number| self.begun(*number));
         for number in &note.done {
             self.done(*number, now_ms);
         }
@@ -591,6 +593,7 @@ impl<C> Traffic<C> {
         open.begun |= !open.asks;
         open.rests_until_ms = now_ms + REST_MAX_MS.min(REST_MS << open.attempt.min(8));
         open.attempt += 1;
+        open.awaits_begin = open.may_have_run;
         let need = open.demand.need;
         let sending = Sending {
             cargo: Arc::clone(&open.cargo),

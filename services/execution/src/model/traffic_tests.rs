@@ -86,7 +86,7 @@ pub(super) fn endings(effects: Vec<Effect<u64>>) -> Vec<Ending> {
 
 fn note(csp: &str, done: &[u64], returned: &[(u64, ErrorCode)]) -> Completions {
     let returned = returned.iter().map(|(number, code)| Returned { number: *number, code: *code }).collect();
-    Completions { group: "g".to_owned(), csp: csp.to_owned(), done: done.to_vec(), returned }
+    Completions { group: "g".to_owned(), csp: csp.to_owned(), done: done.to_vec(), returned, begun: Vec::new() }
 }
 
 pub(super) fn name(csp: CspIndex) -> &'static str {

@@ -65,6 +65,15 @@ impl Asked {
         Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
     }
 
+    /// If a CSP before was lost with it, says that it is begun now.
+    pub async fn begin(&self, member: &Member) {
+        if self.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY)
+            && let Some(route) = &self.route
+        {
+            member.notes.begin(route).await;
+        }
+    }
+
     /// Sends the answer, and notes behind it that the request is done with.
     pub async fn answer(&self, member: &Member, body: impl Into<Bytes>) {
         let mut body = body.into();

@@ -26,6 +26,7 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
     if let Some(refusal) = refusal(&member, &id, deadline).filter(|_| !stands_still_for(&member, &request, deadline)) {
         return asked.give_back(&member, refusal).await;
     }
+    asked.begin(&member).await;
     let began = Instant::now();
     let outcome = run(&member, request, &id, deadline).await;
     member.counts.query_time.note(began.elapsed());

@@ -3,6 +3,9 @@
 //! Execution keeps each request that it forwarded until a note of the CSP names it; what is never named is sent to another
 //! CSP. Notes are gathered for a moment, so that many requests share one message: they are on nobody's way to an answer. A
 //! request that is given back waits for nothing, because somebody waits for it.
+//!
+//! Of a request that a CSP before was lost with, it is said that it is begun before it is: should this CSP be lost too, it is known
+//! whether it had the request in its hands, or had been dead when that was sent to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +15,13 @@ use async_nats::Client;
 use holdfast_schemas::message::{Completions, Returned};
 use holdfast_schemas::{ErrorCode, Message as _, limits, subject};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 /// How long notes are gathered.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long a request waits at most until it is said that it is begun. Without a connection that cannot be said, and it goes on.
+const SAID_MAX: Duration = Duration::from_millis(100);
 
 /// The request's number at the instance of execution that forwarded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +46,9 @@ impl Route {
 struct Pending {
     done: Vec<u64>,
     returned: Vec<Returned>,
+    begun: Vec<u64>,
+    /// Dropped when those that are begun were written to the connection.
+    said: Vec<oneshot::Sender<()>>,
 }
 
 /// The notes that are yet to be sent.
@@ -72,6 +81,20 @@ impl Notes {
         self.urgent.notify_one();
     }
 
+    /// Says that a request is begun; returns when that was written to the connection.
+    pub async fn begin(&self, route: &Route) {
+        let (sender, said) = oneshot::channel();
+        {
+            let mut pending = self.pending.lock();
+            let pending = pending.entry(route.instance.clone()).or_default();
+            pending.begun.push(route.number);
+            pending.said.push(sender);
+        }
+        self.gathered.notify_one();
+        self.urgent.notify_one();
+        drop(timeout(SAID_MAX, said).await);
+    }
+
     /// Sends what is gathered, until the task is aborted.
     pub async fn send(self: Arc<Self>, client: Client, group: String, csp: String) {
         loop {
@@ -87,31 +110,37 @@ impl Notes {
     /// Sends what is gathered, at once: for a process that ends.
     pub async fn send_now(&self, client: &Client, group: &str, csp: &str) {
         let pending = std::mem::take(&mut *self.pending.lock());
-        for (instance, notes) in pending {
-            for note in split(group, csp, notes) {
+        for (instance, mut notes) in pending {
+            let said = std::mem::take(&mut notes.said);
+            for note in split(group, csp, &notes) {
                 // Lost or not sent: the request is then sent to another CSP under its id, which is what the id is for.
                 let _ = client.publish(subject::completions(&instance), note.encode().into()).await;
+            }
+            if !said.is_empty() {
+                // The process may end by what comes next.
+                let _ = client.flush().await;
             }
         }
     }
 }
 
 /// Notes of a bounded size.
-fn split(group: &str, csp: &str, pending: Pending) -> Vec<Completions> {
-    let note = |done: &[u64], returned: &[Returned]| Completions {
+fn split(group: &str, csp: &str, pending: &Pending) -> Vec<Completions> {
+    let note = |done: &[u64], returned: &[Returned], begun: &[u64]| Completions {
         group: group.to_owned(),
         csp: csp.to_owned(),
         done: done.to_vec(),
         returned: returned.to_vec(),
+        begun: begun.to_vec(),
     };
-    let done = pending.done.chunks(limits::COMPLETIONS_MAX).map(|done| note(done, &[]));
-    let returned = pending.returned.chunks(limits::COMPLETIONS_MAX).map(|returned| note(&[], returned));
-    match (pending.done.len(), pending.returned.len()) {
-        (done, returned) if done + returned <= limits::COMPLETIONS_MAX => {
-            vec![note(&pending.done, &pending.returned)]
-        }
-        _ => done.chain(returned).collect(),
+    let Pending { done, returned, begun, .. } = pending;
+    if done.len() + returned.len() + begun.len() <= limits::COMPLETIONS_MAX {
+        return vec![note(done, returned, begun)];
     }
+    let begun = begun.chunks(limits::COMPLETIONS_MAX).map(|begun| note(&[], &[], begun));
+    let done = done.chunks(limits::COMPLETIONS_MAX).map(|done| note(done, &[], &[]));
+    let returned = returned.chunks(limits::COMPLETIONS_MAX).map(|returned| note(&[], returned, &[]));
+    begun.chain(done).chain(returned).collect()
 }
 
 #[cfg(test)]
@@ -130,12 +159,15 @@ mod tests {
     #[test]
     fn notes_are_bounded_and_complete() {
         let returned = |number| Returned { number, code: ErrorCode::NotPrimary };
-        let small = split("g", "a", Pending { done: vec![1, 2], returned: vec![returned(3)] });
+        let pending = |done, returned, begun| Pending { done, returned, begun, said: Vec::new() };
+        let small = split("g", "a", &pending(vec![1, 2], vec![returned(3)], vec![4]));
         assert_eq!(small.len(), 1);
         let many = limits::COMPLETIONS_MAX as u64 * 2 + 1;
-        let large = split("g", "a", Pending { done: (0..many).collect(), returned: vec![returned(many)] });
-        assert!(large.iter().all(|note| note.done.len() + note.returned.len() <= limits::COMPLETIONS_MAX));
+        let large = split("g", "a", &pending((0..many).collect(), vec![returned(many)], (0..many).collect()));
+        let length = |note: &Completions| note.done.len() + note.returned.len() + note.begun.len();
+        assert!(large.iter().all(|note| length(note) <= limits::COMPLETIONS_MAX));
         assert_eq!(large.iter().flat_map(|note| &note.done).count() as u64, many);
         assert_eq!(large.iter().flat_map(|note| &note.returned).count(), 1);
+        assert_eq!(large.iter().flat_map(|note| &note.begun).count() as u64, many);
     }
 }

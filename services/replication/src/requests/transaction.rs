@@ -104,6 +104,7 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     if let Some(refused) = refused {
         return asked.give_back(member, refused).await;
     }
+    asked.begin(member).await;
     let outcome = open(member, &request, &id, fingerprint, deadline).await;
     conclude(&asked, member, outcome, deadline).await;
 }

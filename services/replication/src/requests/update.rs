@@ -82,6 +82,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id, deadline).await;
     }
+    asked.begin(&member).await;
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
     let is_recovery = asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
@@ -136,14 +137,13 @@ async fn known_outcome(
     }
 }
 
-/// Two CSPs ended while they worked on it: it is refused under its id for good, unless it took effect before.
+/// Two CSPs were lost while they worked on it: it is refused under its id for good, unless it took effect before.
 async fn refuse_for_good(member: &Arc<Member>, named: Named<'_>, deadline: Instant) -> Result<Vec<u8>, ErrorReply> {
     let Named { id, fingerprint, .. } = named;
     if let Some(first) = first_outcome(member, id).await {
         return tell(member, id, fingerprint, first);
     }
-    let message =
-        "two CSPs ended while they worked on it, so no other one carries it out: change it before you send it again";
+    let message = "two CSPs were lost while they worked on it, so no other one carries it out: change it before you send it again";
     let reply = ErrorReply::new(Some(id.to_owned()), ErrorCode::RequestKills, message).settled();
     match settle(member, named, Kept::Refused(Box::new(reply.error)), As::Writer, deadline).await {
         Ok(settled) => tell(member, id, fingerprint, settled),

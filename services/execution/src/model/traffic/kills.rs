@@ -1,6 +1,7 @@
 //! The part of traffic that keeps a request from killing one CSP after the other.
 //!
-//! A request that was at two CSPs when they ended is given to no third one to be carried out. An update may have taken effect all
+//! A request that two CSPs were carrying out when they were lost is given to no third one to be carried out. The second one says
+//! that it begins: it may have been gone already when the request was sent to it, as when a whole rack loses its power. An update may have taken effect all
 //! the same, so it goes to a CSP once more, to be told its outcome, or to be refused under its id for good (`refuses`). What has no
 //! id that counts in the log is refused here.
 //!
@@ -9,7 +10,7 @@
 
 use super::Traffic;
 use crate::model::effect::{Cause, Effect, Ending};
-use crate::model::open_requests::{Open, Ticket};
+use crate::model::open_requests::{Open, Ticket, number, ticket};
 use crate::model::roster::CspIndex;
 use crate::model::suspicion::Suspicion;
 
@@ -25,11 +26,24 @@ pub enum Condemned {
 }
 
 impl<C> Traffic<C> {
-    /// Notes that a request was at a CSP that was lost. One that was only asked for its outcome was not carried out there.
+    /// A CSP begins to carry out a request that one before was lost with.
+    pub(super) fn begun(&mut self, begun: u64) {
+        let ticket = ticket(begun);
+        if let Some(open) = self.open.get_mut(ticket)
+            && number(ticket, open.attempt) == begun
+        {
+            open.awaits_begin = false;
+        }
+    }
+
+    /// Notes that a request was at a CSP that was lost. One that was only asked for its outcome was not carried out there. Neither
+    /// was one there, as far as is known, that was sent there behind the loss of another CSP and was not begun: those two were lost
+    /// at the same time, by something else.
     pub(super) fn note_loss(&mut self, ticket: Ticket, csp: CspIndex, incarnation: &str, cause: Cause) {
         let is_certain = matches!(cause, Cause::Judged | Cause::Replaced);
         let is_loss = is_certain || matches!(cause, Cause::NoResponders | Cause::Silent);
-        let counts = |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks;
+        let counts =
+            |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks && !open.awaits_begin;
         if let Some(open) = self.open.get_mut(ticket).filter(counts) {
             open.losses.note(csp, incarnation, is_certain);
         }

@@ -1,6 +1,7 @@
 //! A request that CSPs do not survive, case by case.
 
 use super::*;
+use crate::model::effect::Sending;
 use crate::model::member::Report;
 use crate::model::probe::ProbeOutcome;
 use crate::model::route::Need;
@@ -8,12 +9,25 @@ use crate::model::traffic::Arrival;
 use crate::model::traffic::tests::{
     NAMES, QUERY, arrival, endings, keep_alive, name, only_sending, report, sendings, sent, traffic,
 };
-use holdfast_schemas::message::{CspState, Replication, UpdateWindows};
+use holdfast_schemas::message::{Completions, CspState, Replication, UpdateWindows};
 use serde_json::json;
 
 /// The process behind the name of a CSP is replaced.
 fn replaced(traffic: &mut Traffic<u64>, csp: &str, incarnation: &str, now_ms: u64) -> Vec<Effect<u64>> {
     traffic.heard(csp, &Report { incarnation: incarnation.to_owned(), ..report() }, now_ms).1
+}
+
+/// The CSP that has it says that it begins to carry it out.
+fn begun(traffic: &mut Traffic<u64>, sending: &Sending<u64>) {
+    let begun = sending.number.into_iter().collect();
+    let note = Completions {
+        group: "g".to_owned(),
+        csp: name(sending.csp).to_owned(),
+        done: Vec::new(),
+        returned: Vec::new(),
+        begun,
+    };
+    assert!(traffic.completed(&note, 0).is_empty());
 }
 
 #[test]
@@ -22,6 +36,7 @@ fn an_update_that_two_processes_did_not_survive_is_only_refused_by_the_third() {
     let first = sent(traffic.take(arrival(1, Need::Update), 0));
     let second = only_sending(replaced(&mut traffic, name(first.csp), "2", 10));
     assert!(!second.refuses && second.is_recovery);
+    begun(&mut traffic, &second);
     let third = only_sending(replaced(&mut traffic, name(second.csp), "3", 20));
     assert!(third.refuses, "{third:?}");
     let fourth = only_sending(replaced(&mut traffic, name(third.csp), "4", 30));
@@ -41,6 +56,7 @@ fn a_query_is_refused_here_and_a_lock_never() {
     let csp = name(query.csp);
     let again = sendings(replaced(&mut traffic, csp, "5", 20));
     let again = again.iter().find(|sending| *sending.cargo == 2).unwrap();
+    begun(&mut traffic, again);
     let effects = replaced(&mut traffic, name(again.csp), "6", 30);
     assert_eq!(endings(effects), [Ending::Kills]);
 }
@@ -57,12 +73,14 @@ fn while_it_is_open_whether_they_ended_nobody_gets_it() {
     let mut traffic = traffic(Replication::Peer);
     let first = sent(traffic.take(arrival(1, Need::Update), 0));
     let second = only_sending(nobody_there(&mut traffic, 25));
+    begun(&mut traffic, &second);
     assert!(sendings(nobody_there(&mut traffic, 50)).is_empty(), "two may have ended by it");
     keep_alive(&mut traffic, &["a", "b", "c"], 60);
     assert!(sendings(traffic.sweep(60)).is_empty(), "those heartbeats were under way");
     // The second lives, so it has ended one at most.
     let again = only_sending(keep_alive(&mut traffic, &[name(second.csp)], 150));
     assert!(!again.refuses);
+    begun(&mut traffic, &again);
     // The first has ended, for certain; then that one.
     assert!(sendings(traffic.judged(name(first.csp), CspState::Unavailable, Some("1"), 160)).is_empty());
     let last = only_sending(traffic.judged(name(again.csp), CspState::Unavailable, Some("1"), 170));
@@ -74,10 +92,29 @@ fn a_verdict_on_the_second_of_two_lost_ones_settles_it() {
     let mut traffic = traffic(Replication::Peer);
     let first = sent(traffic.take(arrival(1, Need::Update), 0));
     let second = only_sending(nobody_there(&mut traffic, 25));
+    begun(&mut traffic, &second);
     assert!(sendings(nobody_there(&mut traffic, 50)).is_empty());
     assert!(sendings(replaced(&mut traffic, name(first.csp), "2", 60)).is_empty(), "the other one is open still");
     let last = only_sending(traffic.judged(name(second.csp), CspState::Unavailable, Some("1"), 70));
     assert!(last.refuses);
+}
+
+#[test]
+fn one_that_was_dead_when_it_was_sent_there_has_not_ended_by_it() {
+    for condemned in [Condemned::ByItsId, Condemned::Here] {
+        let mut traffic = traffic(Replication::Peer);
+        let need = if condemned == Condemned::Here { QUERY } else { Need::Update };
+        let first = sent(traffic.take(arrival(1, need), 0));
+        let second = only_sending(nobody_there(&mut traffic, 25));
+        // What the first one said of itself says nothing of the second.
+        begun(&mut traffic, &first);
+        let third = only_sending(nobody_there(&mut traffic, 50));
+        assert!(third.is_recovery && !third.refuses, "{third:?}");
+        assert!(![first.csp, second.csp].contains(&third.csp));
+        for csp in [first.csp, second.csp] {
+            assert!(sendings(traffic.judged(name(csp), CspState::Unavailable, Some("1"), 60)).is_empty());
+        }
+    }
 }
 
 #[test]
@@ -118,6 +155,7 @@ fn one_that_comes_back_over_another_connection_has_only_been_away() {
     let others: Vec<_> = NAMES.into_iter().filter(|other| *other != name(first.csp)).collect();
     (100..=500).step_by(100).for_each(|now_ms| drop(keep_alive(&mut traffic, &others, now_ms)));
     let second = only_sending(traffic.sweep(501));
+    begun(&mut traffic, &second);
     let third = others.into_iter().find(|other| *other != name(second.csp)).unwrap();
     (600..=1_000).step_by(100).for_each(|now_ms| drop(keep_alive(&mut traffic, &[third], now_ms)));
     assert!(sendings(traffic.sweep(1_001)).is_empty(), "two may have ended by it");

@@ -67,7 +67,7 @@ fn repetition(cargo: u64, utc_ms: u64) -> Arrival<u64> {
 
 fn without_outcome(csp: &str, number: Option<u64>) -> Completions {
     let returned = vec![Returned { number: number.unwrap(), code: ErrorCode::NotFound }];
-    Completions { group: "g".to_owned(), csp: csp.to_owned(), done: Vec::new(), returned }
+    Completions { group: "g".to_owned(), csp: csp.to_owned(), done: Vec::new(), returned, begun: Vec::new() }
 }
 
 #[test]
