@@ -145,7 +145,7 @@ impl Ending {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::OutcomeUnknown => ErrorCode::OutcomeUnknown,
-            Self::Unanswered => ErrorCode::DeadlineExceeded,
+            Self::Unanswered | Self::NoRoute(NoRoute::TimeOver) => ErrorCode::DeadlineExceeded,
             Self::NoRoute(NoRoute::AllBehind) => ErrorCode::PositionNotReached,
             Self::NoRoute(NoRoute::OutsideWindow) => ErrorCode::OutsideUpdateWindow,
             Self::NoRoute(NoRoute::AllFull) | Self::Full { .. } | Self::TooLate { .. } => ErrorCode::Overloaded,

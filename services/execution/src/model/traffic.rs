@@ -273,7 +273,8 @@ impl<C> Traffic<C> {
         open.demand.avoided = Some(csp);
         open.avoided_until_ms = now_ms + BACK_OFF_MAX_MS.min(BACK_OFF_MS << open.returns.min(8));
         open.returns += 1;
-        self.wait(ticket, NoRoute::NobodyAvailable);
+        let is_over = returned.code == ErrorCode::DeadlineExceeded;
+        self.wait(ticket, if is_over { NoRoute::TimeOver } else { NoRoute::NobodyAvailable });
         Some(ticket)
     }
 
@@ -654,6 +655,7 @@ impl<C> Open<C> {
             _ if is_update && self.may_have_run => Ending::OutcomeUnknown,
             Place::At { .. } if is_update => Ending::OutcomeUnknown,
             Place::At { .. } => Ending::Unanswered,
+            Place::Waiting(NoRoute::TimeOver) => Ending::NoRoute(NoRoute::TimeOver),
             Place::Waiting(_) if self.begun && !is_update => Ending::Unanswered,
             Place::Waiting(reason) => Ending::NoRoute(reason),
         }

@@ -98,6 +98,16 @@ pub(super) fn keep_alive(traffic: &mut Traffic<u64>, names: &[&str], now_ms: u64
 }
 
 #[test]
+fn an_update_whose_time_was_over_before_the_work_began_is_told_so() {
+    let mut traffic = traffic(Replication::Primary);
+    let sending = sent(traffic.take(Arrival { deadline_ms: 1, ..arrival(1, Need::Update) }, 0));
+    let returned = [(sending.number.unwrap(), ErrorCode::DeadlineExceeded)];
+    assert!(traffic.completed(&note("a", &[], &returned), 2).is_empty());
+    let endings = endings(traffic.sweep(2));
+    assert!(matches!(endings[..], [ending] if ending.code() == ErrorCode::DeadlineExceeded), "{endings:?}");
+}
+
+#[test]
 fn a_request_is_open_until_a_note_names_it() {
     let mut traffic = traffic(Replication::Primary);
     let sending = sent(traffic.take(arrival(1, Need::Update), 0));
