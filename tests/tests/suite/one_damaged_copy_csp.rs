@@ -1,5 +1,6 @@
 //! A copy that is damaged on its disk does not stop the others, is not called available, and is never emptied.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,6 +94,46 @@ async fn that_cannot_be_opened_stays_up_and_says_why() -> anyhow::Result<()> {
         system.all_alive()
     })
     .await
+}
+
+/// SurrealKV would take the folder for that of a new copy, and remove its tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_manifest_is_missing_is_set_aside_and_keeps_its_tables() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        filled(&system).await?;
+        let copy = system.folder().join(DAMAGED).join("copy");
+        system.stop(DAMAGED).await?;
+        let (manifests, aside) = (copy.join("manifest"), copy.join("manifest-aside"));
+        std::fs::rename(&manifests, &aside)?;
+        let before = files(&copy.join("sstables"))?;
+        anyhow::ensure!(!before.is_empty(), "no tables in {}", copy.display());
+        system.start_process(DAMAGED)?;
+        until("the copy without a manifest to be set aside", PATIENCE, async || {
+            let status = status_of(&system, DAMAGED).await?;
+            let reason = status["reason"].as_str().unwrap_or_default();
+            let says_why = reason.contains("manifest is missing") && reason.contains("put it back");
+            if status["state"] == "quarantined" && says_why { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await?;
+        anyhow::ensure!(files(&copy.join("sstables"))? == before, "tables were removed");
+        goes_on(&system, 1).await?;
+
+        // With its manifest it opens by itself.
+        std::fs::rename(&aside, &manifests)?;
+        system.until_whole().await?;
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
+
+/// The files of a folder, and their lengths.
+fn files(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, u64>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| {
+        let entry = entry?;
+        Ok((entry.path(), entry.metadata()?.len()))
+    });
+    entries.collect()
 }
 
 /// Blocks of the tables are overwritten while the copy is closed: it opens, and cannot read what was in them.

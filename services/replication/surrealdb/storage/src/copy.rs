@@ -5,6 +5,7 @@
 //! log is what is durable, and a copy that lost its tail replays it.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ pub struct CopyError {
 }
 
 impl CopyError {
-    fn folder(cause: std::io::Error) -> Self {
+    fn folder(cause: io::Error) -> Self {
         Self { action: "opening", source: surrealdb_kvs::Error::Datastore(format!("its folder: {cause}")) }
     }
 
@@ -65,6 +66,9 @@ impl CopyError {
 
 /// The smallest block cache that SurrealKV does its work with.
 const CACHE_MIN_BYTES: u64 = 16 << 20;
+
+/// SurrealKV's manifest, in the folder `manifest` of a copy.
+const MANIFEST: &str = "00000000000000000000.manifest";
 
 /// Keys read at once by a scan of the whole copy.
 const SCAN_PAGE: u32 = 1000;
@@ -93,6 +97,7 @@ impl Copy {
             ),
             StorageKind::SurrealKv => {
                 std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
+                has_manifest_or_nothing(&options.path).map_err(CopyError::folder)?;
                 Arc::new(
                     surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options))
                         .await
@@ -216,6 +221,32 @@ pub(crate) fn applied_stamp(state: Option<&[u8]>) -> u64 {
 
 fn leading_u64(state: Option<&[u8]>, at: usize) -> u64 {
     state.and_then(|state| state.get(at..at + 8)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
+/// SurrealKV writes its manifest before anything else. It takes a folder without one for a new one, and removes the tables that
+/// are there. So a manifest that was lost, or cannot be looked for, has to be noticed before.
+fn has_manifest_or_nothing(copy: &Path) -> io::Result<()> {
+    let manifest = copy.join("manifest").join(MANIFEST);
+    if manifest.try_exists()? || !(has_files(&copy.join("sstables"))? || has_files(&copy.join("wal"))?) {
+        return Ok(());
+    }
+    let missing =
+        format!("{} is missing, and without it the data beside it cannot be read: put it back", manifest.display());
+    Err(io::Error::new(io::ErrorKind::NotFound, missing))
+}
+
+/// Whether there is a file that is not empty.
+fn has_files(folder: &Path) -> io::Result<bool> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        if entry?.metadata()?.len() > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn path_text(path: &Path) -> String {
