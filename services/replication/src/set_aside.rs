@@ -108,8 +108,13 @@ async fn told_to_end(aside: Option<&SetAside>, ctx: &Context) {
 
 /// What heartbeats and status say of it.
 fn said(cause: &str) -> String {
-    format!("its copy cannot be taken up: {cause}")
+    let advice = if is_locked(cause) { "" } else { MADE_ANEW };
+    format!("its copy cannot be taken up, which is tried again: {cause}{advice}")
 }
+
+/// What helps where trying again does not, as with a file that a full disk cut off.
+const MADE_ANEW: &str = ". If that stays, stop this CSP, move the folder of its copy aside and start it again: the copy is made anew \
+                         from the log";
 
 /// What is there in place of a CSP; it ends when it is dropped.
 struct SetAside {
