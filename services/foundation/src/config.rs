@@ -1,11 +1,12 @@
 //! Configuration in layers: defaults, then `holdfast.toml`, then `HOLDFAST_<SECTION>__<FIELD>` of the environment.
 //!
-//! Every service reads the same file and takes the common sections and its own. Unknown fields of these are refused, so a
-//! misspelt setting is an error and not a silent default. Loading binds and connects nothing.
+//! Every service reads the same file and takes the common sections and its own. Unknown fields of these are refused, and
+//! unknown sections, so a misspelt setting is an error and not a silent default. Loading binds and connects nothing.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use config::Source;
 use holdfast_schemas::subject;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -118,6 +119,14 @@ pub enum ConfigError {
         #[source]
         source: config::ConfigError,
     },
+    /// A section has a name that no service reads, so its settings would be silently left out.
+    #[error("there is no section [{section}]: the sections are [{}]", .known.join("], ["))]
+    UnknownSection {
+        /// What stands in the file, or in the name of a variable.
+        section: String,
+        /// What may stand there.
+        known: Vec<String>,
+    },
     /// It cannot be printed.
     #[error("the configuration cannot be printed")]
     Print(#[from] toml::ser::Error),
@@ -151,6 +160,9 @@ pub fn host_name() -> String {
     hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().replace('.', "-"))
 }
 
+/// The sections that all services share, and those of each.
+const SECTIONS: [&str; 8] =
+    ["nats", "telemetry", "lifecycle", "replication", "execution", "supervision", "administration", "cli"];
 const PREFIX: &str = "HOLDFAST";
 const SEPARATOR: &str = "__";
 /// Fields whose values are never printed.
@@ -184,6 +196,7 @@ pub fn load<T: Serialize + DeserializeOwned + Default>(
         .ignore_empty(true)
         .source(Some(variables));
     let merged = builder.add_source(environment).build()?;
+    check_sections(&merged, service)?;
     let common = Common {
         nats: section(&merged, "nats")?,
         telemetry: section(&merged, "telemetry")?,
@@ -198,6 +211,15 @@ pub fn load<T: Serialize + DeserializeOwned + Default>(
     };
     let printable = printable(&common, service, &own)?;
     Ok(Loaded { common, service: own, printable })
+}
+
+/// The sections of other services are in the same file, and are theirs to check.
+fn check_sections(merged: &config::Config, service: &str) -> Result<(), ConfigError> {
+    let is_known = |section: &str| section == service || SECTIONS.contains(&section);
+    match merged.collect()?.into_keys().find(|section| !is_known(section)) {
+        None => Ok(()),
+        Some(section) => Err(ConfigError::UnknownSection { section, known: SECTIONS.map(str::to_owned).to_vec() }),
+    }
 }
 
 fn section<T: DeserializeOwned>(merged: &config::Config, name: &str) -> Result<T, config::ConfigError> {

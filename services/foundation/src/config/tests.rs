@@ -28,7 +28,7 @@ fn sources(file: Option<&str>, variables: &[(&str, &str)]) -> (Sources, Option<P
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     let (sources, path) = sources(
-        Some("[probe]\nsize = 5\nname = \"file\"\n[other]\nanything = 1\n"),
+        Some("[probe]\nsize = 5\nname = \"file\"\n[execution]\nanything = 1\n"),
         &[("HOLDFAST_PROBE__SIZE", "7"), ("HOLDFAST_NATS__URL", "nats://127.0.0.1:9"), ("HOLDFAST_READY_FILE", "x")],
     );
     let loaded: Loaded<Own> = load("probe", &sources).unwrap();
@@ -43,6 +43,17 @@ fn misspelt_settings_are_refused() {
     let (sources, path) = sources(Some("[probe]\nsise = 5\n"), &[]);
     let error = load::<Own>("probe", &sources).unwrap_err();
     assert!(crate::chain(&error).contains("sise"), "{}", crate::chain(&error));
+    std::fs::remove_file(path.unwrap()).unwrap();
+}
+
+#[test]
+fn misspelt_sections_are_refused() {
+    let (in_file, path) = sources(Some("[replicaton]\nsize = 5\n"), &[]);
+    let (in_environment, _) = sources(None, &[("HOLDFAST_REPLICATON__SIZE", "5")]);
+    for sources in [in_file, in_environment] {
+        let error = crate::chain(&load::<Own>("probe", &sources).unwrap_err());
+        assert!(error.contains("[replicaton]") && error.contains("[replication]"), "{error}");
+    }
     std::fs::remove_file(path.unwrap()).unwrap();
 }
 
