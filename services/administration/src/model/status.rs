@@ -87,11 +87,14 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspVi
             node: None,
             primary,
             last_heartbeat_ms_ago: None,
-            reason: None,
+            reason: Some(NO_ANSWER.to_owned()),
             clock_ahead_ms: None,
         },
     }
 }
+
+/// Why nothing is known of a CSP but its state.
+const NO_ANSWER: &str = "it does not answer: its process does not run, stands still, or does not reach NATS";
 
 /// The state of a CSP that does not answer. Supervision may not have noticed yet: what it last heard is then no longer true.
 fn silent_state(supervised: Option<CspState>) -> CspState {

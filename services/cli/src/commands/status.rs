@@ -89,13 +89,18 @@ fn row(csp: &CspView, status: &GroupStatusReply) -> Vec<String> {
         csp.state.to_string(),
         role.to_owned(),
         tasks(csp, status),
-        grouped(csp.applied),
-        grouped(csp.lag),
+        if_heard(csp, csp.applied),
+        if_heard(csp, csp.lag),
         csp.node.clone().unwrap_or_else(|| "-".to_owned()),
         csp.address.clone().unwrap_or_else(|| subject::csp_all(&status.definition.name, &csp.csp)),
         csp.last_heartbeat_ms_ago.map_or("no answer", |_| "answers").to_owned(),
         csp.clock_ahead_ms.map_or_else(|| "-".to_owned(), clock),
     ]
+}
+
+/// A number that only the copy itself can tell.
+fn if_heard(csp: &CspView, number: u64) -> String {
+    csp.last_heartbeat_ms_ago.map_or_else(|| "-".to_owned(), |_| grouped(number))
 }
 
 /// The group's own tasks that this copy holds; that of being primary is its role.
@@ -172,6 +177,7 @@ mod tests {
         assert!(line("csp-1").contains("answers"), "{text}");
         assert!(line("csp-1").contains("report") && !line("csp-1").contains("replication"), "{text}");
         assert!(line("csp-2").contains("unavailable") && line("csp-2").contains("no answer"), "{text}");
+        assert!(!line("csp-2").contains("1,234"), "a copy that does not answer is at no position: {text}");
         assert!(line("csp-1").contains("-3,600 s"), "{text}");
         assert!(text.contains("warning: the clock of csp-1 is 3,600 s behind those of the others: set it"), "{text}");
         assert!(text.contains("updates are refused (log_unavailable): the log takes no entries"), "{text}");
