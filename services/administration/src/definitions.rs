@@ -9,7 +9,11 @@ use async_nats::jetstream::{self, ErrorCode as StreamErrorCode};
 use futures::TryStreamExt;
 use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{Message, subject};
+use std::collections::HashMap;
 use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,12 +54,14 @@ pub struct Snapshot {
 pub struct Definitions {
     jetstream: jetstream::Context,
     replicas: usize,
+    /// As they were last read, by name.
+    last: Arc<Mutex<HashMap<String, GroupDefinition>>>,
 }
 
 impl Definitions {
     /// The bucket behind this JetStream context, made with that many replicas when it is first needed.
     pub fn new(jetstream: jetstream::Context, replicas: usize) -> Self {
-        Self { jetstream, replicas }
+        Self { jetstream, replicas, last: Arc::default() }
     }
 
     /// Makes the bucket if it is not there.
@@ -85,6 +91,29 @@ impl Definitions {
     /// Reads one definition.
     pub async fn find(&self, group: &str) -> Result<Option<GroupDefinition>, DefinitionsError> {
         read_one(&self.ensure().await?, group).await
+    }
+
+    /// Reads one definition, or gives it as it was last read if the bucket does not answer within `bound`. While JetStream is away,
+    /// the state of a group is what somebody wants to know most.
+    pub async fn find_or_last(
+        &self,
+        group: &str,
+        bound: Duration,
+    ) -> Result<Option<GroupDefinition>, DefinitionsError> {
+        let read = match self.last(group) {
+            Some(last) => timeout(bound, self.find(group)).await.ok().and_then(Result::ok).unwrap_or(Some(last)),
+            None => self.find(group).await?,
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
+            Some(definition) => last.insert(group.to_owned(), definition.clone()),
+            None => last.remove(group),
+        };
+        Ok(read)
+    }
+
+    fn last(&self, group: &str) -> Option<GroupDefinition> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned()
     }
 
     /// Writes a definition that was judged beside `snapshot`; returns it with its revision.

@@ -19,7 +19,7 @@ pub async fn group_status(
     group: &str,
     bound: Duration,
 ) -> Result<GroupStatusReply, RequestError> {
-    let Some(definition) = definitions.find(group).await? else {
+    let Some(definition) = definitions.find_or_last(group, bound).await? else {
         return Err(RequestError::refused(ErrorCode::UnknownGroup, unknown(definitions, group).await));
     };
     let witnesses = join_all(definition.csps.iter().map(|csp| witness(bus, group, csp, bound)));

@@ -27,7 +27,7 @@ pub use binaries::{nats_server as nats_server_binary, service as service_binary}
 pub use disk::{Disk, impossible as disks_impossible};
 pub use network::{Cut, Network, Routes};
 pub use options::Options;
-pub use ports::free as free_ports;
+pub use ports::{free as free_ports, free_in_a_row as free_ports_in_a_row};
 pub use status::{CspStatus, Status};
 pub use usage::{Usage, cpu_time};
 

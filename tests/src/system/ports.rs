@@ -20,3 +20,14 @@ pub fn free(count: usize) -> anyhow::Result<Vec<u16>> {
     }
     (held.len() == count).then(|| held.iter().map(|(port, _)| *port).collect()).context("no free ports on 127.0.0.1")
 }
+
+/// The first of `count` ports of 127.0.0.1 that follow one another, on none of which anybody listens.
+pub fn free_in_a_row(count: u16) -> anyhow::Result<u16> {
+    let is_free = |first: u16| {
+        let listeners: Result<Vec<_>, _> =
+            (first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        listeners.is_ok()
+    };
+    let mut firsts = (0..1_000).map(|_| rand::rng().random_range(RANGE.start..RANGE.end - count));
+    firsts.find(|first| is_free(*first)).context("no free ports in a row on 127.0.0.1")
+}

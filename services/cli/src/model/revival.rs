@@ -29,7 +29,7 @@ pub enum Word {
     Takes,
     /// That it takes none, for a reason that a new start does not end.
     Refuses,
-    /// That its server stores nothing.
+    /// That its server stores nothing; a server says it of itself.
     Stalled,
 }
 

@@ -3,21 +3,25 @@
 //! When a write of a stream failed because the disk was full, nats-server acknowledges nothing for that stream after there is room
 //! again; only a new start ends it. The copies notice, and the group's status says so. When it has said so for a while, and there is
 //! room on the disk, the server that leads the log is started again.
+//!
+//! One of several servers switches its JetStream off for good when its disk is full, and says so to whoever connects. It is started
+//! again, too, once there is room: without it, and another one, there is no leader.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use async_nats::Subscriber;
-use futures::StreamExt;
+use async_nats::{ConnectOptions, Subscriber};
+use futures::{StreamExt, future::join_all};
 use holdfast_schemas::{message::UpdateRefusal, subject};
 use nix::sys::statvfs::statvfs;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     directory::DataDirectory,
     keeper::{Condition, Keeper, Wish},
+    nats_server::Server,
     plan::Stage,
     terminal::Terminal,
 };
@@ -31,9 +35,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How often besides: an event that says that the log takes nothing may be lost.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// What the group says of its log.
+/// How long a server may take to say whether it stores anything.
+const INFO_MAX: Duration = Duration::from_secs(2);
+
+/// What the group says of its log, and the servers of themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Heard {
+    /// Of each server, by its name: whether its JetStream is on.
+    servers: BTreeMap<String, Word>,
     word: Word,
     /// Why the log takes nothing.
     reason: String,
@@ -47,16 +56,27 @@ pub struct Reviver {
     directory: Arc<DataDirectory>,
     terminal: Terminal,
     revival: Revival,
+    /// The same for each server, of which only itself can tell.
+    of_servers: BTreeMap<String, Revival>,
     began_at: Instant,
 }
 
 impl Reviver {
-    /// Begins to ask the group.
+    /// Begins to ask the group, and the servers, if there are any to look after.
     #[must_use]
-    pub fn new(client: Arc<Client>, group: String, directory: Arc<DataDirectory>, terminal: Terminal) -> Self {
+    pub fn new(
+        client: Arc<Client>,
+        group: String,
+        servers: Vec<Server>,
+        directory: Arc<DataDirectory>,
+        terminal: Terminal,
+    ) -> Self {
         let (told, heard) = watch::channel(Heard::default());
-        tokio::spawn(ask(client, group, told));
-        Self { heard, directory, terminal, revival: Revival::default(), began_at: Instant::now() }
+        if !servers.is_empty() {
+            tokio::spawn(ask(client, group, servers, told));
+        }
+        let (revival, of_servers, began_at) = (Revival::default(), BTreeMap::new(), Instant::now());
+        Self { heard, directory, terminal, revival, of_servers, began_at }
     }
 
     /// Stops the server that is to be started again, and starts the one that was stopped.
@@ -64,6 +84,18 @@ impl Reviver {
         let servers = || keepers.iter().filter(|keeper| keeper.stage == Stage::Nats);
         servers().filter(|keeper| keeper.condition() == Condition::Stopped).for_each(|keeper| keeper.want(Wish::Run));
         let (heard, now) = (self.heard.borrow().clone(), self.began_at.elapsed());
+        for (name, word) in &heard.servers {
+            let revival = self.of_servers.entry(name.clone()).or_default();
+            revival.hear(*word, now);
+            let ready = servers().find(|keeper| keeper.name == *name && keeper.condition() == Condition::Ready);
+            if let Some(server) = ready
+                && revival.is_due(now, room_bytes(&self.directory.nats_store(name)))
+            {
+                revival.started(now);
+                self.terminal.say(name, "is started again: it has switched its JetStream off, as on a full disk");
+                server.want(Wish::Stop);
+            }
+        }
         self.revival.hear(heard.word, now);
         if heard.word != Word::Stalled {
             return;
@@ -86,12 +118,13 @@ fn room_bytes(folder: &Path) -> u64 {
 }
 
 /// Asks when a copy tells of the log, from then on until the log takes entries again, and seldom besides.
-async fn ask(client: Arc<Client>, group: String, told: watch::Sender<Heard>) {
+async fn ask(client: Arc<Client>, group: String, servers: Vec<Server>, told: watch::Sender<Heard>) {
     // Without events it is asked seldom all the same.
     let mut events = client.bus().client().subscribe(subject::event(&group, subject::EVENT_LOG)).await.ok();
     loop {
-        let heard = hear(&client, &group).await;
-        let takes = heard.word == Word::Takes;
+        let (of_group, of_servers) = tokio::join!(hear(&client, &group), join_all(servers.iter().map(says)));
+        let heard = Heard { servers: of_servers.into_iter().collect(), ..of_group };
+        let takes = heard.word == Word::Takes && heard.servers.values().all(|word| *word == Word::Takes);
         if told.send(heard).is_err() {
             return;
         }
@@ -120,9 +153,21 @@ async fn hear(client: &Client, group: &str) -> Heard {
     let Ok(status) = client.group_status(group).await else { return Heard::default() };
     match status.updates_refused {
         None => Heard { word: Word::Takes, ..Heard::default() },
-        Some(UpdateRefusal { stalled: false, reason, .. }) => Heard { word: Word::Refuses, reason, leader: None },
+        Some(UpdateRefusal { stalled: false, reason, .. }) => Heard { word: Word::Refuses, reason, ..Heard::default() },
         Some(UpdateRefusal { stalled: true, reason, .. }) => {
-            Heard { word: Word::Stalled, reason, leader: client.log_leader(group).await }
+            Heard { word: Word::Stalled, reason, leader: client.log_leader(group).await, ..Heard::default() }
         }
     }
+}
+
+/// What a server says of itself to whoever connects. Each one was started with JetStream.
+async fn says(server: &Server) -> (String, Word) {
+    let url = format!("nats://127.0.0.1:{}", server.port);
+    let connecting = ConnectOptions::new().connection_timeout(INFO_MAX).connect(url);
+    let word = match timeout(INFO_MAX, connecting).await {
+        Ok(Ok(connection)) if connection.server_info().jetstream => Word::Takes,
+        Ok(Ok(_)) => Word::Stalled,
+        Ok(Err(_)) | Err(_) => Word::Unknown,
+    };
+    (server.name.clone(), word)
 }

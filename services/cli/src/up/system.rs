@@ -12,7 +12,7 @@ use super::{
     directory::{DataDirectory, SystemCard},
     group,
     keeper::{Keeper, Wish},
-    nats_server,
+    nats_server::{self, Server},
     ownership::{self, Owned},
     plan::{ChildPlan, Planner, Stage, csp_names},
     revive::Reviver,
@@ -29,13 +29,15 @@ pub struct System<'a> {
     directory: Arc<DataDirectory>,
     terminal: Terminal,
     keepers: Vec<Keeper>,
+    /// The servers that it runs; those that others run are theirs to start again.
+    servers: Vec<Server>,
 }
 
 impl<'a> System<'a> {
     /// Nothing runs yet.
     #[must_use]
     pub fn new(options: &'a UpOptions, directory: Arc<DataDirectory>, terminal: Terminal) -> Self {
-        Self { options, directory, terminal, keepers: Vec::new() }
+        Self { options, directory, terminal, keepers: Vec::new(), servers: Vec::new() }
     }
 
     /// Starts everything, then carries out `holdfast csp stop` and `start` for ever.
@@ -54,15 +56,11 @@ impl<'a> System<'a> {
     async fn watch(&self, client: &Arc<Client>) {
         let agent = Agent::new();
         let group = self.options.group.clone();
-        // Servers that others run are theirs to start again.
-        let own_servers = self.keepers.iter().any(|keeper| keeper.stage == Stage::Nats);
-        let mut reviver =
-            own_servers.then(|| Reviver::new(Arc::clone(client), group, Arc::clone(&self.directory), self.terminal));
+        let (servers, directory) = (self.servers.clone(), Arc::clone(&self.directory));
+        let mut reviver = Reviver::new(Arc::clone(client), group, servers, directory, self.terminal);
         loop {
             control::carry_out(&self.keepers, &self.directory);
-            if let Some(reviver) = &mut reviver {
-                reviver.look_after(&self.keepers);
-            }
+            reviver.look_after(&self.keepers);
             agent.say_alive(client).await;
             sleep(WISH_INTERVAL).await;
         }
@@ -102,7 +100,9 @@ impl<'a> System<'a> {
         let servers = nats_server::servers(self.options, &self.directory)?;
         let plans = nats_server::plan(&binary, &servers, self.options.sync, &self.directory)?;
         self.keep_ready(plans).await?;
-        Ok(nats_server::url(&servers))
+        let url = nats_server::url(&servers);
+        self.servers = servers;
+        Ok(url)
     }
 
     /// Starts these children at the same time.
