@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use holdfast_tests::client::{Client, Request};
 use holdfast_tests::folder;
-use holdfast_tests::up::{Up, succeeds};
+use holdfast_tests::up::{Up, holdfast, succeeds};
 use holdfast_tests::wait::until;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
@@ -201,6 +201,12 @@ async fn another_copy_takes_over_from_a_primary_that_cannot_be_opened_and_the_ad
     anyhow::ensure!(next != damaged, "{damaged} was primary and still is");
 
     let at = data.display().to_string();
+    // Started as it is, it does not serve, and `csp start` does not say that it does.
+    succeeds(&["csp", "stop", &damaged, "--data", &at]).await?;
+    let started = holdfast(&["csp", "start", &damaged, "--data", &at]).await?;
+    let tells = started.errors.contains("set aside") && started.errors.contains("move the folder of its copy aside");
+    anyhow::ensure!(started.code == Some(4) && tells, "{started:?}");
+
     succeeds(&["csp", "stop", &damaged, "--data", &at]).await?;
     fs::rename(&copy, place.path().join("damaged"))?;
     succeeds(&["csp", "start", &damaged, "--data", &at]).await?;

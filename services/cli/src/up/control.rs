@@ -6,14 +6,23 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use holdfast_schemas::{
+    message::{CspState, StatusReply, StatusRequest},
+    subject,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    directory::{DataDirectory, write_whole},
+    directory::{DataDirectory, SystemCard, write_whole},
     keeper::{Keeper, Wish},
     plan::Stage,
 };
-use crate::{arguments::up::CspOptions, error::CliError, output};
+use crate::{
+    arguments::up::CspOptions,
+    client::{Client, SHORT},
+    error::CliError,
+    output,
+};
 
 const POLL: Duration = Duration::from_millis(25);
 
@@ -29,7 +38,7 @@ pub fn carry_out(keepers: &[Keeper], directory: &DataDirectory) {
 /// # Errors
 /// No system runs, it has no such copy, or the copy does not stop in time.
 pub async fn stop(options: &CspOptions) -> Result<(), CliError> {
-    let directory = system_with(options)?;
+    let (directory, _) = system_with(options)?;
     let wish = directory.stop_wish(&options.name);
     write_whole(&wish, "").map_err(CliError::file("write", &wish))?;
     let pid = directory.pid(&options.name);
@@ -40,21 +49,29 @@ pub async fn stop(options: &CspOptions) -> Result<(), CliError> {
 /// `holdfast csp start`.
 ///
 /// # Errors
-/// No system runs, it has no such copy, or the copy does not serve in time.
+/// No system runs, it has no such copy, or the copy does not serve in time, or is set aside.
 pub async fn start(options: &CspOptions) -> Result<(), CliError> {
-    let directory = system_with(options)?;
+    let (directory, card) = system_with(options)?;
     let wish = directory.stop_wish(&options.name);
     remove_if_there(&wish)?;
     let ready = directory.ready(&options.name);
     until(options, "serve", &directory, || ready.exists()).await?;
+    // One whose copy is damaged is there, and serves nobody.
+    let client = Client::connect(Some(&card.nats)).await?;
+    let status: StatusReply =
+        client.ask(subject::csp_status(&card.group, &options.name), &StatusRequest::default(), SHORT).await?;
+    if status.heartbeat.state == CspState::Quarantined {
+        let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Err(CliError::Unavailable(format!("{} runs, and is set aside{reason}", options.name)));
+    }
     output::line(&format!("{} serves again", options.name))
 }
 
-fn system_with(options: &CspOptions) -> Result<DataDirectory, CliError> {
+fn system_with(options: &CspOptions) -> Result<(DataDirectory, SystemCard), CliError> {
     let directory = DataDirectory::new(&options.data)?;
     let card = directory.read_card()?;
     if card.csps.contains(&options.name) {
-        return Ok(directory);
+        return Ok((directory, card));
     }
     Err(CliError::Usage(format!("there is no copy {}: name one of {}", options.name, card.csps.join(", "))))
 }
