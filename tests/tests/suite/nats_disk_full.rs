@@ -50,7 +50,13 @@ fn start_up(folder: &Path, port: u16, servers: u16) -> anyhow::Result<(Child, Sa
 
 async fn fill_and_free(port: u16, disk: &Disk, said: &Said) -> anyhow::Result<()> {
     let urls = [format!("nats://127.0.0.1:{port}")];
-    let client = until("NATS to listen", PATIENCE, async || Client::connect(&urls, GROUP).await).await?;
+    until("`up` to be ready", PATIENCE, async || {
+        let lines = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ready = lines.iter().any(|line| line.contains(" up ") && line.contains("ready after"));
+        if is_ready { Ok(()) } else { Err(lines.last().cloned().unwrap_or_default()) }
+    })
+    .await?;
+    let client = Client::connect(&urls, GROUP).await?;
     until("the group to serve", PATIENCE, async || {
         client.update(&Request::new("RETURN 1").deadline(Duration::from_secs(2))).await.done()
     })
@@ -94,7 +100,7 @@ async fn refused_and_taken_again(client: &Client, disk: &Disk, said: &Said) -> a
     disk.free()?;
     client.commit(Request::new("CREATE kept:behind"), PATIENCE).await?;
     let lines = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    anyhow::ensure!(lines.iter().any(|line| line.contains("nats-1") && line.contains("started again")), "{lines:?}");
+    anyhow::ensure!(lines.iter().any(|line| line.contains("nats-") && line.contains("started again")), "{lines:?}");
     let strong = Request::new("SELECT VALUE id FROM kept ORDER BY id").strong();
     let reply = client.read(&strong, PATIENCE).await.done()?;
     anyhow::ensure!(reply.results[0] == json!(["kept:before", "kept:behind"]), "{reply:?}");
