@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct AdministrationConfig {
     /// How long a CSP may take to say how it is.
     pub status_timeout_ms: u64,
-    /// Replicas of the definitions bucket, when this service is the one that makes it.
+    /// Replicas of the definitions bucket, when this service is the one that makes it. It gets more as soon as a group's log does.
     pub bucket_replicas: usize,
 }
 

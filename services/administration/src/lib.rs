@@ -7,5 +7,6 @@ mod error;
 mod gather;
 mod log;
 pub mod model;
+mod replicas;
 mod requests;
 pub mod service;

@@ -9,7 +9,9 @@ use holdfast_foundation::bus::Bus;
 use holdfast_schemas::message::ErrorReply;
 use holdfast_schemas::message::{GroupDefineRequest, GroupListReply, GroupListRequest, GroupStatusRequest};
 use holdfast_schemas::{ErrorCode, Message};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What can be asked about groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Administrator {
     pub bus: Bus,
     /// The groups.
     pub definitions: Definitions,
+    /// Notified when a group was defined.
+    pub defined: Arc<Notify>,
     /// How long a CSP may take to say how it is.
     pub status_timeout: Duration,
 }
@@ -80,7 +84,9 @@ impl Administrator {
         match verb {
             Verb::Define => {
                 let request = decode::<GroupDefineRequest>(body)?;
-                Ok(define::define(self.bus.jetstream(), &self.definitions, request).await?.encode())
+                let reply = define::define(self.bus.jetstream(), &self.definitions, request).await?;
+                self.defined.notify_one();
+                Ok(reply.encode())
             }
             Verb::List => {
                 decode::<GroupListRequest>(body)?;

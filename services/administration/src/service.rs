@@ -3,12 +3,14 @@
 
 use crate::config::AdministrationConfig;
 use crate::definitions::Definitions;
+use crate::replicas::Replicas;
 use crate::requests::{Administrator, Verb};
 use holdfast_foundation::bus::requests::Requests;
 use holdfast_foundation::{BoxError, Context, Service, Shutdown};
 use holdfast_schemas::subject;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// The administration service.
@@ -25,9 +27,17 @@ impl Service for Administration {
             made = made(&definitions) => made,
             () = ctx.shutdown.requested() => return Ok(()),
         }
+        let defined = Arc::new(Notify::new());
+        let replicas = Replicas {
+            jetstream: ctx.bus.jetstream().clone(),
+            definitions: definitions.clone(),
+            least: config.bucket_replicas,
+            defined: Arc::clone(&defined),
+        };
         let administrator = Arc::new(Administrator {
             bus: ctx.bus.clone(),
             definitions,
+            defined,
             status_timeout: Duration::from_millis(config.status_timeout_ms),
         });
         let client = ctx.bus.client().clone();
@@ -37,6 +47,8 @@ impl Service for Administration {
             let requests = ctx.bus.queue_requests(asked, subject::queue(Self::NAME)).await?;
             servers.spawn(serve(Arc::clone(&administrator), verb, requests, ctx.shutdown.clone()));
         }
+        let mut background = JoinSet::new();
+        background.spawn(replicas.keep());
         ctx.bus.settle().await?;
         ctx.ready("groups can be defined");
         while servers.join_next().await.is_some() {}

@@ -24,6 +24,8 @@ pub struct Options {
     pub tasks: Vec<TaskDefinition>,
     /// Servers, 1 or 3.
     pub nats_servers: usize,
+    /// Whether services are told to keep their buckets on all servers from the start. By default they begin with one.
+    pub told_bucket_replicas: bool,
     /// `sync_interval` of the servers; none leaves nats-server's default.
     pub sync_interval: Option<String>,
     /// Instances of the execution service, called `execution-1`, ...
@@ -61,6 +63,7 @@ impl Default for Options {
             storage: "surrealkv",
             tasks: Vec::new(),
             nats_servers: 1,
+            told_bucket_replicas: true,
             sync_interval: None,
             executions: 1,
             supervisions: 1,

@@ -63,7 +63,7 @@ pub fn specification(member: &Member, options: &Options, folder: &Path, url: &st
     .into();
     if member.kind == "replication" {
         environment.extend(replication(member, options, folder));
-    } else {
+    } else if options.told_bucket_replicas {
         // Definitions, states and assignments are kept by as many servers as the log: it would be of no use without them.
         let variable = format!("HOLDFAST_{}__BUCKET_REPLICAS", member.kind.to_uppercase());
         environment.insert(variable, options.nats_servers.to_string());

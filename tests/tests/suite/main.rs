@@ -6,6 +6,7 @@ mod availability;
 mod bad_input;
 mod bank;
 mod bounded_lag;
+mod bucket_replicas;
 mod busy_statement;
 mod catch_up;
 mod clocks_apart;
