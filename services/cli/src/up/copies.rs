@@ -79,8 +79,9 @@ impl Waiting<'_> {
     fn tell(&self, keeper: &Keeper, views: &[CspView], without_log: bool) {
         let (name, data) = (&keeper.name, self.directory.root().display());
         let copy = self.directory.copy(name);
-        // What it says of itself, where it is there to say it.
-        let own = views.iter().find(|view| view.csp == *name).and_then(|view| view.reason.clone());
+        // What it says of itself, where it is there to say it; else the end of its log tells more than that it does not answer.
+        let answers = |view: &&CspView| view.csp == *name && view.last_heartbeat_ms_ago.is_some();
+        let own = views.iter().find(answers).and_then(|view| view.reason.clone());
         let why = own.unwrap_or_else(|| keeper.last_word());
         if without_log {
             let store = self.directory.root().join("nats");
