@@ -98,6 +98,11 @@ pub enum Ending {
     /// A query was with a CSP, and nobody answered it by the deadline.
     #[error("no CSP answered the query by the deadline: send it again, or allow more time")]
     Unanswered,
+    /// The CSP that it was sent to gave it back, because its time was over before the work began.
+    #[error(
+        "its deadline passed before a CSP began to work on it, and nothing was done: send it again, with more time"
+    )]
+    TimeOver,
     /// No CSP could take it for as long as it waited.
     #[error("{0}; send it again in a moment")]
     NoRoute(NoRoute),
@@ -145,7 +150,7 @@ impl Ending {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::OutcomeUnknown => ErrorCode::OutcomeUnknown,
-            Self::Unanswered | Self::NoRoute(NoRoute::TimeOver) => ErrorCode::DeadlineExceeded,
+            Self::Unanswered | Self::TimeOver => ErrorCode::DeadlineExceeded,
             Self::NoRoute(NoRoute::AllBehind) => ErrorCode::PositionNotReached,
             Self::NoRoute(NoRoute::OutsideWindow) => ErrorCode::OutsideUpdateWindow,
             Self::NoRoute(NoRoute::AllFull) | Self::Full { .. } | Self::TooLate { .. } => ErrorCode::Overloaded,
@@ -166,6 +171,7 @@ impl Ending {
             | Self::OutsideWindow { retry_after_ms, .. } => Some(retry_after_ms),
             Self::OutcomeUnknown
             | Self::Unanswered
+            | Self::TimeOver
             | Self::NoRoute(_)
             | Self::UnknownPool
             | Self::Kills

@@ -85,6 +85,8 @@ pub struct Open<C> {
     pub may_have_run: bool,
     /// Until when a message of an open transaction is not sent to the holder of that again.
     pub rests_until_ms: u64,
+    /// Whether the CSP that had it last gave it back because its time was over before the work began.
+    pub is_time_over: bool,
     /// Whether a CSP before was lost with it, and the one that it was sent to then has not said that it began.
     pub awaits_begin: bool,
     /// The processes that were lost while they had it.

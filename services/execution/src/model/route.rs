@@ -105,9 +105,6 @@ pub enum NoRoute {
         /// In one word.
         code: ErrorCode,
     },
-    /// A CSP gave it back, since its time was over before the work began.
-    #[error("its deadline passed before a CSP began to work on it: nothing was done, and it needs more time")]
-    TimeOver,
     /// No update window is open, and one opens in time.
     #[error("no update window is open")]
     OutsideWindow,

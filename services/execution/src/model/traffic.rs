@@ -203,6 +203,7 @@ impl<C> Traffic<C> {
             may_have_run: false,
             rests_until_ms: 0,
             awaits_begin: false,
+            is_time_over: false,
             losses: Losses::default(),
             condemned: arrival.condemned,
             refuses: false,
@@ -273,8 +274,8 @@ impl<C> Traffic<C> {
         open.demand.avoided = Some(csp);
         open.avoided_until_ms = now_ms + BACK_OFF_MAX_MS.min(BACK_OFF_MS << open.returns.min(8));
         open.returns += 1;
-        let is_over = returned.code == ErrorCode::DeadlineExceeded;
-        self.wait(ticket, if is_over { NoRoute::TimeOver } else { NoRoute::NobodyAvailable });
+        open.is_time_over = returned.code == ErrorCode::DeadlineExceeded;
+        self.wait(ticket, NoRoute::NobodyAvailable);
         Some(ticket)
     }
 
@@ -595,6 +596,7 @@ impl<C> Traffic<C> {
         open.rests_until_ms = now_ms + REST_MAX_MS.min(REST_MS << open.attempt.min(8));
         open.attempt += 1;
         open.awaits_begin = open.may_have_run;
+        open.is_time_over = false;
         let need = open.demand.need;
         let sending = Sending {
             cargo: Arc::clone(&open.cargo),
@@ -655,7 +657,7 @@ impl<C> Open<C> {
             _ if is_update && self.may_have_run => Ending::OutcomeUnknown,
             Place::At { .. } if is_update => Ending::OutcomeUnknown,
             Place::At { .. } => Ending::Unanswered,
-            Place::Waiting(NoRoute::TimeOver) => Ending::NoRoute(NoRoute::TimeOver),
+            Place::Waiting(_) if self.is_time_over => Ending::TimeOver,
             Place::Waiting(_) if self.begun && !is_update => Ending::Unanswered,
             Place::Waiting(reason) => Ending::NoRoute(reason),
         }
