@@ -9,7 +9,8 @@ use crate::name::{self, NameKind};
 
 /// A CSP tells an instance of execution which of the requests that this forwarded are done with. One note for many.
 ///
-/// A note can be lost. The request is then sent to another CSP under its id, which finds the first outcome.
+/// A note can be lost. What was done is then sent to another CSP under its id, which finds the first outcome; what was begun does not
+/// count against the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Completions {
     /// The group.

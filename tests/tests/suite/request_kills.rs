@@ -52,7 +52,7 @@ async fn what_was_at_two_csps_that_are_killed_at_once_is_done_by_the_third() -> 
         client.commit(Request::new("DEFINE TABLE item"), PATIENCE).await?;
         let updates: Vec<_> = (0..UPDATES)
             .map(|number| {
-                let sql = format!("CREATE item:{number}; RETURN sleep(2s)");
+                let sql = format!("CREATE item:{number}; RETURN sleep(4s)");
                 let (client, request) = (client.clone(), Request::new(sql).deadline(PATIENCE));
                 tokio::spawn(async move { client.update(&request).await })
             })

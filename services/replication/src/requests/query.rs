@@ -21,12 +21,12 @@ pub async fn query(member: Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
     };
+    asked.begin(&member).await;
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(&member, request.deadline_ms);
     if let Some(refusal) = refusal(&member, &id, deadline).filter(|_| !stands_still_for(&member, &request, deadline)) {
         return asked.give_back(&member, refusal).await;
     }
-    asked.begin(&member).await;
     let began = Instant::now();
     let outcome = run(&member, request, &id, deadline).await;
     member.counts.query_time.note(began.elapsed());

@@ -110,16 +110,16 @@ impl Notes {
     /// Sends what is gathered, at once: for a process that ends.
     pub async fn send_now(&self, client: &Client, group: &str, csp: &str) {
         let pending = std::mem::take(&mut *self.pending.lock());
-        for (instance, mut notes) in pending {
-            let said = std::mem::take(&mut notes.said);
-            for note in split(group, csp, &notes) {
-                // Lost or not sent: the request is then sent to another CSP under its id, which is what the id is for.
-                let _ = client.publish(subject::completions(&instance), note.encode().into()).await;
+        for (instance, notes) in &pending {
+            for note in split(group, csp, notes) {
+                // Lost or not sent: what is done is then sent to another CSP under its id, which is what the id is for. What is begun
+                // is then not counted against it.
+                let _ = client.publish(subject::completions(instance), note.encode().into()).await;
             }
-            if !said.is_empty() {
-                // The process may end by what comes next.
-                let _ = client.flush().await;
-            }
+        }
+        if pending.values().any(|notes| !notes.said.is_empty()) {
+            // The process may end by what comes next. Without a connection nothing can be said.
+            let _ = timeout(SAID_MAX, client.flush()).await;
         }
     }
 }

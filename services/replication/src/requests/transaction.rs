@@ -92,6 +92,7 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
+    asked.begin(member).await;
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(member, request.deadline_ms);
     // What is open here is told also by a CSP that takes nothing new.
@@ -104,7 +105,6 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     if let Some(refused) = refused {
         return asked.give_back(member, refused).await;
     }
-    asked.begin(member).await;
     let outcome = open(member, &request, &id, fingerprint, deadline).await;
     conclude(&asked, member, outcome, deadline).await;
 }

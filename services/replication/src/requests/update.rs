@@ -60,6 +60,8 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
     };
+    // Ahead of all that may have changed by the time that it is said.
+    asked.begin(&member).await;
     let asked_before = request.id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(&member, request.deadline_ms);
@@ -82,7 +84,6 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     if let Some(primary) = primary_elsewhere(&member) {
         return hand_on(&member, asked, &primary, &id, deadline).await;
     }
-    asked.begin(&member).await;
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
     let is_recovery = asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
