@@ -3,11 +3,13 @@
 //! is lost.
 
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use holdfast_schemas::subject;
 use holdfast_tests::client::{Client, Request};
 use holdfast_tests::system::{Disk, disks_impossible, free_ports_in_a_row, nats_server_binary, service_binary};
@@ -48,7 +50,7 @@ fn start_up(folder: &Path, port: u16, servers: u16) -> anyhow::Result<(Child, Sa
     Ok((child, said))
 }
 
-async fn fill_and_free(port: u16, disk: &Disk, said: &Said) -> anyhow::Result<()> {
+async fn fill_and_free(port: u16, servers: u16, disk: &Disk, said: &Said) -> anyhow::Result<()> {
     let urls = [format!("nats://127.0.0.1:{port}")];
     until("`up` to be ready", PATIENCE, async || {
         let lines = said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +68,7 @@ async fn fill_and_free(port: u16, disk: &Disk, said: &Said) -> anyhow::Result<()
     anyhow::ensure!(status["updates_refused"].is_null(), "{status}");
 
     tokio::select! {
-        outcome = refused_and_taken_again(&client, disk, said) => outcome,
+        outcome = refused_and_taken_again(&client, port..port + servers, disk, said) => outcome,
         () = ask_for_locks(&client) => anyhow::bail!("locks were asked for no more"),
     }
 }
@@ -80,7 +82,16 @@ async fn ask_for_locks(client: &Client) {
     }
 }
 
-async fn refused_and_taken_again(client: &Client, disk: &Disk, said: &Said) -> anyhow::Result<()> {
+/// How many of several servers have switched their JetStream off; a server that is alone does not.
+async fn switched_off(ports: Range<u16>) -> usize {
+    let asked = ports.map(|port| async_nats::connect(format!("nats://127.0.0.1:{port}")));
+    let connections = join_all(asked).await.into_iter().flatten();
+    connections.filter(|connection| !connection.server_info().jetstream).count()
+}
+
+async fn refused_and_taken_again(client: &Client, ports: Range<u16>, disk: &Disk, said: &Said) -> anyhow::Result<()> {
+    // So many that the others have no majority: then nothing is taken before one of them is started again.
+    let off_min = if ports.len() > 1 { ports.len().div_ceil(2) } else { 0 };
     disk.fill()?;
     let filler = "x".repeat(20_000);
     until("updates to be refused as what they are", PATIENCE, async || {
@@ -89,7 +100,12 @@ async fn refused_and_taken_again(client: &Client, disk: &Disk, said: &Said) -> a
         let outcome = client.update(&Request::new(text).deadline(Duration::from_secs(2))).await.to_string();
         // Several servers switch their JetStream off, and then there is no leader that could say why.
         let says_why = outcome.contains("takes no entries") || outcome.contains("the log cannot be reached");
-        if outcome.contains("log_unavailable") && says_why { Ok(()) } else { Err(outcome) }
+        let off = switched_off(ports.clone()).await;
+        if outcome.contains("log_unavailable") && says_why && off >= off_min {
+            Ok(())
+        } else {
+            Err(format!("{off} switched off; {outcome}"))
+        }
     })
     .await?;
     let status = client.ask(subject::admin("group", "status"), &json!({ "group": GROUP }), PATIENCE).await?;
@@ -126,7 +142,7 @@ async fn is_said_and_ends(servers: u16) -> anyhow::Result<()> {
     let disk = Disk::mount_sized(&folder.path().join("data/nats"), u64::from(servers) * DISK_MB)?;
     let port = free_ports_in_a_row(servers)?;
     let (mut child, said) = start_up(folder.path(), port, servers)?;
-    let outcome = fill_and_free(port, &disk, &said).await;
+    let outcome = fill_and_free(port, servers, &disk, &said).await;
     let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
     let ended = until("holdfast up to end", Duration::from_secs(60), async || {
         child.try_wait().map_err(|error| error.to_string())?.ok_or_else(|| "still running".to_owned())

@@ -84,31 +84,31 @@ impl Reviver {
         let servers = || keepers.iter().filter(|keeper| keeper.stage == Stage::Nats);
         servers().filter(|keeper| keeper.condition() == Condition::Stopped).for_each(|keeper| keeper.want(Wish::Run));
         let (heard, now) = (self.heard.borrow().clone(), self.began_at.elapsed());
-        for (name, word) in &heard.servers {
-            let revival = self.of_servers.entry(name.clone()).or_default();
-            revival.hear(*word, now);
-            let ready = servers().find(|keeper| keeper.name == *name && keeper.condition() == Condition::Ready);
-            if let Some(server) = ready
-                && revival.is_due(now, room_bytes(&self.directory.nats_store(name)))
-            {
-                revival.started(now);
-                self.terminal.say(name, "is started again: it has switched its JetStream off, as on a full disk");
-                server.want(Wish::Stop);
-            }
-        }
         self.revival.hear(heard.word, now);
-        if heard.word != Word::Stalled {
-            return;
+        for (name, word) in &heard.servers {
+            self.of_servers.entry(name.clone()).or_default().hear(*word, now);
         }
-        let names: Vec<&str> = servers().map(|keeper| keeper.name.as_str()).collect();
-        let Some(name) = revival::server(&names, heard.leader.as_deref()) else { return };
-        let ready = servers().find(|keeper| keeper.name == name && keeper.condition() == Condition::Ready);
-        let Some(server) = ready else { return };
-        if self.revival.is_due(now, room_bytes(&self.directory.nats_store(name))) {
+        // One at a time: messages that need no JetStream go over the others meanwhile.
+        if servers().all(|keeper| keeper.condition() == Condition::Ready)
+            && let Some((server, reason)) = servers().find_map(|keeper| Some((keeper, self.due(keeper, &heard, now)?)))
+        {
+            // Whatever it was for, a start is one for both reasons.
             self.revival.started(now);
-            self.terminal.say(name, &format!("is started again: {}", heard.reason));
+            self.of_servers.entry(server.name.clone()).or_default().started(now);
+            self.terminal.say(&server.name, &format!("is started again: {reason}"));
             server.want(Wish::Stop);
         }
+    }
+
+    /// Why a server is to be started again now, if it is.
+    fn due(&self, server: &Keeper, heard: &Heard, now: Duration) -> Option<String> {
+        let room_bytes = room_bytes(&self.directory.nats_store(&server.name));
+        if self.of_servers.get(&server.name).is_some_and(|revival| revival.is_due(now, room_bytes)) {
+            return Some("it has switched its JetStream off, as on a full disk".to_owned());
+        }
+        let names: Vec<&str> = self.of_servers.keys().map(String::as_str).collect();
+        let is_the_logs = revival::server(&names, heard.leader.as_deref()) == Some(server.name.as_str());
+        (is_the_logs && self.revival.is_due(now, room_bytes)).then(|| heard.reason.clone())
     }
 }
 
