@@ -11,7 +11,7 @@ use holdfast_schemas::message::GroupDefinition;
 use holdfast_schemas::{Message, subject};
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -85,6 +85,7 @@ impl Definitions {
         for name in names {
             groups.extend(read_one(&bucket, &name).await?);
         }
+        *self.last() = groups.iter().map(|group| (group.name.clone(), group.clone())).collect();
         Ok(Snapshot { groups, last_sequence })
     }
 
@@ -100,20 +101,20 @@ impl Definitions {
         group: &str,
         bound: Duration,
     ) -> Result<Option<GroupDefinition>, DefinitionsError> {
-        let read = match self.last(group) {
+        let last = self.last().get(group).cloned();
+        let read = match last {
             Some(last) => timeout(bound, self.find(group)).await.ok().and_then(Result::ok).unwrap_or(Some(last)),
             None => self.find(group).await?,
         };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &read {
-            Some(definition) => last.insert(group.to_owned(), definition.clone()),
-            None => last.remove(group),
+            Some(definition) => self.last().insert(group.to_owned(), definition.clone()),
+            None => self.last().remove(group),
         };
         Ok(read)
     }
 
-    fn last(&self, group: &str) -> Option<GroupDefinition> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned()
+    fn last(&self) -> MutexGuard<'_, HashMap<String, GroupDefinition>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a definition that was judged beside `snapshot`; returns it with its revision.

@@ -53,10 +53,7 @@ impl Replicas {
             // What cannot be done now is said once, and tried for as long as it takes.
             let now = self.raise_all().await.err().map(|error| holdfast_foundation::chain(&error)).unwrap_or_default();
             if now != told && !now.is_empty() {
-                tracing::warn!(
-                    error = now,
-                    "fewer servers keep it than keep the logs: it is lost with the last of them"
-                );
+                tracing::warn!(error = now, "what failover needs may be kept by fewer servers than the logs");
             }
             told = now;
             tokio::select! {
