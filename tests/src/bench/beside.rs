@@ -166,9 +166,13 @@ impl BesideRow {
     }
 }
 
-/// Lower quartile, median and upper quartile.
+/// Lower quartile, median and upper quartile; between two figures, the part of the way that is due.
 fn quartiles(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_by(f64::total_cmp);
-    let at = |part: usize| figures.get((figures.len().saturating_sub(1)) * part / 4).copied().unwrap_or(f64::NAN);
-    [at(1), at(2), at(3)]
+    let last = figures.len().saturating_sub(1);
+    let at = |place: usize| figures.get(place.min(last)).copied().unwrap_or(f64::NAN);
+    [1, 2, 3].map(|quarter| {
+        let (place, part) = (last * quarter / 4, (last * quarter % 4) as f64 / 4.0);
+        at(place) + (at(place + 1) - at(place)) * part
+    })
 }
