@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// The longest that a request may have.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DAMAGED: &str = "csp-2";
+/// SurrealKV's, in its folder of a copy.
+const MANIFEST: &str = "00000000000000000000.manifest";
 /// What a copy that is set aside says at once; far below what a digest may take.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,42 @@ async fn whose_manifest_is_missing_is_set_aside_and_keeps_its_tables() -> anyhow
         // With its manifest it opens by itself.
         std::fs::rename(&aside, &manifests)?;
         system.until_whole().await?;
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
+
+/// A part of a backup is put back: SurrealKV would believe it, and the copy would have the newest position and a hole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_manifest_of_an_earlier_day_is_set_aside_and_writes_nothing() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        filled(&system).await?;
+        let copy = system.folder().join(DAMAGED).join("copy");
+        let (manifest, kept) = (copy.join("manifest").join(MANIFEST), copy.join("manifest-kept"));
+        let early = std::fs::read(&manifest)?;
+        // Stopped in order it begins a new journal; killed, it needs that.
+        system.stop(DAMAGED).await?;
+        system.start_ready(DAMAGED).await?;
+        goes_on(&system, 1).await?;
+        system.equal_digests(&system.csps()).await?;
+        system.kill9(DAMAGED);
+        std::fs::rename(&manifest, &kept)?;
+        std::fs::write(&manifest, &early)?;
+        system.start_process(DAMAGED)?;
+        until("the copy with the old manifest to be set aside", PATIENCE, async || {
+            let status = status_of(&system, DAMAGED).await?;
+            let says_why = status["reason"].as_str().is_some_and(|reason| reason.contains(".wal is missing"));
+            if status["state"] == "quarantined" && says_why { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await?;
+        goes_on(&system, 2).await?;
+
+        // With its own manifest it opens by itself, and so does any other copy that is started anew.
+        std::fs::rename(&kept, &manifest)?;
+        system.until_whole().await?;
+        system.stop("csp-3").await?;
+        system.start_ready("csp-3").await?;
         system.equal_digests(&system.csps()).await?;
         system.all_alive()
     })

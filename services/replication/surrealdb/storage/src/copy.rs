@@ -13,6 +13,7 @@ use surrealdb_kvs::api::Transactable;
 use surrealdb_kvs::config::SyncMode;
 use surrealdb_kvs::{Key, KeyRange, TransactionBuilder, TransactionType};
 
+use crate::journal;
 use crate::keyspace::reserved;
 use crate::write_buffer::WriteBuffer;
 
@@ -67,8 +68,10 @@ impl CopyError {
 /// The smallest block cache that SurrealKV does its work with.
 const CACHE_MIN_BYTES: u64 = 16 << 20;
 
-/// SurrealKV's manifest, in the folder `manifest` of a copy.
-const MANIFEST: &str = "00000000000000000000.manifest";
+/// Where SurrealDB keeps its storage version: the one that it is about to settle, and the one that is settled.
+const VERSIONS: [&[u8]; 2] = [b"!bv", b"!v"];
+/// All that SurrealDB stores besides.
+const ROOT: (&[u8], &[u8]) = (b"/", b"0");
 
 /// Keys read at once by a scan of the whole copy.
 const SCAN_PAGE: u32 = 1000;
@@ -97,7 +100,7 @@ impl Copy {
             ),
             StorageKind::SurrealKv => {
                 std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
-                has_manifest_or_nothing(&options.path).map_err(CopyError::folder)?;
+                journal::check(&options.path).map_err(CopyError::folder)?;
                 Arc::new(
                     surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options))
                         .await
@@ -157,6 +160,23 @@ impl Copy {
         let transaction =
             self.begin(TransactionType::Read).await.map_err(CopyError::during("opening a transaction on"))?;
         Ok(Snapshot { transaction })
+    }
+
+    /// Whether there is data of SurrealDB's, and not what SurrealDB writes before all else: its storage version. Then a part of the
+    /// copy is missing.
+    ///
+    /// # Errors
+    /// When the engine cannot read.
+    pub async fn lacks_version(&self) -> Result<bool, CopyError> {
+        let snapshot = self.snapshot().await?;
+        for version in VERSIONS {
+            if snapshot.get(version).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        let has_data = !snapshot.page(ROOT.0, ROOT.1).await?.is_empty();
+        snapshot.close().await;
+        Ok(has_data)
     }
 
     /// Closes the engine and flushes what it holds.
@@ -221,32 +241,6 @@ pub(crate) fn applied_stamp(state: Option<&[u8]>) -> u64 {
 
 fn leading_u64(state: Option<&[u8]>, at: usize) -> u64 {
     state.and_then(|state| state.get(at..at + 8)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
-}
-
-/// SurrealKV writes its manifest before anything else. It takes a folder without one for a new one, and removes the tables that
-/// are there. So a manifest that was lost, or cannot be looked for, has to be noticed before.
-fn has_manifest_or_nothing(copy: &Path) -> io::Result<()> {
-    let manifest = copy.join("manifest").join(MANIFEST);
-    if manifest.try_exists()? || !(has_files(&copy.join("sstables"))? || has_files(&copy.join("wal"))?) {
-        return Ok(());
-    }
-    let missing =
-        format!("{} is missing, and without it the data beside it cannot be read: put it back", manifest.display());
-    Err(io::Error::new(io::ErrorKind::NotFound, missing))
-}
-
-/// Whether there is a file that is not empty.
-fn has_files(folder: &Path) -> io::Result<bool> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
-        entries => entries?,
-    };
-    for entry in entries {
-        if entry?.metadata()?.len() > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn path_text(path: &Path) -> String {

@@ -12,6 +12,7 @@ mod builder;
 mod copy;
 mod cursor;
 mod definitions;
+mod journal;
 mod keyspace;
 mod limits;
 mod log;

@@ -12,6 +12,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::journal::{name, numbers};
+
 /// The journal files of one copy.
 #[derive(Debug)]
 pub(crate) struct WriteBuffer {
@@ -26,10 +28,7 @@ impl WriteBuffer {
     /// When the folder cannot be read.
     pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
         let journal = folder.join("wal");
-        let mut newest = 0;
-        for file in std::fs::read_dir(&journal)? {
-            newest = newest.max(number(&file?.path()).unwrap_or_default());
-        }
+        let newest = numbers(&journal)?.into_iter().max().unwrap_or_default();
         Ok(Self { journal, newest: AtomicU64::new(newest) })
     }
 
@@ -43,15 +42,6 @@ impl WriteBuffer {
         self.newest.store(newest, Ordering::Relaxed);
         newest > before
     }
-}
-
-fn name(number: u64) -> String {
-    format!("{number:020}.wal")
-}
-
-fn number(path: &Path) -> Option<u64> {
-    let is_journal = path.extension().is_some_and(|extension| extension == "wal");
-    path.file_stem().filter(|_| is_journal)?.to_str()?.parse().ok()
 }
 
 #[cfg(test)]
