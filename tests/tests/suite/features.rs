@@ -9,6 +9,7 @@ use holdfast_tests::client::{Client, Request};
 use holdfast_tests::scenario::create_many;
 use holdfast_tests::system::{Options, System};
 use holdfast_tests::wait::until;
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Records that one writer adds to a table at most while an index on it is built.
@@ -237,4 +238,52 @@ async fn indexes_cover_what_all_copies_write_while_they_are_built() -> anyhow::R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn indexes_cover_it_under_snapshot_isolation_too() -> anyhow::Result<()> {
     define_under_writes(Options { isolation: "snapshot", ..Options::primary() }).await
+}
+
+/// Whoever writes while somebody defines an index anew has done nothing wrong: the write finds the new definition.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_go_on_while_an_index_is_defined_anew_and_anew() -> anyhow::Result<()> {
+    const WRITERS: u64 = 4;
+    const LASTS: Duration = Duration::from_secs(4);
+    System::run(Options::primary(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE ix"), PATIENCE).await?;
+        let over = Instant::now() + LASTS;
+        let redefines = tokio::spawn({
+            let client = system.new_client().await?;
+            async move {
+                while Instant::now() < over {
+                    for sql in
+                        ["DEFINE INDEX OVERWRITE iw ON ix FIELDS w CONCURRENTLY", "REMOVE INDEX IF EXISTS iw ON ix"]
+                    {
+                        // Definitions may lose against one another.
+                        drop(client.update(&Request::new(sql)).await);
+                    }
+                }
+            }
+        });
+        let mut writers = Vec::new();
+        for writer in 0..WRITERS {
+            let client = system.new_client().await?;
+            writers.push(tokio::spawn(async move {
+                let mut written = 0;
+                while Instant::now() < over {
+                    let sql = format!("CREATE ix SET w = {}", (written + writer) % 7);
+                    client.commit(Request::new(sql), PATIENCE).await?;
+                    written += 1;
+                }
+                anyhow::Ok(written)
+            }));
+        }
+        let mut written = 0;
+        for writer in writers {
+            written += writer.await??;
+        }
+        redefines.await?;
+        let count =
+            client.read(&Request::new("RETURN count(SELECT VALUE id FROM ix)").strong(), PATIENCE).await.done()?;
+        anyhow::ensure!(count.results[0] == written, "{written} were written: {count:?}");
+        system.equal_digests(&system.csps()).await.map(drop)
+    })
+    .await
 }

@@ -26,10 +26,17 @@ pub(crate) fn types_failure(index: usize, cause: &TypesError) -> StatementError 
         }
         // Only the deadline cancels statements, or a failure before them, which is then the first that is seen.
         ErrorDetails::Query(Some(QueryError::Cancelled)) => StatementError::Deadline,
+        ErrorDetails::Internal if behind_events(cause.message()).starts_with(INDEX_REPLACED) => {
+            StatementError::Conflict(cause.message().to_owned())
+        }
         ErrorDetails::Internal if is_of_storage(cause.message()) => StatementError::Storage(cause.message().to_owned()),
         _ => StatementError::Statement { index, message: cause.message().to_owned() },
     }
 }
+
+/// What SurrealDB says where somebody else defined or removed an index that a statement was about to write to. It finds the new
+/// definition when it is run again.
+const INDEX_REPLACED: &str = "Index building has been cancelled: ";
 
 /// What SurrealDB may say in front of all words of the engine.
 const OF_KEYS: &str = "There was a problem with the key-value store: ";
