@@ -55,6 +55,8 @@ pub struct AppliedView {
     position: watch::Sender<Position>,
     epoch: watch::Sender<u64>,
     applied_at: Mutex<Instant>,
+    /// When the message was applied that moved log time last.
+    timed_at: Mutex<Instant>,
 }
 
 impl AppliedView {
@@ -66,6 +68,7 @@ impl AppliedView {
             position: watch::Sender::new(state.position),
             epoch: watch::Sender::new(state.epoch),
             applied_at: Mutex::new(Instant::now()),
+            timed_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -86,12 +89,13 @@ impl AppliedView {
         *self.position.borrow()
     }
 
-    /// What the log's clock shows by now, in milliseconds since 1970: the time of the last entry, and what has passed since it
-    /// was applied. No wall clock of this machine is in it.
+    /// What the log's clock shows by now, in milliseconds since 1970: the time of the last message that moved it, and what has passed
+    /// since that was applied. No wall clock of this machine is in it. A change of the primary moves nothing: counted from there, a
+    /// lease would be too short by what passed before.
     #[must_use]
     pub fn log_now_ms(&self) -> u64 {
-        let (log_time_ms, applied_at) = (self.view.lock().log_time_ms, *self.applied_at.lock());
-        log_time_ms.saturating_add(u64::try_from(applied_at.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let (log_time_ms, timed_at) = (self.view.lock().log_time_ms, *self.timed_at.lock());
+        log_time_ms.saturating_add(u64::try_from(timed_at.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// When the last message was applied, or the copy was taken up.
@@ -102,8 +106,12 @@ impl AppliedView {
 
     /// Moves the view; called after the inner commit.
     pub fn advance(&self, state: &AppliedState) {
-        *self.view.lock() = View::from(state);
-        *self.applied_at.lock() = Instant::now();
+        let now = Instant::now();
+        let before = std::mem::replace(&mut *self.view.lock(), View::from(state));
+        *self.applied_at.lock() = now;
+        if before.log_time_ms != state.clock.time_ms() {
+            *self.timed_at.lock() = now;
+        }
         self.position.send_replace(state.position);
         self.epoch.send_if_modified(|epoch| std::mem::replace(epoch, state.epoch) != state.epoch);
     }
@@ -119,5 +127,28 @@ impl AppliedView {
         let mut watch = self.position.subscribe();
         let reached = tokio::time::timeout_at(deadline, watch.wait_for(|applied| *applied >= position)).await;
         matches!(reached, Ok(Ok(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::LogClock;
+
+    #[test]
+    fn the_log_s_clock_goes_on_behind_messages_that_do_not_move_it() {
+        let at = |position, time_ms: u64| AppliedState {
+            position,
+            clock: LogClock { time_us: time_ms * 1_000, ..LogClock::default() },
+            ..AppliedState::genesis()
+        };
+        let view = AppliedView::new(&at(1, 10_000));
+        *view.timed_at.lock() = Instant::now() - Duration::from_secs(30);
+        view.advance(&at(2, 10_000));
+        assert!((40_000..70_000).contains(&view.log_now_ms()), "a change of the primary: {}", view.log_now_ms());
+        view.advance(&at(3, 12_000));
+        assert!((12_000..40_000).contains(&view.log_now_ms()), "{}", view.log_now_ms());
     }
 }
