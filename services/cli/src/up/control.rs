@@ -55,14 +55,24 @@ pub async fn start(options: &CspOptions) -> Result<(), CliError> {
     let wish = directory.stop_wish(&options.name);
     remove_if_there(&wish)?;
     let ready = directory.ready(&options.name);
+    let deadline = Instant::now() + Duration::from_millis(options.timeout_ms);
     until(options, "serve", &directory, || ready.exists()).await?;
-    // One whose copy is damaged is there, and serves nobody.
     let client = Client::connect(Some(&card.nats)).await?;
-    let status: StatusReply =
-        client.ask(subject::csp_status(&card.group, &options.name), &StatusRequest::default(), SHORT).await?;
-    if status.heartbeat.state == CspState::Quarantined {
+    loop {
+        let status: StatusReply =
+            client.ask(subject::csp_status(&card.group, &options.name), &StatusRequest::default(), SHORT).await?;
         let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        return Err(CliError::Unavailable(format!("{} runs, and is set aside{reason}", options.name)));
+        match status.heartbeat.state {
+            CspState::Available => break,
+            // One whose copy is damaged is there, and serves nobody.
+            CspState::Quarantined => {
+                return Err(CliError::Unavailable(format!("{} runs, and is set aside{reason}", options.name)));
+            }
+            state if Instant::now() >= deadline => {
+                return Err(CliError::Unavailable(format!("{} runs, and is {state} still{reason}", options.name)));
+            }
+            _ => sleep(POLL).await,
+        }
     }
     output::line(&format!("{} serves again", options.name))
 }
