@@ -8,6 +8,7 @@
 mod abandon;
 pub mod applier;
 pub mod aside;
+mod background;
 pub mod bench;
 pub mod clocks;
 pub mod committer;

@@ -22,7 +22,7 @@ use crate::member::{Identity, Member};
 use crate::requests::{self, now_ms};
 use crate::start_up::{self, TakenUp};
 use crate::store::{RestoreError, Restored, WRITE_BUFFER_MIN_BYTES};
-use crate::{fault, heartbeat, log_watch, namesake, policy, set_aside, wake};
+use crate::{background, fault, heartbeat, log_watch, namesake, policy, set_aside, wake};
 
 /// The replication service.
 pub struct Replication;
@@ -38,6 +38,7 @@ impl Service for Replication {
         let config = config.complete()?;
         fault::load()?;
         wake::now_and_then()?;
+        background::start()?;
         let started_at_ms = now_ms();
         config.memory_bounds().set();
         let options = copy_options(&config);
@@ -206,7 +207,7 @@ impl Started {
             let notified = Arc::new(start_up::Notified(Arc::clone(&database)));
             let _ = member.shared.remote_writes.set(notified);
             let _ = member.database.set(Arc::clone(&database));
-            tokio::spawn(start_up::join(Arc::clone(&member), database));
+            background::spawn(start_up::join(Arc::clone(&member), database));
             member.set_state(CspState::Available, None);
             heartbeat::send_now(&member).await;
             ctx.ready("requests are taken");

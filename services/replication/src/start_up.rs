@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::applier::RemoteWrites;
+use crate::background;
 use crate::fault::{self, Step};
 use crate::log::{LogStanding, Passage, Subscription, find, sight_of};
 use crate::member::Member;
@@ -32,6 +33,9 @@ const RETRY: Duration = Duration::from_millis(200);
 const FIRST_WRITES_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether the log is still there.
 const LOOK: Duration = Duration::from_secs(1);
+/// SurrealDB would take such a copy for one of an old version, and write that into the log: from then on no copy could be opened.
+const LACKS_VERSION: &str = "the copy has data and no version of SurrealDB's storage: a part of it is missing. Stop this CSP, move \
+                             the folder of its copy aside and start it again: the copy is made anew from the log";
 /// How often progress is reported while catching up.
 const PROGRESS: Duration = Duration::from_secs(2);
 
@@ -144,11 +148,22 @@ pub async fn catch_up(member: &Member, target: u64) {
 /// Opens SurrealDB on the copy, and defines the default namespace and database.
 pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -> Arc<Database> {
     leave_first_writes(member, context).await;
+    let csp = &member.identity.csp;
     loop {
+        match member.copy.lacks_version().await.map_err(|error| chain(&error)) {
+            Ok(false) => {}
+            lacks_version => {
+                let why = lacks_version.err().unwrap_or_else(|| LACKS_VERSION.to_owned());
+                if member.set_storage_error(why.clone()) {
+                    error!(csp, why, "surrealdb is not opened on this copy");
+                }
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+        }
         match try_open(member).await {
             Ok(database) => return database,
             Err(error) => {
-                let csp = &member.identity.csp;
                 if error.is_of_storage() && member.set_storage_error(chain(&error)) {
                     error!(csp, error = %chain(&error), "the storage of this copy fails");
                 }
@@ -159,11 +174,17 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
     }
 }
 
-/// Opens SurrealDB on the copy as it stands.
+/// Opens SurrealDB on the copy as it stands; what it does by itself from then on has threads of its own.
 ///
 /// # Errors
 /// When SurrealDB refuses.
 pub async fn try_open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
+    let owner = Arc::clone(member);
+    let opened = background::spawn(async move { open(&owner).await });
+    opened.await.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))
+}
+
+async fn open(member: &Arc<Member>) -> Result<Arc<Database>, OpenError> {
     let log = member.committer();
     let engine = Engine::new(member.copy.clone(), Arc::new(log), TRANSACTION_LIMITS);
     let name = format!("{}/{}", member.identity.group, member.identity.csp);

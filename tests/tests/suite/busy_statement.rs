@@ -1,26 +1,47 @@
 //! A statement that keeps a thread for minutes without giving way is that request's matter alone: its CSP is heard, answers others,
-//! and is not called dead.
+//! and is not called dead, however many of them there are. Nor does one end it that uses up its stack.
 
 use std::time::Duration;
 
 use holdfast_tests::client::Request;
 use holdfast_tests::system::{Options, System};
+use holdfast_tests::wait::until;
 use tokio::time::Instant;
 
 /// Minutes of work in one call of a function.
 const ENDLESS: &str = "RETURN string::html::sanitize(string::repeat('<div>', 200000))";
 const LASTS: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Others wait for a thread, and never for the statement.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
+/// More than a process has threads for requests, so that it needs others.
+const MANY: usize = 6;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_gives_no_way_leaves_its_csp_alive() -> anyhow::Result<()> {
+    lives_on(1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_many_of_them_leave_it_alive_too() -> anyhow::Result<()> {
+    lives_on(MANY).await
+}
+
+async fn lives_on(statements: usize) -> anyhow::Result<()> {
     System::run(Options::primary(), async |system| {
         let client = system.client();
-        let endless = tokio::spawn({
+        let mut endless = Vec::new();
+        for _ in 0..statements {
             let client = system.new_client().await?;
-            async move { client.query_at("csp-2", &Request::new(ENDLESS).deadline(Duration::from_secs(1))).await }
-        });
+            let request = Request::new(ENDLESS).deadline(Duration::from_secs(1));
+            endless.push(tokio::spawn(async move { client.query_at("csp-2", &request).await }));
+        }
+        // What came before it was noticed that all threads are kept is lost with them: it is asked again, as any client does.
+        until("csp-2 to answer", PATIENCE, async || {
+            client.query_at("csp-2", &Request::new("RETURN 1").deadline(ANSWERED_WITHIN)).await.done()
+        })
+        .await?;
         let over = Instant::now() + LASTS;
         while Instant::now() < over {
             let asked = Instant::now();
@@ -31,11 +52,29 @@ async fn that_gives_no_way_leaves_its_csp_alive() -> anyhow::Result<()> {
             anyhow::ensure!(judged["csp-2"] == "available", "{judged:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        endless.abort();
-        // It does not end in order for as long as that thread is busy.
+        endless.iter().for_each(tokio::task::JoinHandle::abort);
+        // Those threads are busy for minutes yet.
         system.may_end("csp-2");
         system.kill9("csp-2");
         Ok(())
+    })
+    .await
+}
+
+/// SurrealDB follows a path by recursion, and a stack that is used up ends the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_of_thousands_of_steps_ends_nobody() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("CREATE person:ada; DEFINE TABLE x"), PATIENCE).await?;
+        let path = |steps: usize| format!("RETURN person:ada{}", "->x".repeat(steps));
+        client.read(&Request::new(path(4_990)).deadline(Duration::from_secs(20)), PATIENCE).await.done()?;
+        let refused = client.query(&Request::new(path(20_000))).await.refused()?;
+        anyhow::ensure!(refused.code == "unsupported", "{refused:?}");
+        let defined = Request::new(format!("DEFINE FUNCTION fn::far() {{ {} }}", path(20_000)));
+        let refused = client.update(&defined).await.refused()?;
+        anyhow::ensure!(refused.code == "unsupported", "{refused:?}");
+        system.all_alive()
     })
     .await
 }

@@ -8,7 +8,11 @@
 //! - far above it, the work is inside something that has no safe points. Its thread is put to sleep for good where it stands, with
 //!   what it holds, and the runtime gets another one. Whoever waits for it is told, and the process should be replaced in order.
 //!
-//! What it costs: an addition and a comparison for each allocation. Memory that a helper thread takes on behalf of the work is on no
+//! The same place notices work that keeps its thread: one call of a function that takes minutes, in which nothing gives way. After
+//! 200 ms the runtime goes on with another thread, so that any number of such calls leaves it able to hear and to answer. Work that
+//! allocates nothing is not noticed.
+//!
+//! What it costs: two additions and comparisons for each allocation, and a look at the clock when work begins. Memory that a helper thread takes on behalf of the work is on no
 //! account. So what the process is resident with is looked at ten times a second, and work is stopped when that is too much.
 
 mod account;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::watcher;
 
@@ -27,7 +28,16 @@ pub(crate) struct Reading {
     pub added: i64,
 }
 
+/// So many allocations lie between two looks at the clock.
+const ALLOCATIONS: u32 = 1_024;
+/// A piece of work that has not given way for so long gets a thread of its own.
+const GIVES_WAY_MAX: Duration = Duration::from_millis(200);
+
 struct Meter {
+    /// Since when the thread has been at it; none once the thread is its own.
+    since: Cell<Option<Instant>>,
+    /// Allocations since the last look at the clock.
+    allocations: Cell<u32>,
     /// The next look is due when this much is held; never, outside of any work.
     look_at: Cell<i64>,
     held: Cell<i64>,
@@ -38,7 +48,14 @@ struct Meter {
 thread_local! {
     // Constant and without a destructor: reading it never allocates, which it must not, here.
     static METER: Meter = const {
-        Meter { look_at: Cell::new(i64::MAX), held: Cell::new(0), added: Cell::new(0), slot: Cell::new(usize::MAX) }
+        Meter {
+            since: Cell::new(None),
+            allocations: Cell::new(0),
+            look_at: Cell::new(i64::MAX),
+            held: Cell::new(0),
+            added: Cell::new(0),
+            slot: Cell::new(usize::MAX),
+        }
     };
 }
 
@@ -54,6 +71,11 @@ pub(crate) fn grew(bytes: usize) {
         if held > meter.look_at.get() {
             look(meter);
         }
+        let allocations = meter.allocations.get() + 1;
+        meter.allocations.set(allocations);
+        if allocations >= ALLOCATIONS {
+            look_at_clock(meter);
+        }
     });
 }
 
@@ -66,6 +88,9 @@ pub(crate) fn begin(reading: Reading) -> Option<Reading> {
     METER.with(|meter| {
         let before = read(meter);
         write(meter, Some(reading));
+        if before.is_none() {
+            meter.since.set(Some(Instant::now()));
+        }
         before
     })
 }
@@ -89,6 +114,9 @@ pub(crate) fn end(before: Option<Reading>) -> Option<Reading> {
             }
         }
         write(meter, before);
+        if before.is_none() {
+            meter.since.set(None);
+        }
         reading
     })
 }
@@ -109,6 +137,19 @@ fn write(meter: &Meter, reading: Option<Reading>) {
     meter.held.set(held);
     meter.added.set(added);
     meter.look_at.set(if slot == usize::MAX { i64::MAX } else { held + STEP });
+}
+
+/// Lets the runtime do without this thread if the work keeps it for long.
+#[cold]
+#[inline(never)]
+fn look_at_clock(meter: &Meter) {
+    meter.allocations.set(0);
+    let is_kept = meter.since.get().is_some_and(|since| since.elapsed() >= GIVES_WAY_MAX);
+    if is_kept && watcher::can_sleep() {
+        // Once is enough. What happens here may allocate, too.
+        meter.since.set(None);
+        watcher::leave_runtime();
+    }
 }
 
 #[cold]

@@ -2,6 +2,7 @@
 
 use surrealdb_core::kvs::Datastore;
 use surrealdb_core::syn;
+use surrealdb_expr::expr::Idiom;
 use surrealdb_expr::expr::statements::alter::AlterSystemStatement;
 use surrealdb_expr::expr::statements::rebuild::RebuildStatement;
 use surrealdb_expr::expr::visit::Visitor;
@@ -42,9 +43,19 @@ fn check_inside(ast: &Ast, sql: &str) -> Result<(), StatementError> {
                  request by its deadline_ms",
             ))
         }
+
+        // SurrealDB walks along a path by recursion, and a thread whose stack is used up ends the process.
+        fn visit_idiom(&mut self, idiom: &Idiom) -> Result<(), Refused> {
+            if idiom.0.len() > PATH_PARTS_MAX {
+                return Err(Refused(
+                    "a path such as a->b->c has more than 5,000 parts: follow it in several statements",
+                ));
+            }
+            idiom.0.iter().try_for_each(|part| self.visit_part(part))
+        }
     }
-    // Most texts have neither word, and need no search of their tree.
-    if !mentions(sql, "rebuild") && !mentions(sql, "system") {
+    // Most texts have none of this, and need no search of their tree.
+    if !mentions(sql, "rebuild") && !mentions(sql, "system") && arrows(sql) <= PATH_PARTS_MAX {
         return Ok(());
     }
     for expression in &ast.expressions {
@@ -52,6 +63,14 @@ fn check_inside(ast: &Ast, sql: &str) -> Result<(), StatementError> {
         searched.map_err(|Refused(why)| StatementError::Unsupported(why))?;
     }
     Ok(())
+}
+
+/// The most parts of a path: far below what the stacks hold of the threads that carry out requests.
+const PATH_PARTS_MAX: usize = 5_000;
+
+/// How many steps along edges stand in the text, in all paths together.
+fn arrows(sql: &str) -> usize {
+    sql.as_bytes().windows(2).filter(|window| *window == b"->" || *window == b"<-").count()
 }
 
 /// Whether a word stands somewhere in the text.
