@@ -33,9 +33,15 @@ const ALLOCATIONS: u32 = 1_024;
 /// A piece of work that has not given way for so long gets a thread of its own.
 const GIVES_WAY_MAX: Duration = Duration::from_millis(200);
 
+/// So often it is tried to get it one. Whether another thread began in time in place of this one cannot be seen, so each time there is
+/// twice as long for that, from 5 ms to more than a second.
+const TRIES_MAX: u32 = 9;
+
 struct Meter {
-    /// Since when the thread has been at it; none once the thread is its own.
+    /// Since when the thread has been at it, or since the last try; none when there was the last one.
     since: Cell<Option<Instant>>,
+    /// How often it was tried.
+    tries: Cell<u32>,
     /// Allocations since the last look at the clock.
     allocations: Cell<u32>,
     /// The next look is due when this much is held; never, outside of any work.
@@ -50,6 +56,7 @@ thread_local! {
     static METER: Meter = const {
         Meter {
             since: Cell::new(None),
+            tries: Cell::new(0),
             allocations: Cell::new(0),
             look_at: Cell::new(i64::MAX),
             held: Cell::new(0),
@@ -90,6 +97,7 @@ pub(crate) fn begin(reading: Reading) -> Option<Reading> {
         write(meter, Some(reading));
         if before.is_none() {
             meter.since.set(Some(Instant::now()));
+            meter.tries.set(0);
         }
         before
     })
@@ -146,9 +154,12 @@ fn look_at_clock(meter: &Meter) {
     meter.allocations.set(0);
     let is_kept = meter.since.get().is_some_and(|since| since.elapsed() >= GIVES_WAY_MAX);
     if is_kept && watcher::can_sleep() {
-        // Once is enough. What happens here may allocate, too.
+        // What happens here may allocate, too.
         meter.since.set(None);
-        watcher::leave_runtime();
+        let tries = meter.tries.get();
+        watcher::leave_runtime(tries);
+        meter.tries.set(tries + 1);
+        meter.since.set((tries + 1 < TRIES_MAX).then(Instant::now));
     }
 }
 

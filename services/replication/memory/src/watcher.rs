@@ -117,12 +117,12 @@ pub(crate) fn sleep_for_good(slot: usize) {
 
 /// Has the runtime go on with another thread in place of this one, which ends when what it is at gives way. Called by the allocator, on
 /// a thread that [`can_sleep`].
-pub(crate) fn leave_runtime() {
-    // The other thread has to be there before this one comes back, or it would be found to be needed still.
-    tokio::task::block_in_place(|| std::thread::sleep(HANDED_OVER));
+pub(crate) fn leave_runtime(tries: u32) {
+    // The other thread has to be there before this one comes back, or the runtime goes on with this one.
+    tokio::task::block_in_place(|| std::thread::sleep(HANDED_OVER * 2_u32.saturating_pow(tries)));
 }
 
-/// Time enough for another thread to begin.
+/// Time enough for another thread to begin, where nothing else wants the processors.
 const HANDED_OVER: Duration = Duration::from_millis(5);
 
 fn mark(slot: usize, what: u8) {
