@@ -61,8 +61,11 @@ async fn all_refuse(system: &System, csps: &[String], code: &str) -> anyhow::Res
     until(&format!("{csps:?} to say {code}"), NOTICED_WITHIN, async || {
         let status = system.client().group_status().await.map_err(|error| format!("{error:#}"))?;
         let of_group = status["updates_refused"]["code"] == code;
-        let said =
-            |csp: &Value| csp["state"] == "quarantined" && csp["reason"].as_str().is_some_and(|why| !why.is_empty());
+        // Of one that does not answer, somebody else says why.
+        let said = |csp: &Value| {
+            let says_why = csp["reason"].as_str().is_some_and(|why| !why.is_empty());
+            csp["state"] == "quarantined" && says_why && csp["last_heartbeat_ms_ago"].is_number()
+        };
         let all = status["csps"]
             .as_array()
             .is_some_and(|all| all.iter().filter(|csp| csps.iter().any(|name| csp["csp"] == name.as_str())).all(said));
