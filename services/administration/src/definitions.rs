@@ -103,7 +103,11 @@ impl Definitions {
     ) -> Result<Option<GroupDefinition>, DefinitionsError> {
         let last = self.last().get(group).cloned();
         let read = match last {
-            Some(last) => timeout(bound, self.find(group)).await.ok().and_then(Result::ok).unwrap_or(Some(last)),
+            Some(last) => match timeout(bound, self.find(group)).await {
+                Ok(Ok(read)) => read,
+                // Somebody else may have read a newer one meanwhile, which stays.
+                Ok(Err(_)) | Err(_) => return Ok(Some(last)),
+            },
             None => self.find(group).await?,
         };
         match &read {

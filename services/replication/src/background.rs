@@ -7,11 +7,9 @@
 use std::io;
 use std::sync::OnceLock;
 
+use holdfast_foundation::lifecycle::STACK_BYTES;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-
-/// Deeply nested statements recurse deeply.
-const STACK_BYTES: usize = 32 << 20;
 
 /// Never dropped: a thread that is kept must not keep the process from ending.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();

@@ -113,7 +113,7 @@ fn said(cause: &str) -> String {
 }
 
 /// What helps where trying again does not, as with a file that a full disk cut off.
-const MADE_ANEW: &str = ". If that stays, stop this CSP, move the folder of its copy aside and start it again: the copy is made anew \
+pub const MADE_ANEW: &str = ". If that stays, stop this CSP, move the folder of its copy aside and start it again: the copy is made anew \
                          from the log";
 
 /// What is there in place of a CSP; it ends when it is dropped.

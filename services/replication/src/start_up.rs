@@ -18,6 +18,7 @@ use crate::fault::{self, Step};
 use crate::log::{LogStanding, Passage, Subscription, find, sight_of};
 use crate::member::Member;
 use crate::model::Replication;
+use crate::set_aside::MADE_ANEW;
 use crate::store::{RestoreError, Restored, restore};
 
 /// The largest transaction, as the rules have it.
@@ -34,8 +35,7 @@ const FIRST_WRITES_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether the log is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// SurrealDB would take such a copy for one of an old version, and write that into the log: from then on no copy could be opened.
-const LACKS_VERSION: &str = "the copy has data and no version of SurrealDB's storage: a part of it is missing. Stop this CSP, move \
-                             the folder of its copy aside and start it again: the copy is made anew from the log";
+const LACKS_VERSION: &str = "the copy has data and no version of SurrealDB's storage: a part of it is missing";
 /// How often progress is reported while catching up.
 const PROGRESS: Duration = Duration::from_secs(2);
 
@@ -153,7 +153,7 @@ pub async fn open_database(member: &Arc<Member>, context: &jetstream::Context) -
         match member.copy.lacks_version().await.map_err(|error| chain(&error)) {
             Ok(false) => {}
             lacks_version => {
-                let why = lacks_version.err().unwrap_or_else(|| LACKS_VERSION.to_owned());
+                let why = lacks_version.err().unwrap_or_else(|| format!("{LACKS_VERSION}{MADE_ANEW}"));
                 if member.set_storage_error(why.clone()) {
                     error!(csp, why, "surrealdb is not opened on this copy");
                 }

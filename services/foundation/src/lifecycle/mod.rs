@@ -17,8 +17,8 @@ pub use shutdown::Shutdown;
 use crate::BoxError;
 
 /// Deeply nested statements and long paths along edges recurse deeply: 5,000 steps take up to 18 MiB, and the default is 2. Only what is
-/// used of it takes memory.
-const STACK_BYTES: usize = 32 << 20;
+/// used of it takes memory. For every runtime on which statements run.
+pub const STACK_BYTES: usize = 32 << 20;
 /// Exit code after a second signal, as shells report it for SIGINT.
 const EXIT_KILLED: u8 = 130;
 /// Names the file to write when the service is ready.

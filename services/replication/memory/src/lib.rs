@@ -12,8 +12,9 @@
 //! 200 ms the runtime goes on with another thread, so that any number of such calls leaves it able to hear and to answer. Work that
 //! allocates nothing is not noticed.
 //!
-//! What it costs: two additions and comparisons for each allocation, and a look at the clock when work begins. Memory that a helper thread takes on behalf of the work is on no
-//! account. So what the process is resident with is looked at ten times a second, and work is stopped when that is too much.
+//! What it costs: two additions and comparisons for each allocation, and a look at the clock when work begins. Memory that a helper
+//! thread takes on behalf of the work is on no account. So what the process is resident with is looked at ten times a second, and work
+//! is stopped when that is too much.
 
 mod account;
 mod allocator;
