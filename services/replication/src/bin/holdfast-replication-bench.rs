@@ -4,13 +4,12 @@
 
 use std::process::ExitCode;
 
+use holdfast_foundation::lifecycle::STACK_BYTES;
 use holdfast_replication::BoxError;
 use holdfast_replication::bench::{Server, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const STACK_BYTES: usize = 10 << 20;
 
 fn main() -> ExitCode {
     match measure() {
