@@ -20,6 +20,12 @@ fn others(system: &System, primary: &str) -> Vec<String> {
     system.csps().into_iter().filter(|csp| csp != primary).collect()
 }
 
+/// Every process but NATS, supervision and execution before the copies: killed in this order nobody is left who could judge the
+/// copies that end, and the primary on record is still the one on record when all come back.
+fn all_but_nats(system: &System) -> Vec<String> {
+    system.names().into_iter().rev().filter(|name| !name.starts_with("nats-")).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_still_reads_the_log_is_replaced_by_one_that_has_read_it() -> anyhow::Result<()> {
     System::run(Options { holds_apply: true, ..Options::primary().redundant() }, async |system| {
@@ -29,7 +35,7 @@ async fn one_that_still_reads_the_log_is_replaced_by_one_that_has_read_it() -> a
         let primary = system.primary().await?;
 
         // 1. Everything but NATS ends. The primary comes back with an empty copy, and does not get on.
-        let services: Vec<String> = system.names().into_iter().filter(|name| !name.starts_with("nats-")).collect();
+        let services = all_but_nats(&system);
         services.iter().for_each(|name| system.kill9(name));
         system.remove_copy(&primary)?;
         system.hold_apply(&primary)?;
@@ -69,7 +75,7 @@ async fn one_that_is_soon_ready_stays_primary() -> anyhow::Result<()> {
             system.set_environment(name, "HOLDFAST_EXECUTION__TASK_CATCH_UP_MS_MAX", "60000");
         }
         let (primary, before) = (system.primary().await?, system.assignment().await?);
-        let services: Vec<String> = system.names().into_iter().filter(|name| !name.starts_with("nats-")).collect();
+        let services = all_but_nats(&system);
         services.iter().for_each(|name| system.kill9(name));
         services.iter().try_for_each(|name| system.start_process(name))?;
         system.until_whole().await?;
