@@ -83,7 +83,8 @@ pub struct UpdateRefusal {
     /// One sentence.
     pub reason: String,
     /// Whether the log's server is there and stores nothing that it is sent: it acknowledges nothing, or says that its store
-    /// fails. A new start of that server may end this once its disk has room, and ends nothing else.
+    /// fails or that it may not use more of its disk. A new start of that server may end this once its disk has room, and ends
+    /// nothing else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stalled: bool,
 }

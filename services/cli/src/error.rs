@@ -25,11 +25,19 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+/// What to do about a file that could not be used.
+fn about_file(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk, then run it again",
+        _ => "check the path and its permissions",
+    }
+}
+
 /// The error of every command.
 #[derive(Debug, Error)]
 pub enum CliError {
     /// A file or folder could not be used.
-    #[error("cannot {what} {path}: {source}; check the path and its permissions")]
+    #[error("cannot {what} {path}: {source}; {}", about_file(source))]
     File {
         /// What was tried.
         what: &'static str,

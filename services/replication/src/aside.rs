@@ -50,7 +50,7 @@ pub async fn stand_aside(
     }
     let mut tasks = JoinSet::new();
     let (told, policies) = watch::channel(SupervisionPolicy::default());
-    tasks.spawn(policy::follow(context.clone(), member.identity.group.clone(), told));
+    tasks.spawn(policy::follow(context.clone(), member.identity.clone(), told));
     tasks.spawn(heartbeat::send(Arc::clone(&member), policies));
     let (group, name) = (member.identity.group.clone(), csp.clone());
     tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, name));

@@ -1,5 +1,5 @@
 //! How the group's CSPs are watched: follows the definition of the group, so that this CSP says that it lives as often as the
-//! supervisors expect it to.
+//! supervisors expect it to; and says when it is not one of the group's CSPs.
 //!
 //! Until the definition has been read, and where it cannot be, the last that was known holds, at first the default: supervisors
 //! that expect a heartbeat sooner ask, and are answered.
@@ -12,9 +12,10 @@ use futures::StreamExt;
 use holdfast_schemas::message::{GroupDefinition, SupervisionPolicy};
 use holdfast_schemas::{Message as _, subject};
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::BoxError;
+use crate::member::Identity;
 
 /// First pause before the watch is set up again; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -22,10 +23,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the policy of the group and each change of it, until the task is aborted.
-pub async fn follow(context: jetstream::Context, group: String, told: watch::Sender<SupervisionPolicy>) {
+pub async fn follow(context: jetstream::Context, identity: Identity, told: watch::Sender<SupervisionPolicy>) {
     let mut pause = PAUSE_MIN;
+    let group = &identity.group;
     loop {
-        match follow_once(&context, &group, &told).await {
+        match follow_once(&context, &identity, &told).await {
             Ok(()) => pause = PAUSE_MIN,
             Err(error) => {
                 debug!(group, %error, "the definition is not watched");
@@ -38,9 +40,10 @@ pub async fn follow(context: jetstream::Context, group: String, told: watch::Sen
 
 async fn follow_once(
     context: &jetstream::Context,
-    group: &str,
+    identity: &Identity,
     told: &watch::Sender<SupervisionPolicy>,
 ) -> Result<(), BoxError> {
+    let group = &identity.group;
     let bucket = context.get_key_value(subject::definitions_bucket()).await?;
     let mut entries = bucket.watch_with_history(group).await?;
     while let Some(entry) = entries.next().await {
@@ -49,11 +52,28 @@ async fn follow_once(
             continue;
         }
         match GroupDefinition::decode(&entry.value) {
-            Ok(definition) => tell(definition.supervision, group, told),
+            Ok(definition) => {
+                say_if_stranger(&definition, identity);
+                tell(definition.supervision, group, told);
+            }
             Err(error) => warn!(group, %error, "the definition cannot be read: the policy stays as it was"),
         }
     }
     Ok(())
+}
+
+/// A mistyped name harms nobody, and helps nobody: the copy follows the log, and the CSP that was meant is missing.
+fn say_if_stranger(definition: &GroupDefinition, identity: &Identity) {
+    let Identity { group, csp, .. } = identity;
+    if !definition.csps.contains(csp) {
+        error!(
+            group,
+            csp,
+            defined = definition.csps.join(", "),
+            "the group's definition does not name this CSP, so it gets no requests and counts for nothing: correct its name in its \
+             configuration"
+        );
+    }
 }
 
 fn tell(policy: SupervisionPolicy, group: &str, told: &watch::Sender<SupervisionPolicy>) {

@@ -176,7 +176,7 @@ impl Started {
         member.shared.freshness.heard(target, member.shared.view.position(), Instant::now());
         let mut tasks = JoinSet::new();
         let (told, policies) = watch::channel(SupervisionPolicy::default());
-        tasks.spawn(policy::follow(context.clone(), member.identity.group.clone(), told));
+        tasks.spawn(policy::follow(context.clone(), member.identity.clone(), told));
         tasks.spawn(heartbeat::send(Arc::clone(&member), policies.clone()));
         let Identity { group, csp, .. } = member.identity.clone();
         tasks.spawn(Arc::clone(&member.notes).send(member.client.clone(), group, csp));

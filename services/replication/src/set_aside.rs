@@ -147,7 +147,7 @@ impl SetAside {
         let _ = member.set_storage_error(said(cause));
         let mut tasks = JoinSet::new();
         let (told, policies) = watch::channel(SupervisionPolicy::default());
-        tasks.spawn(policy::follow(ctx.bus.jetstream().clone(), config.group.clone(), told));
+        tasks.spawn(policy::follow(ctx.bus.jetstream().clone(), member.identity.clone(), told));
         tasks.spawn(heartbeat::send(Arc::clone(&member), policies));
         let (notes, client) = (Arc::clone(&member.notes), member.client.clone());
         tasks.spawn(notes.send(client, config.group.clone(), config.csp.clone()));

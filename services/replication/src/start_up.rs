@@ -84,18 +84,31 @@ pub async fn take_up(copy: &Copy, context: &jetstream::Context, group: &str) -> 
 /// Waits between attempts, and says now and then what for.
 struct Patience<'a> {
     group: &'a str,
+    began: Instant,
     reported: Option<Instant>,
 }
 
+/// A group that is being defined has its log by then.
+const DEFINED_WITHIN: Duration = Duration::from_secs(10);
+
 impl<'a> Patience<'a> {
     fn new(group: &'a str) -> Self {
-        Self { group, reported: None }
+        Self { group, began: Instant::now(), reported: None }
     }
 
     async fn wait(&mut self, error: &RestoreError) {
         if self.reported.is_none_or(|at| at.elapsed() > Duration::from_secs(5)) {
             self.reported = Some(Instant::now());
-            info!(group = self.group, error = %chain(error), "trying again to subscribe to the log");
+            if error.is_missing() && self.began.elapsed() > DEFINED_WITHIN {
+                warn!(
+                    group = self.group,
+                    error = %chain(error),
+                    "still waiting for the group's log: define the group with `holdfast group define`, or correct its name in \
+                     this CSP's configuration"
+                );
+            } else {
+                info!(group = self.group, error = %chain(error), "trying again to subscribe to the log");
+            }
         }
         tokio::time::sleep(RETRY).await;
     }

@@ -4,7 +4,7 @@
 //! A limit on the process (RLIMIT_FSIZE) needs no privilege, but is not the same: writes fail with EFBIG, and those of the
 //! process's own log with them. So a disk is mounted where the kernel allows it, and this fault is left out elsewhere.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +49,15 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Takes all room that is left but for so much.
+    pub fn fill_but(&self, bytes: u64) -> anyhow::Result<()> {
+        self.fill()?;
+        let ballast = OpenOptions::new().write(true).open(self.folder.join(BALLAST))?;
+        let taken = ballast.metadata()?.len();
+        let kept = taken.checked_sub(bytes).ok_or_else(|| anyhow::anyhow!("only {taken} bytes were free"))?;
+        Ok(ballast.set_len(kept)?)
     }
 
     /// Gives the room back.

@@ -61,6 +61,42 @@ async fn lives_on(statements: usize) -> anyhow::Result<()> {
     .await
 }
 
+/// SurrealDB carries out asynchronous events by itself, behind the update that caused them and again after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_asynchronous_events_keeps_nobody_waiting() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        let client = system.client();
+        let event = format!("DEFINE EVENT endless ON cause ASYNC WHEN true THEN {{ {ENDLESS} }}");
+        client.commit(Request::new(event), PATIENCE).await?;
+        let causes = (0..MANY).map(|number| format!("CREATE cause:{number};")).collect::<String>();
+        client.commit(Request::new(causes), PATIENCE).await?;
+        until("an event to be under way", PATIENCE, async || {
+            let used = system.usage().by_process;
+            let is_busy = system.csps().iter().any(|csp| used.get(csp).is_some_and(|used| *used > LASTS));
+            if is_busy { Ok(()) } else { Err(format!("{used:?}")) }
+        })
+        .await?;
+        let over = Instant::now() + LASTS;
+        while Instant::now() < over {
+            let update = Request::new("UPSERT one:1 SET number += 1").deadline(ANSWERED_WITHIN);
+            client.update(&update).await.done()?;
+            for csp in system.csps() {
+                client.query_at(&csp, &Request::new("RETURN 1").deadline(ANSWERED_WITHIN)).await.done()?;
+            }
+            let judged = system.judged_states().await?;
+            anyhow::ensure!(judged.values().all(|state| state == "available"), "{judged:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for csp in system.csps() {
+            // Those threads are busy for minutes yet.
+            system.may_end(&csp);
+            system.kill9(&csp);
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// SurrealDB follows a path by recursion, and a stack that is used up ends the process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_of_thousands_of_steps_ends_nobody() -> anyhow::Result<()> {

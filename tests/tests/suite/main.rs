@@ -31,6 +31,7 @@ mod large;
 mod locks;
 mod locks_never_vanish;
 mod log_rolled_back;
+mod mistyped_names;
 mod nats_disk_full;
 mod one_damaged_copy;
 mod one_damaged_copy_csp;

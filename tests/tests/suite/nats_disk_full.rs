@@ -50,7 +50,8 @@ fn start_up(folder: &Path, port: u16, servers: u16) -> anyhow::Result<(Child, Sa
     Ok((child, said))
 }
 
-async fn fill_and_free(port: u16, servers: u16, disk: &Disk, said: &Said) -> anyhow::Result<()> {
+/// Waits until `holdfast up` and its group are ready.
+async fn served(port: u16, said: &Said) -> anyhow::Result<Client> {
     let urls = [format!("nats://127.0.0.1:{port}")];
     until("`up` to be ready", PATIENCE, async || {
         let lines = said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,13 +64,15 @@ async fn fill_and_free(port: u16, servers: u16, disk: &Disk, said: &Said) -> any
         client.update(&Request::new("RETURN 1").deadline(Duration::from_secs(2))).await.done()
     })
     .await?;
-    client.commit(Request::new("CREATE kept:before"), PATIENCE).await?;
     let status = client.ask(subject::admin("group", "status"), &json!({ "group": GROUP }), PATIENCE).await?;
     anyhow::ensure!(status["updates_refused"].is_null(), "{status}");
+    Ok(client)
+}
 
+async fn fill_and_free(client: &Client, ports: Range<u16>, disk: &Disk, said: &Said) -> anyhow::Result<()> {
     tokio::select! {
-        outcome = refused_and_taken_again(&client, port..port + servers, disk, said) => outcome,
-        () = ask_for_locks(&client) => anyhow::bail!("locks were asked for no more"),
+        outcome = refused_and_taken_again(client, ports, disk, said) => outcome,
+        () = ask_for_locks(client) => anyhow::bail!("locks were asked for no more"),
     }
 }
 
@@ -92,7 +95,6 @@ async fn switched_off(ports: Range<u16>) -> usize {
 async fn refused_and_taken_again(client: &Client, ports: Range<u16>, disk: &Disk, said: &Said) -> anyhow::Result<()> {
     // So many that the others have no majority: then nothing is taken before one of them is started again.
     let off_min = if ports.len() > 1 { ports.len().div_ceil(2) } else { 0 };
-    disk.fill()?;
     let filler = "x".repeat(20_000);
     until("updates to be refused as what they are", PATIENCE, async || {
         // Random, or it would be compressed away.
@@ -133,16 +135,56 @@ async fn of_three_servers_is_said_and_ends_when_there_is_room_again() -> anyhow:
     is_said_and_ends(3).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_start_of_nats_is_said_and_ends_when_there_is_room_again() -> anyhow::Result<()> {
+    with_a_disk(1, async |folder, port, disk| {
+        run(folder, port, 1, async |client, _| {
+            client.commit(Request::new("CREATE kept:before"), PATIENCE).await?;
+            Ok(())
+        })
+        .await?;
+        // Room enough to write configurations; three quarters of it is what the server takes for its limit.
+        disk.fill_but(1 << 20)?;
+        run(folder, port, 1, async |client, said| fill_and_free(client, port..port + 1, disk, said).await).await
+    })
+    .await
+}
+
 async fn is_said_and_ends(servers: u16) -> anyhow::Result<()> {
+    with_a_disk(servers, async |folder, port, disk| {
+        run(folder, port, servers, async |client, said| {
+            client.commit(Request::new("CREATE kept:before"), PATIENCE).await?;
+            disk.fill()?;
+            fill_and_free(client, port..port + servers, disk, said).await
+        })
+        .await
+    })
+    .await
+}
+
+/// Does it in a folder whose NATS servers have a small disk of their own, where one can be mounted.
+async fn with_a_disk(
+    servers: u16,
+    does: impl AsyncFnOnce(&Path, u16, &Disk) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     if let Some(why) = disks_impossible() {
         eprintln!("left out, because no disk can be mounted here: {why}");
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let disk = Disk::mount_sized(&folder.path().join("data/nats"), u64::from(servers) * DISK_MB)?;
-    let port = free_ports_in_a_row(servers)?;
-    let (mut child, said) = start_up(folder.path(), port, servers)?;
-    let outcome = fill_and_free(port, servers, &disk, &said).await;
+    does(folder.path(), free_ports_in_a_row(servers)?, &disk).await
+}
+
+/// Does it while `holdfast up` serves, which it ends.
+async fn run(
+    folder: &Path,
+    port: u16,
+    servers: u16,
+    does: impl AsyncFnOnce(&Client, &Said) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (mut child, said) = start_up(folder, port, servers)?;
+    let outcome = async { does(&served(port, &said).await?, &said).await }.await;
     let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
     let ended = until("holdfast up to end", Duration::from_secs(60), async || {
         child.try_wait().map_err(|error| error.to_string())?.ok_or_else(|| "still running".to_owned())

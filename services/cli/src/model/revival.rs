@@ -1,7 +1,7 @@
 //! When a NATS server is started again because it stores nothing any more, and which one.
 //!
-//! A new start ends one fault only: a write of the log's server failed (its disk was full), and it stores nothing since, although
-//! there is room again. The copies tell that fault from others that a new start does not end (no leader, a limit, another subject),
+//! A new start ends one fault only: a write of the log's server failed, or it was started when its disk was full, and it stores nothing
+//! since, although there is room again. The copies tell that fault from others that a new start does not end (no leader, a limit, another subject),
 //! and one copy's own from the group's. What a start did not end, the next may not end either, so the pauses between starts grow.
 //!
 //! Times are those since this process began to look.

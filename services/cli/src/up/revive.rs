@@ -1,7 +1,7 @@
 //! Starts a NATS server again that stores nothing any more although it could (`model/revival`).
 //!
 //! When a write of a stream failed because the disk was full, nats-server acknowledges nothing for that stream after there is room
-//! again; only a new start ends it. The copies notice, and the group's status says so. When it has said so for a while, and there is
+//! again, and one that was started on a full disk refuses everything; only a new start ends it. The copies notice, and the group's status says so. When it has said so for a while, and there is
 //! room on the disk, the server that leads the log is started again.
 //!
 //! One of several servers switches its JetStream off for good when its disk is full, and says so to whoever connects. It is started

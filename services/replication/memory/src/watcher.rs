@@ -2,6 +2,7 @@
 //! leaves a mark and wakes a thread that does nothing else.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
@@ -108,18 +109,23 @@ pub(crate) fn can_sleep() -> bool {
 /// Has the owner told that the work sleeps, and never returns. Called by the allocator, on a thread that [`can_sleep`].
 pub(crate) fn sleep_for_good(slot: usize) {
     mark(slot, ASLEEP);
-    tokio::task::block_in_place(|| {
-        loop {
-            std::thread::park();
-        }
-    });
+    let sleeps = || loop {
+        std::thread::park();
+    };
+    beside_the_runtime(sleeps);
 }
 
 /// Has the runtime go on with another thread in place of this one, which ends when what it is at gives way. Called by the allocator, on
 /// a thread that [`can_sleep`].
 pub(crate) fn leave_runtime(tries: u32) {
     // The other thread has to be there before this one comes back, or the runtime goes on with this one.
-    tokio::task::block_in_place(|| std::thread::sleep(HANDED_OVER * 2_u32.saturating_pow(tries)));
+    beside_the_runtime(|| std::thread::sleep(HANDED_OVER * 2_u32.saturating_pow(tries)));
+}
+
+/// Does it while the runtime goes on with another thread. An allocator must not unwind, and Tokio panics where it cannot do without
+/// this thread, as when no other one can be started: then the work goes on as if nothing had been tried.
+fn beside_the_runtime(does: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(does)));
 }
 
 /// Time enough for another thread to begin, where nothing else wants the processors.

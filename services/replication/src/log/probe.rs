@@ -133,9 +133,15 @@ impl Probe {
     }
 }
 
-/// Whether JetStream says that its store fails. A limit that is reached bears the same code and begins with "maximum".
+/// Whether JetStream says that its store fails, or that the server may not use more of its disk. Unless it is configured, that much is
+/// measured when the server starts: one that started on a full disk takes nothing after there is room, until it is started again.
+/// A limit of the stream that is reached bears the code of a failed store, and begins with "maximum".
 fn is_store_failure(error: &jetstream::Error) -> bool {
-    error.error_code() == jetstream::ErrorCode::STREAM_STORE_FAILED && !error.to_string().starts_with("maximum ")
+    match error.error_code() {
+        jetstream::ErrorCode::INSUFFICIENT_RESOURCES => true,
+        jetstream::ErrorCode::STREAM_STORE_FAILED => !error.to_string().starts_with("maximum "),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +201,7 @@ mod tests {
         for limit in ["maximum bytes exceeded", "maximum messages exceeded", "maximum messages per subject exceeded"] {
             assert!(!answered(10_077, limit), "{limit}");
         }
-        assert!(!answered(10_023, "insufficient resources"));
+        assert!(answered(10_023, "insufficient resources"));
         assert!(!answered(10_054, "message size exceeds maximum allowed"));
     }
 }
