@@ -129,6 +129,64 @@ async fn whose_manifest_is_missing_is_set_aside_and_keeps_its_tables() -> anyhow
     .await
 }
 
+/// A journal without one of its commits. Its parts stand behind a checksum, their length and their kind, in blocks.
+fn without_a_commit(journal: &[u8]) -> anyhow::Result<Vec<u8>> {
+    const BLOCK: usize = 32 << 10;
+    const HEADER: usize = 7;
+    const WHOLE: u8 = 1;
+    let mut before = Vec::new();
+    let mut at = 0;
+    while let Some(header) = journal.get(at..at + HEADER) {
+        let end = at + HEADER + usize::from(u16::from_be_bytes([header[4], header[5]]));
+        before.push((at..end, header[6]));
+        if let [.., (_, WHOLE), (commit, WHOLE), (next, WHOLE)] = &before[..]
+            && commit.start / BLOCK == (next.end - 1) / BLOCK
+        {
+            return Ok([&journal[..commit.start], &journal[commit.end..]].concat());
+        }
+        at = if BLOCK - end % BLOCK < HEADER { end.next_multiple_of(BLOCK) } else { end };
+    }
+    Err(anyhow::anyhow!("no three commits in a block among {} parts", before.len()))
+}
+
+/// The journal was overwritten with an earlier one while the copy wrote to it: SurrealKV would read what is there, and the copy would
+/// have the newest position and a hole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_hole_in_its_journal_is_set_aside_and_not_changed() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        filled(&system).await?;
+        for number in 0..30 {
+            goes_on(&system, number).await?;
+        }
+        system.equal_digests(&system.csps()).await?;
+        system.kill9(DAMAGED);
+        let copy = system.folder().join(DAMAGED).join("copy");
+        let newest = files(&copy.join("wal"))?.into_keys().max().ok_or_else(|| anyhow::anyhow!("no journal"))?;
+        let whole = std::fs::read(&newest)?;
+        let holed = without_a_commit(&whole)?;
+        std::fs::write(&newest, &holed)?;
+        system.start_process(DAMAGED)?;
+        until("the copy with a hole to be set aside", PATIENCE, async || {
+            let status = status_of(&system, DAMAGED).await?;
+            let reason = status["reason"].as_str().unwrap_or_default();
+            let says_why = reason.contains("should be") && reason.contains("Put the right one back");
+            if status["state"] == "quarantined" && says_why { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await?;
+        anyhow::ensure!(std::fs::read(&newest)? == holed, "the journal was changed");
+        goes_on(&system, 100).await?;
+
+        // With its journal it opens by itself. It is tried at any time, and must not find a half of it.
+        let beside = copy.join("whole-journal");
+        std::fs::write(&beside, whole)?;
+        std::fs::rename(&beside, &newest)?;
+        system.until_whole().await?;
+        system.equal_digests(&system.csps()).await?;
+        system.all_alive()
+    })
+    .await
+}
+
 /// A part of a backup is put back: SurrealKV would believe it, and the copy would have the newest position and a hole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_manifest_of_an_earlier_day_is_set_aside_and_writes_nothing() -> anyhow::Result<()> {

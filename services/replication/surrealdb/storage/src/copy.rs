@@ -100,7 +100,7 @@ impl Copy {
             ),
             StorageKind::SurrealKv => {
                 std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
-                journal::check(&options.path).map_err(CopyError::folder)?;
+                journal::prepare(&options.path).map_err(CopyError::folder)?;
                 Arc::new(
                     surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options))
                         .await

@@ -4,9 +4,25 @@
 //! that it names, or from the next one that is there. So a manifest that is missing, or of an earlier day, would cost the copy what
 //! was stored since, and nobody would notice: it would have the newest position and a hole. (Read in its `lsm.rs`, `levels/mod.rs`
 //! and `wal/manager.rs`; the tests below show it.)
+//!
+//! Of a journal file it reads what is whole, cuts off the rest, and goes on with the next file. So a journal that lacks something in its
+//! middle would leave a hole as well: a file that was overwritten with an earlier one while a process wrote to it, or one whose end was
+//! lost while the file behind it was kept. Each write has a number, one higher than the one before, so that can be seen. What is missing
+//! at the end of the last file makes the copy an earlier one, which reads it from the log.
+//!
+//! What stands at that end and is not whole is cut off here. SurrealKV opens the last file for writing first, and then puts a repaired
+//! one in its place: what is committed from then on goes into a file that has no name any more, and is gone with the process. Where it
+//! repairs nothing, as behind the first part of a record that fills its block, it writes behind the rest, and cannot read that again.
+//! (`lsm.rs`: `CoreInner::new`; `wal/recovery.rs`: `repair_corrupted_wal_segment`.)
 
-use std::io;
-use std::path::Path;
+mod records;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use records::Records;
+use tracing::warn;
 
 /// SurrealKV's manifest, in the folder `manifest` of a copy.
 const MANIFEST: &str = "00000000000000000000.manifest";
@@ -15,12 +31,30 @@ const MANIFEST: &str = "00000000000000000000.manifest";
 const VERSION: [u8; 2] = 1_u16.to_be_bytes();
 const NEEDED_FROM: std::ops::Range<usize> = 10..18;
 
-/// Refuses files with a hole. SurrealKV writes its manifest before anything else, and removes no journal file that is needed, so a
-/// killed process leaves none.
+/// SurrealKV's own lock, in a copy's folder, and where the ends are kept that were cut off.
+const LOCK: &str = "LOCK";
+const CUT_OFF: &str = "cut-off";
+
+/// Refuses files with a hole, and cuts off what is not whole at the end of the journal. A copy that another process has is left to
+/// SurrealKV, which says so.
 ///
 /// # Errors
-/// When something is missing, or the folder cannot be read. Nothing was changed.
-pub(crate) fn check(copy: &Path) -> io::Result<()> {
+/// When something is missing, or the folder cannot be read or written. Nothing was changed.
+pub(crate) fn prepare(copy: &Path) -> io::Result<()> {
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(copy.join(LOCK))?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(cause)) => return Err(cause),
+        Ok(()) => {}
+    }
+    check(copy)?;
+    cut_torn_end(copy)?;
+    lock.unlock()
+}
+
+/// Refuses files with a hole. SurrealKV writes its manifest before anything else, and removes no journal file that is needed, so with
+/// ends cut off at each start a killed process leaves none.
+fn check(copy: &Path) -> io::Result<()> {
     let (manifest, journal) = (copy.join("manifest").join(MANIFEST), copy.join("wal"));
     let missing = |what: &Path| {
         let why = format!(
@@ -37,11 +71,62 @@ pub(crate) fn check(copy: &Path) -> io::Result<()> {
         // SurrealKV says what is wrong with it.
         return Ok(());
     };
-    let first = numbers(&journal)?.into_iter().filter(|number| *number >= needed_from).min();
-    match first {
-        Some(first) if first > needed_from => missing(&journal.join(name(needed_from))),
-        _ => Ok(()),
+    let mut needed: Vec<_> = numbers(&journal)?.into_iter().filter(|number| *number >= needed_from).collect();
+    needed.sort_unstable();
+    match needed.first() {
+        Some(first) if *first > needed_from => missing(&journal.join(name(needed_from))),
+        _ => refuse_gap(needed.into_iter().map(|number| journal.join(name(number)))),
     }
+}
+
+/// Refuses these journal files if writes are missing between others.
+fn refuse_gap(files: impl Iterator<Item = PathBuf>) -> io::Result<()> {
+    let mut end = None;
+    for file in files {
+        let mut records = Records::open(&file)?;
+        while let Some(writes) = records.next()? {
+            if let Some(end) = end.filter(|end| writes.start > *end) {
+                let why = format!(
+                    "{} goes on with write {} of the copy where write {end} should be, so that a part of the data is missing: it was \
+                     overwritten with an earlier file, or the end of one was lost when a process or a machine ended. Put the right \
+                     one back, if there is one",
+                    file.display(),
+                    writes.start
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            end = end.max(Some(writes.end));
+        }
+    }
+    Ok(())
+}
+
+/// Cuts off what is not whole at the end of the newest journal file: of a commit that was not finished, or of what a disk lost. What it
+/// held is in the log. It is kept beside the journal where there is room for it.
+fn cut_torn_end(copy: &Path) -> io::Result<()> {
+    let journal = copy.join("wal");
+    let Some(newest) = numbers(&journal)?.into_iter().max() else { return Ok(()) };
+    let path = journal.join(name(newest));
+    let mut records = Records::open(&path)?;
+    while records.next()?.is_some() {}
+    let Some(torn_at) = records.torn_at()? else { return Ok(()) };
+    let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+    let kept = keep_end(&mut file, torn_at, &copy.join(CUT_OFF), newest);
+    file.set_len(torn_at)?;
+    file.sync_all()?;
+    let kept = kept.map_or_else(|cause| cause.to_string(), |kept| kept.display().to_string());
+    warn!(journal = %path.display(), torn_at, kept, "the journal's end is not whole: it is cut off, and read from the log");
+    Ok(())
+}
+
+fn keep_end(file: &mut File, from: u64, folder: &Path, number: u64) -> io::Result<PathBuf> {
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.read_to_end(&mut end)?;
+    std::fs::create_dir_all(folder)?;
+    let kept = folder.join(format!("{}-{from}", name(number)));
+    std::fs::write(&kept, end)?;
+    Ok(kept)
 }
 
 /// A journal file's name.
@@ -151,6 +236,133 @@ mod tests {
         let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
         assert!(why.contains(".wal is missing") && why.contains("put it back"), "{why}");
         assert_eq!(fs::read_dir(restored.join("sstables")).expect("is there").count(), tables, "tables were removed");
+    }
+
+    /// Where the records of a small journal file begin and end, each in one part.
+    fn ends(journal: &[u8]) -> Vec<usize> {
+        let mut ends = vec![0];
+        while let Some(header) = journal.get(ends[ends.len() - 1]..).filter(|rest| rest.len() > 7) {
+            ends.push(ends[ends.len() - 1] + 7 + usize::from(u16::from_be_bytes([header[4], header[5]])));
+        }
+        ends
+    }
+
+    /// A copy as a killed process leaves it, with so many commits in its journal, and its journal.
+    async fn killed(folder: &Path, commits: u8) -> (PathBuf, Vec<u8>) {
+        let (live, copy) = (folder.join("live"), folder.join("killed"));
+        let opened = open(&live).await.expect("opens");
+        for number in 0..commits {
+            let writes = [b"a", b"b"].map(|key| (Cow::from(vec![key[0], number]), Some(&b"value"[..])));
+            opened.apply(writes.into()).await.expect("is taken");
+        }
+        copied(&live, &copy);
+        copied(&live, &folder.join("first"));
+        opened.close().await.expect("closes");
+        let journal = fs::read(copy.join("wal").join(name(0))).expect("is read");
+        (copy, journal)
+    }
+
+    async fn why_refused(copy: &Path) -> String {
+        let refused = open(copy).await.err().expect("it has a hole");
+        std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default()
+    }
+
+    async fn has(copy: &Copy, key: [u8; 2]) -> bool {
+        let snapshot = copy.snapshot().await.expect("is read");
+        let value = snapshot.get(&key).await.expect("is read");
+        snapshot.close().await;
+        value.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_lacks_a_commit_between_others_is_refused_and_not_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (copy, journal) = killed(folder.path(), 5).await;
+        let ends = ends(&journal);
+        assert_eq!(ends.len(), 6, "{ends:?}");
+        let file = copy.join("wal").join(name(0));
+        let spliced = [&journal[..ends[2]], &journal[ends[3]..]].concat();
+        fs::write(&file, &spliced).expect("is written");
+        let why = why_refused(&copy).await;
+        assert!(why.contains("should be") && why.contains("Put the right one back"), "{why}");
+        assert_eq!(fs::read(&file).expect("is read"), spliced);
+
+        // The same between two files: the first has lost its end.
+        fs::write(&file, &journal[..ends[3] - 1]).expect("is written");
+        fs::write(copy.join("wal").join(name(1)), &journal[ends[3]..]).expect("is written");
+        let why = why_refused(&copy).await;
+        assert!(why.contains(&name(1)), "{why}");
+    }
+
+    /// Whatever the end looks like: the copy is an earlier one, and what is committed from then on outlives a process that is killed.
+    #[tokio::test]
+    async fn a_journal_that_lost_its_end_is_that_of_an_earlier_copy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (copy, journal) = killed(folder.path(), 5).await;
+        let file = copy.join("wal").join(name(0));
+        let last = ends(&journal)[4];
+        let cut = |bytes: usize| journal[..last + bytes].to_vec();
+        let zeroed = [&cut(0)[..], &[0; 100], b"rest"].concat();
+        let spoilt = [&journal[..journal.len() - 1], b"?"].concat();
+        for (number, end) in (5..).zip([cut(3), cut(9), zeroed, spoilt]) {
+            fs::write(&file, end).expect("is written");
+            let opened = open(&copy).await.expect("opens");
+            assert!(has(&opened, [b'b', 3]).await && !has(&opened, [b'a', 4]).await, "case {number}");
+            write(&opened, &[b'c', number]).await;
+            let image = folder.path().join(format!("image-{number}"));
+            copied(&copy, &image);
+            opened.close().await.expect("closes");
+            let again = open(&image).await.expect("opens");
+            assert!(has(&again, [b'b', 3]).await && has(&again, [b'c', number]).await, "case {number}");
+            again.close().await.expect("closes");
+            // The next case begins with the copy as it was killed.
+            fs::remove_dir_all(&copy).expect("is removed");
+            copied(&folder.path().join("first"), &copy);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_is_open_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = open(folder.path()).await.expect("opens");
+        write(&opened, b"ab").await;
+        let file = folder.path().join("wal").join(name(0));
+        let torn = [&fs::read(&file).expect("is read")[..], b"half"].concat();
+        fs::write(&file, &torn).expect("is written");
+        prepare(folder.path()).expect("SurrealKV says that it is locked");
+        assert_eq!(fs::read(&file).expect("is read"), torn);
+        opened.close().await.expect("closes");
+    }
+
+    /// Records of several parts and blocks, more than one file, and what closing, opening and a start after a kill write.
+    #[tokio::test]
+    async fn what_surrealkv_wrote_itself_is_whole() {
+        const MIB: usize = 1 << 20;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut live = folder.path().join("live");
+        let mut writes = 0;
+        for round in 0_u8..4 {
+            let copy = open(&live).await.expect("opens");
+            for number in 0_u8..30 {
+                let text = vec![number; usize::from(number) * MIB / 10];
+                copy.apply(vec![(Cow::from(vec![round, number]), Some(&text[..]))]).await.expect("is taken");
+            }
+            let image = folder.path().join(format!("image-{round}"));
+            copied(&live, &image);
+            check(&image).expect("as a killed process leaves it");
+            for number in numbers(&image.join("wal")).expect("are listed") {
+                let mut records = Records::open(&image.join("wal").join(name(number))).expect("opens");
+                while records.next().expect("is read").is_some() {
+                    writes += 1;
+                }
+                assert_eq!(records.torn_at().expect("is read"), None, "round {round}, file {number}");
+            }
+            copy.close().await.expect("closes");
+            if round % 2 == 0 {
+                live = image;
+            }
+        }
+        assert!(writes > 10, "only {writes} were read");
     }
 
     #[tokio::test]
