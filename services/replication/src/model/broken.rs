@@ -34,6 +34,14 @@ pub enum Broken {
         /// The version of the entry.
         theirs: u16,
     },
+    /// The log led to the stored state, and what the copy keeps besides (its ids) does not fit that: its files are of different days.
+    #[error("what the copy keeps does not fit its position {position}: {reason}")]
+    Kept {
+        /// Where the copy is.
+        position: Position,
+        /// What does not hold.
+        reason: &'static str,
+    },
     /// What was replayed does not lead to the stored state.
     #[error("replaying the log up to {position} does not lead to the stored state: {reason}")]
     Replay {

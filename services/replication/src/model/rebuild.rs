@@ -81,6 +81,9 @@ impl Rebuild {
     }
 
     /// The certifier as it was, if the log has led to the stored state.
+    ///
+    /// # Errors
+    /// [`Broken::Kept`] only where the chain has shown that the log is the right one: then it is the copy that is wrong.
     pub fn finish(self) -> Result<Certifier, Broken> {
         let state = &self.certifier.state;
         let position = self.position;
@@ -93,7 +96,7 @@ impl Rebuild {
         if self.clock != state.clock {
             return Err(Broken::Replay { position, reason: "log time differs" });
         }
-        self.certifier.validate().map_err(|reason| Broken::Replay { position, reason })?;
+        self.certifier.validate().map_err(|reason| Broken::Kept { position, reason })?;
         Ok(self.certifier)
     }
 

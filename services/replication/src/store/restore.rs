@@ -36,8 +36,8 @@ pub enum RestoreError {
     /// The log cannot be read, or does not hold what is needed.
     #[error("the log cannot be read")]
     Log(#[from] LogError),
-    /// The log does not lead to the copy's state.
-    #[error("the log does not lead to the copy's state")]
+    /// The log and the copy's state do not fit together.
+    #[error("the log and the copy's state do not fit together")]
     Broken(#[from] Broken),
 }
 
@@ -59,6 +59,8 @@ impl RestoreError {
     pub fn parting_code(&self) -> Option<ErrorCode> {
         match self {
             Self::Log(cause) => Some(cause.parting_code().unwrap_or(ErrorCode::LogMismatch)),
+            // The log is the right one. A copy with files of different days answers nothing: nobody knows what it holds.
+            Self::Broken(Broken::Kept { .. }) => None,
             Self::Broken(_) => Some(ErrorCode::LogMismatch),
             Self::Copy(_) | Self::State(_) | Self::Record(_) | Self::Ids => None,
         }

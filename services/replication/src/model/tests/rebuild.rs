@@ -77,6 +77,24 @@ proptest! {
     }
 
     #[test]
+    fn an_id_from_behind_the_stored_position_is_the_copys_fault(actions in actions()) {
+        let log = play(&actions);
+        let mut certifier = small_certifier();
+        let mut stored = Stored::default();
+        for (message, _) in &log.messages {
+            let applied = certifier.apply(message.clone()).unwrap();
+            stored.store(&applied, certifier.state(), true);
+        }
+        if log.messages.is_empty() {
+            return Ok(());
+        }
+        let (position, log_time_ms) = (certifier.state().position, certifier.state().clock.time_ms());
+        stored.ids.push((Place { position: position + 1, index: 0 }, "later".to_owned(), log_time_ms));
+        let broken = stored.rebuild(&log).err();
+        prop_assert_eq!(broken, Some(Broken::Kept { position, reason: "ids are of the past" }));
+    }
+
+    #[test]
     fn another_log_is_noticed(actions in actions(), at in any::<Index>()) {
         let log = play(&actions);
         let mut certifier = small_certifier();
