@@ -125,6 +125,36 @@ async fn dies_with_its_csp() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whoever knows an id and makes up the rest of a token does not end the transaction that the primary holds under that id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_nobody_gave_ends_no_transaction_of_its_primary() -> anyhow::Result<()> {
+    System::run(Options::primary(), async |system| {
+        let client = system.client();
+        client.commit(Request::new("DEFINE TABLE item"), PATIENCE).await?;
+        let token = begin(&client, json!({ "id": "order" })).await?;
+        let (csp, rest) = token.split_once(':').ok_or_else(|| anyhow::anyhow!("{token}"))?;
+        let other = system.csps().into_iter().find(|name| name != csp).unwrap_or_default();
+        let (_, rest_of_another) = rest.split_once(':').ok_or_else(|| anyhow::anyhow!("{token}"))?;
+        execute(&client, &token, "CREATE item:1").await?;
+        for verb in ["status", "abort", "commit"] {
+            for made_up in [format!("{other}:{rest}"), format!("{csp}:1:{rest_of_another}")] {
+                let reply = end(&client, verb, &made_up).await?;
+                let is_another = reply["state"] == "aborted" || reply["error"]["code"] == "id_reused";
+                anyhow::ensure!(is_another, "{verb} {made_up}: {reply}");
+            }
+            let reply = end(&client, verb, &format!("csp-9:{rest}")).await?;
+            anyhow::ensure!(reply["error"]["code"] == "not_found", "{verb}: {reply}");
+        }
+        let status = end(&client, "status", &token).await?;
+        anyhow::ensure!(status["state"] == "open", "{status}");
+        let committed = end(&client, "commit", &token).await?;
+        anyhow::ensure!(committed["error"].is_null(), "{committed}");
+        anyhow::ensure!(count(&client).await? == 1);
+        system.all_alive()
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_messages_are_refused() -> anyhow::Result<()> {
     System::run(Options::peer(), async |system| {

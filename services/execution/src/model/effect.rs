@@ -125,6 +125,12 @@ pub enum Ending {
     /// The query names a pool that the group does not have.
     #[error("there is no pool of the name that the query gives")]
     UnknownPool,
+    /// The token names a CSP that the group does not have. What would be settled under its id could be another one's.
+    #[error(
+        "the token names a CSP that the group does not have, so it is not known what became of the transaction: send the token \
+         that `begin` answered with"
+    )]
+    UnknownHolder,
     /// It would begin a transaction, and no update window is open.
     #[error(
         "updates are taken in the group's update windows only, the next of which opens at {opens}: send it again then"
@@ -156,7 +162,7 @@ impl Ending {
             Self::NoRoute(NoRoute::AllFull) | Self::Full { .. } | Self::TooLate { .. } => ErrorCode::Overloaded,
             Self::NoRoute(NoRoute::LogRefuses { code, .. }) => code,
             Self::NoRoute(_) => ErrorCode::Unavailable,
-            Self::UnknownPool => ErrorCode::NotFound,
+            Self::UnknownPool | Self::UnknownHolder => ErrorCode::NotFound,
             Self::OutsideWindow { .. } => ErrorCode::OutsideUpdateWindow,
             Self::Kills => ErrorCode::RequestKills,
             Self::GroupRemoved => ErrorCode::UnknownGroup,
@@ -174,6 +180,7 @@ impl Ending {
             | Self::TimeOver
             | Self::NoRoute(_)
             | Self::UnknownPool
+            | Self::UnknownHolder
             | Self::Kills
             | Self::GroupRemoved => None,
         }

@@ -175,12 +175,13 @@ impl<C> Traffic<C> {
 
     fn demand(&self, arrival: &Arrival<C>) -> Result<Demand, Ending> {
         let pool = |name: &str| self.roster.pools().find(name).ok_or(Ending::UnknownPool);
+        let holder = |csp: &str| self.roster.find(csp).ok_or(Ending::UnknownHolder);
         Ok(Demand {
             need: arrival.need,
             affinity: arrival.affinity,
             pool: arrival.pool.as_deref().map(pool).transpose()?,
             avoided: None,
-            holder: arrival.holder.as_deref().and_then(|csp| self.roster.find(csp)),
+            holder: arrival.holder.as_deref().map(holder).transpose()?,
         })
     }
 

@@ -643,6 +643,7 @@ impl Witness {
             Ending::NoRoute(_) => assert!(!is_unknown || fate.attempt == 0, "{fate:?}"),
             Ending::Full { .. } | Ending::TooLate { .. } => assert_eq!(fate.attempt, 0),
             Ending::UnknownPool | Ending::OutsideWindow { .. } => panic!("the group has neither pools nor windows"),
+            Ending::UnknownHolder => panic!("all tokens are of the group's CSPs"),
             Ending::Kills => assert!(!fate.need.is_update() && fate.attempt > 1, "{fate:?}"),
             Ending::GroupRemoved => panic!("nobody removed the group"),
         }

@@ -461,6 +461,10 @@ async fn settle(
     if let Some(first) = first_outcome(member, id).await {
         return known(member, token, first);
     }
+    // Another one bears this id here. Settled under it, that one could not commit any more.
+    if !is_own(member, token) && member.transactions.is_open(id) {
+        return Err(id_reused(id));
+    }
     // That it was done is certain only here; that nothing was found is looked for where entries are written.
     let as_whom = if matches!(kept, Kept::Done(_)) { As::Anybody } else { As::Writer };
     if let Some(primary) = primary_elsewhere(member).filter(|_| as_whom == As::Writer) {

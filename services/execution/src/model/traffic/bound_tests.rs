@@ -66,6 +66,14 @@ fn one_whose_csp_is_judged_or_replaced_goes_to_whoever_can_settle_it() {
 }
 
 #[test]
+fn one_of_a_csp_that_the_group_does_not_have_is_given_to_nobody() {
+    let mut traffic = traffic(Replication::Primary);
+    let message = Arrival { holder: Some("z".to_owned()), begins: false, ..arrival(1, Need::Update) };
+    let ended = traffic.take(message, 0);
+    assert!(matches!(ended, Some(Effect::End { ending: Ending::UnknownHolder, .. })), "{ended:?}");
+}
+
+#[test]
 fn one_whose_csp_stays_silent_ends_unknown_at_its_deadline() {
     let (mut traffic, _) = bound();
     let end_ms = 5_000 + Policy::for_tests().completion_grace_ms;
