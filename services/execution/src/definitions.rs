@@ -1,5 +1,9 @@
 //! Learns the groups from the definitions bucket: a watch that is set up again whenever it ends, and a look-up for requests
 //! that are faster than the watch.
+//!
+//! A watch reads from the server that serves it, which may have been started a moment ago and still lack what the others have. So
+//! nothing that it tells is believed before it has come to the last revision, which the leader of the bucket knows: else a group
+//! would lose its pools and windows for that moment.
 
 use crate::perform::Performer;
 use crate::router::Task;
@@ -12,11 +16,14 @@ use holdfast_schemas::{Message, subject};
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// First pause before the watch is set up again; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The server that serves a watch has come to the last revision within this time, if there is still something under that.
+const CURRENT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the bucket could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,9 @@ pub enum DefinitionsError {
     /// JetStream does not answer.
     #[error("the definitions bucket cannot be reached")]
     Bucket(#[source] Box<dyn Error + Send + Sync>),
+    /// The server that serves the watch has nothing of what the leader has.
+    #[error("the server that was asked has no definition yet, although there are some")]
+    Behind,
     /// An entry is not a definition.
     #[error("the definition cannot be read")]
     Entry(#[from] holdfast_schemas::DecodeError),
@@ -78,20 +88,31 @@ impl Definitions {
             loaded.send_replace(true);
             return Err(DefinitionsError::Missing);
         };
-        let empty = bucket.status().await.map_err(unreachable)?.values() == 0;
+        // The leader says so.
+        let state = bucket.status().await.map_err(unreachable)?.info.state;
         let mut watch = bucket.watch_with_history(">").await.map_err(unreachable)?;
-        // An empty bucket sends no marker for "this was all".
-        if empty {
-            loaded.send_replace(true);
-        }
-        while let Some(entry) = watch.next().await {
-            let entry = entry.map_err(unreachable)?;
-            performer.perform(apply(performer, &entry)).await;
-            if entry.seen_current {
+        let mut reading = Reading::new(if state.messages == 0 { 0 } else { state.last_sequence });
+        let behind_at = Instant::now() + CURRENT_WITHIN;
+        loop {
+            if reading.is_current() {
                 loaded.send_replace(true);
             }
+            let next = tokio::select! {
+                entry = watch.next() => Some(entry),
+                () = tokio::time::sleep_until(behind_at), if !reading.is_current() => None,
+            };
+            let entries = match next {
+                Some(Some(entry)) => {
+                    let entry = entry.map_err(unreachable)?;
+                    reading.take(entry.revision, entry)
+                }
+                Some(None) => return Ok(()),
+                None => reading.end().ok_or(DefinitionsError::Behind)?,
+            };
+            for entry in entries {
+                performer.perform(apply(performer, &entry)).await;
+            }
         }
-        Ok(())
     }
 
     /// The bucket; none if nobody has made it yet.
@@ -101,6 +122,37 @@ impl Definitions {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(unreachable(error)),
         }
+    }
+}
+
+/// What a watch has told, held back until it has come to the last revision that there was when it began.
+#[derive(Debug)]
+struct Reading<E> {
+    last_revision: u64,
+    held: Vec<E>,
+    is_current: bool,
+}
+
+impl<E> Reading<E> {
+    fn new(last_revision: u64) -> Self {
+        Self { last_revision, held: Vec::new(), is_current: last_revision == 0 }
+    }
+
+    fn is_current(&self) -> bool {
+        self.is_current
+    }
+
+    /// Takes an entry, and gives what can be believed now, in order.
+    fn take(&mut self, revision: u64, entry: E) -> Vec<E> {
+        self.held.push(entry);
+        self.is_current |= revision >= self.last_revision;
+        if self.is_current { std::mem::take(&mut self.held) } else { Vec::new() }
+    }
+
+    /// Nothing more comes, as where the last revision was removed by hand: gives what there is, or none if there is nothing.
+    fn end(&mut self) -> Option<Vec<E>> {
+        self.is_current = !self.held.is_empty();
+        self.is_current.then(|| std::mem::take(&mut self.held))
     }
 }
 
@@ -132,5 +184,35 @@ fn apply(performer: &Performer, entry: &Entry) -> Vec<Task> {
             tracing::info!(group = entry.key, "group gone");
             performer.router.remove(&entry.key)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reading;
+
+    #[test]
+    fn what_an_old_replica_tells_is_not_believed_before_it_has_caught_up() {
+        let mut reading = Reading::new(7);
+        assert!(reading.take(2, "without pools").is_empty() && !reading.is_current());
+        assert_eq!(reading.take(7, "with pools"), ["without pools", "with pools"]);
+        assert!(reading.is_current());
+        assert_eq!(reading.take(8, "with others"), ["with others"]);
+    }
+
+    #[test]
+    fn an_empty_bucket_is_current_at_once() {
+        let mut reading = Reading::new(0);
+        assert!(reading.is_current());
+        assert_eq!(reading.take(1, "first"), ["first"]);
+    }
+
+    #[test]
+    fn a_last_revision_that_is_gone_is_not_waited_for_for_ever() {
+        let mut reading = Reading::new(7);
+        assert!(reading.end().is_none() && !reading.is_current(), "there is something, and it was not told");
+        reading.take(2, "all that is left");
+        assert_eq!(reading.end(), Some(vec!["all that is left"]));
+        assert!(reading.is_current());
     }
 }
