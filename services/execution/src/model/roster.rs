@@ -201,8 +201,8 @@ impl Roster {
         self.is_defined(index) && self.member(index).is_some_and(|member| member.available(now_ms, self.fresh_ms()))
     }
 
-    /// Whether that CSP, being the primary, takes updates now: one that drains does, until another epoch begins.
-    pub fn takes_updates(&self, index: CspIndex, now_ms: u64) -> bool {
+    /// Whether that CSP carries requests out, as the primary or where nobody else does: one that drains does.
+    pub fn carries_out(&self, index: CspIndex, now_ms: u64) -> bool {
         let serves = |member: &Member| {
             let state = member.state();
             (state == CspState::Available || state == CspState::Draining) && member.is_there(now_ms, self.fresh_ms())
@@ -231,12 +231,18 @@ impl Roster {
         self.is_defined.get(index.0).copied().unwrap_or_default()
     }
 
-    /// The CSPs that requests may go to now, beginning at another one each time so that equals take turns.
+    /// The CSPs that requests may go to now, beginning at another one each time so that equals take turns. Those that drain are among
+    /// them while nobody is available.
     pub fn candidates(&self, now_ms: u64) -> impl Iterator<Item = (CspIndex, &Member)> {
         let count = self.names.len().max(1);
+        let is_anybody_available = (0..count).any(|place| self.available(CspIndex(place), now_ms));
+        let serves = move |index| match is_anybody_available {
+            true => self.available(index, now_ms),
+            false => self.carries_out(index, now_ms),
+        };
         (0..self.names.len())
             .map(move |step| CspIndex((self.rotation + step) % count))
-            .filter(move |index| self.available(*index, now_ms))
+            .filter(move |index| serves(*index))
             .filter_map(|index| self.member(index).map(|member| (index, member)))
     }
 

@@ -1,17 +1,18 @@
 //! Which CSP gets a request.
 //!
-//! Two rules that nothing overrides: a CSP that is not available is never chosen, and an update of a primary group goes to
-//! the primary or nowhere. Among those that remain the cheapest wins, where the cost is the load, plus a surcharge in the same
-//! unit (waiting requests) where the CSP would first have to wait for its copy or ask somebody, times what a request weighs
-//! there. With an affinity key it is not the cheapest but the one that the key falls to: every pair of key and CSP has a
-//! number of its own, and the highest wins, so a key moves only if its CSP goes or a new one draws a higher number.
+//! Two rules that nothing overrides: a CSP that is neither available nor drains is never chosen, and an update of a primary group
+//! goes to the primary or nowhere. One that drains gets queries only while nobody in the group is available. Among those that
+//! remain the cheapest wins, where the cost is the load, plus a surcharge in the same unit (waiting requests) where the CSP would
+//! first have to wait for its copy or ask somebody, times what a request weighs there. With an affinity key it is not the cheapest
+//! but the one that the key falls to: every pair of key and CSP has a number of its own, and the highest wins, so a key moves only
+//! if its CSP goes or a new one draws a higher number.
 //! CSPs that supervision doubts come behind all others.
 //!
 //! Where all CSPs that are there were set aside because the log is lost, what needs no log goes to one of them all the same, as
 //! of where it stands, and everything else is refused at once: waiting would not help. Pools and the bounds of a CSP hold then, too.
 //!
 //! A query that names a pool goes to the CSPs of that pool by the same rules, and beyond it only if the pool overflows and none
-//! of its CSPs is available. Too late, too full or avoided for a moment is available still: it waits for them.
+//! of its CSPs takes queries. Too late, too full or avoided for a moment is available still: it waits for them.
 
 use super::member::Member;
 use super::pools::PoolIndex;
@@ -167,10 +168,11 @@ fn without_log(roster: &Roster, demand: Demand, reason: NoRoute, now_ms: u64) ->
 
 fn for_update(roster: &Roster, demand: Demand, now_ms: u64) -> Result<CspIndex, NoRoute> {
     if roster.replication() == Replication::Peer {
-        return best(roster, demand, now_ms, |_, _| Some(0.0));
+        // Not one that drains: with ever new updates it would never be done.
+        return best(roster, demand, now_ms, |csp, _| roster.available(csp, now_ms).then_some(0.0));
     }
     let primary = roster.primary().ok_or(NoRoute::PrimaryUnknown)?;
-    if !roster.takes_updates(primary, now_ms) || demand.avoided == Some(primary) {
+    if !roster.carries_out(primary, now_ms) || demand.avoided == Some(primary) {
         return Err(NoRoute::PrimaryUnavailable(primary));
     }
     match roster.member(primary) {
@@ -233,7 +235,7 @@ fn bound(roster: &Roster, demand: Demand, now_ms: u64) -> Option<PoolIndex> {
     demand.pool.filter(|pool| !roster.pools().overflows(*pool) || serves(*pool))
 }
 
-/// The available CSP of the best rank; `None` from `surcharge` excludes it. Of equals the first in turn.
+/// The CSP of the best rank among the candidates; `None` from `surcharge` excludes it. Of equals the first in turn.
 fn best(
     roster: &Roster,
     demand: Demand,

@@ -139,6 +139,23 @@ fn updates_of_a_primary_group_go_to_the_primary_or_nowhere() {
 }
 
 #[test]
+fn who_drains_answers_queries_while_nobody_else_can() {
+    for replication in [Replication::Primary, Replication::Peer] {
+        let mut roster = reported(replication, [5, 5, 5]);
+        for (name, state) in [("a", CspState::Draining), ("b", CspState::Maintenance), ("c", CspState::Maintenance)] {
+            roster.observe(name, &Report { state, ..report(5) }, 0);
+        }
+        for need in [Need::Strong, Need::Any { max_lag_ms: None }, Need::Session { after: 5 }] {
+            assert_eq!(chosen(&roster, need), "a", "{need:?}");
+        }
+        let update = choose(&roster, Need::Update.into(), 0);
+        assert_eq!(update.is_ok(), replication == Replication::Primary, "{update:?}");
+        roster.observe("b", &report(5), 0);
+        assert_eq!(chosen(&roster, Need::Strong), "b");
+    }
+}
+
+#[test]
 fn the_highest_epoch_names_the_primary() {
     let mut roster = reported(Replication::Primary, [5, 5, 5]);
     roster.observe("b", &Report { epoch: 2, primary: Some("b".to_owned()), ..report(6) }, 0);
@@ -479,7 +496,16 @@ fn play(case: &Case) -> (Roster, u64) {
 
 fn serves(roster: &Roster, need: Need, csp: CspIndex, now: u64) -> bool {
     let is_only_choice = need.is_update() && roster.replication() == Replication::Primary;
-    if is_only_choice { roster.takes_updates(csp, now) } else { roster.available(csp, now) }
+    match need {
+        _ if is_only_choice => roster.carries_out(csp, now),
+        Need::Update | Need::Turn => roster.available(csp, now),
+        Need::Any { .. } | Need::Session { .. } | Need::Strong => answers(roster, csp, now),
+    }
+}
+
+fn answers(roster: &Roster, csp: CspIndex, now: u64) -> bool {
+    let is_nobody_available = !(0..3).any(|other| roster.available(CspIndex(other), now));
+    roster.available(csp, now) || is_nobody_available && roster.carries_out(csp, now)
 }
 
 /// Whether that CSP may get the request, said as plainly as the rules can be said.
@@ -495,7 +521,7 @@ fn allowed(roster: &Roster, need: Need, csp: CspIndex) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
-    /// What is chosen is available and allowed; nobody is chosen only if nobody is.
+    /// What is chosen serves and is allowed; nobody is chosen only if nobody is.
     #[test]
     fn chooses_an_allowed_csp_or_there_is_none(case in case()) {
         let (roster, now) = play(&case);
@@ -522,11 +548,11 @@ proptest! {
         let (mut roster, now) = play(&case);
         roster.redefine_pools(&[pool(&members, overflow)]);
         let is_member = |csp: &CspIndex| members.contains(&roster.name(*csp));
-        let somebody_serves = (0..3).map(CspIndex).any(|csp| is_member(&csp) && roster.available(csp, now));
+        let somebody_serves = (0..3).map(CspIndex).any(|csp| is_member(&csp) && answers(&roster, csp, now));
         let may_go = |csp: &CspIndex| is_member(csp) || overflow && !somebody_serves;
         let possible: Vec<_> = (0..3)
             .map(CspIndex)
-            .filter(|csp| roster.available(*csp, now) && allowed(&roster, need, *csp))
+            .filter(|csp| answers(&roster, *csp, now) && allowed(&roster, need, *csp))
             .filter(|csp| may_go(csp) && avoided != Some(*csp))
             .collect();
         let demand = Demand { affinity, avoided, pool: roster.pools().find("p"), ..need.into() };
@@ -542,7 +568,7 @@ proptest! {
         let (roster, now) = play(&case);
         let there = |csp: CspIndex| roster.member(csp).is_some_and(|member| member.applied() >= after);
         if let Ok(csp) = choose(&roster, Need::Session { after }.into(), now) {
-            let somebody_is = (0..3).map(CspIndex).any(|other| roster.available(other, now) && there(other));
+            let somebody_is = (0..3).map(CspIndex).any(|other| answers(&roster, other, now) && there(other));
             let in_step = roster.member(csp).unwrap().lag_ms().is_some_and(|lag| lag <= roster.in_step_ms());
             prop_assert!(there(csp) || in_step || !somebody_is);
         }
