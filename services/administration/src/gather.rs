@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use futures::future::join_all;
 use holdfast_foundation::bus::Bus;
 use holdfast_schemas::message::{
-    Assignment, CspState, CspStateChange, GroupDefinition, GroupStatusReply, LogView, StatusReply, StatusRequest,
+    Assignment, CspStateChange, GroupDefinition, GroupStatusReply, LogView, StatusReply, StatusRequest,
 };
 use holdfast_schemas::{ErrorCode, Message, subject};
 use std::time::Duration;
@@ -50,10 +50,10 @@ async fn witness(bus: &Bus, group: &str, csp: &str, bound: Duration) -> Witness 
 }
 
 /// The state that supervision last wrote; none if it cannot be read, since a status with less in it beats none.
-async fn supervised(jetstream: &jetstream::Context, group: &str, csp: &str) -> Option<CspState> {
+async fn supervised(jetstream: &jetstream::Context, group: &str, csp: &str) -> Option<CspStateChange> {
     let bucket = jetstream.get_key_value(subject::states_bucket()).await.ok()?;
     let value = bucket.get(subject::state_key(group, csp)).await.ok()??;
-    CspStateChange::decode(&value).ok().map(|change| change.state)
+    CspStateChange::decode(&value).ok()
 }
 
 /// Who holds which task; what cannot be read is left out.

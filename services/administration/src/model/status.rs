@@ -4,8 +4,8 @@
 //! nobody knows is left out, or zero where the contract wants a number, together with a state that says so.
 
 use holdfast_schemas::message::{
-    Assignment, CspState, CspView, GroupDefinition, GroupStatusReply, LogView, Replication, StatusReply,
-    TASK_REPLICATION, UpdateRefusal,
+    Assignment, CspState, CspStateChange, CspView, Doubt, GroupDefinition, GroupStatusReply, LogView, Replication,
+    StatusReply, TASK_REPLICATION, UpdateRefusal,
 };
 
 /// What is known of one CSP.
@@ -14,7 +14,7 @@ pub struct Witness {
     /// What it answered.
     pub answer: Option<StatusReply>,
     /// What supervision last wrote.
-    pub supervised: Option<CspState>,
+    pub supervised: Option<CspStateChange>,
 }
 
 /// Puts the status together; `witnesses` are in the order of the definition.
@@ -64,6 +64,7 @@ fn refusal(witnesses: &[Witness], primary: Option<&str>) -> Option<UpdateRefusal
 fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspView {
     match witness.answer {
         Some(answer) => CspView {
+            reason: answer.reason.clone().or_else(|| doubt(&answer, witness.supervised.as_ref()?)),
             csp: csp.to_owned(),
             state: answer.heartbeat.state,
             applied: answer.heartbeat.applied,
@@ -74,12 +75,11 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspVi
             primary,
             // It was heard just now, whatever its clock shows.
             last_heartbeat_ms_ago: Some(0),
-            reason: answer.reason,
             clock_ahead_ms: answer.heartbeat.clock_ahead_ms,
         },
         None => CspView {
             csp: csp.to_owned(),
-            state: silent_state(witness.supervised),
+            state: silent_state(witness.supervised.map(|change| change.state)),
             applied: 0,
             lag: log_end,
             epoch: 0,
@@ -91,6 +91,17 @@ fn csp_status(csp: &str, witness: Witness, primary: bool, log_end: u64) -> CspVi
             clock_ahead_ms: None,
         },
     }
+}
+
+/// Why a CSP that answers well gets few requests and no tasks: its own word says nothing of that.
+fn doubt(answer: &StatusReply, change: &CspStateChange) -> Option<String> {
+    let lasts = |doubt: &Doubt| matches!(doubt, Doubt::Gray | Doubt::Flapping);
+    let doubt = change.doubt.filter(lasts).filter(|_| change.state == CspState::Suspect)?;
+    let is_of_this_process = change.incarnation.as_deref() == Some(answer.heartbeat.incarnation.as_str());
+    is_of_this_process.then(|| {
+        let cause = &change.cause;
+        format!("supervision doubts it ({doubt}): {cause}; it gets what nobody else can take")
+    })
 }
 
 /// Why nothing is known of a CSP but its state.
@@ -149,11 +160,25 @@ mod tests {
             reason: None,
             junk: applied / 5,
         };
-        Witness { answer: Some(answer), supervised: Some(CspState::Unavailable) }
+        Witness { answer: Some(answer), supervised: Some(change(CspState::Unavailable)) }
+    }
+
+    fn change(state: CspState) -> CspStateChange {
+        CspStateChange {
+            group: "g".to_owned(),
+            csp: "a".to_owned(),
+            state,
+            since_ms: 0,
+            cause: "four verdicts in a minute".to_owned(),
+            doubt: None,
+            incarnation: Some("i".to_owned()),
+            evidence: Vec::new(),
+            concurring: Vec::new(),
+        }
     }
 
     fn silent(supervised: Option<CspState>) -> Witness {
-        Witness { answer: None, supervised }
+        Witness { answer: None, supervised: supervised.map(change) }
     }
 
     fn status(witnesses: Vec<Witness>) -> GroupStatusReply {
@@ -209,6 +234,24 @@ mod tests {
         assert_eq!(tasks(&definition), [TASK_REPLICATION, "report"]);
         definition.replication = Replication::Peer;
         assert_eq!(tasks(&definition), ["report"]);
+    }
+
+    #[test]
+    fn a_lasting_doubt_about_a_process_that_answers_is_told() {
+        let doubted = |doubt, incarnation: &str| {
+            let of = CspStateChange {
+                doubt: Some(doubt),
+                incarnation: Some(incarnation.to_owned()),
+                ..change(CspState::Suspect)
+            };
+            let witness = Witness { supervised: Some(of), ..answer("a", 20, 1, "a") };
+            composed(vec![witness, silent(None), silent(None)]).swap_remove(0)
+        };
+        let flapping = doubted(Doubt::Flapping, "i");
+        assert_eq!(flapping.state, CspState::Available);
+        assert!(flapping.reason.is_some_and(|why| why.contains("(flapping): four verdicts in a minute")));
+        assert_eq!(doubted(Doubt::Silent, "i").reason, None, "it answers");
+        assert_eq!(doubted(Doubt::Gray, "an earlier process").reason, None);
     }
 
     #[test]
