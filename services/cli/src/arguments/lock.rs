@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use clap::Args;
 use holdfast_schemas::{limits::DEFAULT_LOCK_LEASE_MS, message::LockToken};
 
-use super::Target;
+use super::{Target, milliseconds::milliseconds};
 
 /// How a lock is asked for.
 #[derive(Debug, Clone, Args)]
 pub struct Asking {
     /// How long the lock is held unless it is renewed: nobody else gets it within that time, even if its holder is gone
-    #[arg(long, default_value_t = DEFAULT_LOCK_LEASE_MS, value_name = "MS")]
+    #[arg(long, default_value_t = DEFAULT_LOCK_LEASE_MS, value_name = "MS", value_parser = milliseconds)]
     pub lease: u64,
 
     /// Do not wait: fail at once if somebody else holds it
@@ -37,7 +37,7 @@ pub struct AcquireOptions {
     pub token: Option<u64>,
 
     /// Give up after this many milliseconds, 60000 at most [default: 5000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub deadline: Option<u64>,
 
     /// Identity of this acquisition: asked for again under the same one, it gets the same token [default: a new one]
@@ -85,7 +85,7 @@ pub struct RunOptions {
     pub asking: Asking,
 
     /// Wait for the lock no longer than this [default: for as long as it takes]
-    #[arg(long, value_name = "MS", conflicts_with = "no_wait")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds, conflicts_with = "no_wait")]
     pub deadline: Option<u64>,
 
     /// The lock

@@ -5,6 +5,7 @@
 
 pub mod group;
 pub mod lock;
+pub mod milliseconds;
 pub mod pool;
 pub mod request;
 pub mod task;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use group::{DefineOptions, ListOptions};
 use lock::{AcquireOptions, LockListOptions, ReleaseOptions, RunOptions};
+use milliseconds::milliseconds;
 use request::{QueryOptions, UpdateOptions};
 use task::{MoveOptions, TaskListOptions, TaskMoveOptions};
 use transfer::{ExportOptions, ImportOptions};
@@ -35,6 +37,9 @@ OUTPUT
   On a terminal: tables for people. Into a pipe, or with --json: one JSON document,
   the reply as it came over NATS. Notices and errors go to standard error; an error
   is one sentence that ends with what to do next.
+
+TIMES
+  In milliseconds, or with a unit: 500, 500ms, 5s, 2m.
 
 EXIT CODES
   0    done
@@ -269,7 +274,7 @@ pub struct VerifyOptions {
     pub at: Option<u64>,
 
     /// How long to wait for the slowest copy's digest
-    #[arg(long, default_value_t = 65_000, value_name = "MS")]
+    #[arg(long, default_value_t = 65_000, value_name = "MS", value_parser = milliseconds)]
     pub timeout_ms: u64,
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use holdfast_schemas::message::LockToken;
 use serde_json::Value;
 
-use super::{Source, Target, lock::parse_held};
+use super::{Source, Target, lock::parse_held, milliseconds::milliseconds};
 
 /// What updates and queries have in common.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +25,7 @@ pub struct RequestOptions {
     pub variables: Vec<(String, Value)>,
 
     /// Give up after this many milliseconds
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub deadline: Option<u64>,
 
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub struct QueryOptions {
     pub after: Option<u64>,
 
     /// With `any`: refuse copies that lag more than this
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub max_lag: Option<u64>,
 
     /// Ask only the copies of this pool of the group; `holdfast group list` shows the pools

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Target;
+use super::{Target, milliseconds::milliseconds};
 
 /// Options of `holdfast primary move`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub struct MoveOptions {
     pub csp: Option<String>,
 
     /// How long to wait until the new primary is known to act
-    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = milliseconds)]
     pub timeout_ms: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct TaskMoveOptions {
     pub csp: Option<String>,
 
     /// How long to wait until it is done
-    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = milliseconds)]
     pub timeout_ms: u64,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Target;
+use super::{Target, milliseconds::milliseconds};
 
 /// Options of `holdfast import`.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct ImportOptions {
     pub db: Option<String>,
 
     /// Give up on a batch after this many milliseconds
-    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    #[arg(long, default_value_t = 60_000, value_name = "MS", value_parser = milliseconds)]
     pub deadline: u64,
 
     /// Largest batch, in KiB of SurrealQL; one larger statement still goes alone

@@ -9,7 +9,7 @@ use holdfast_schemas::{
     name::{self, NameKind},
 };
 
-use super::Target;
+use super::{Target, milliseconds::milliseconds};
 
 /// Options of `holdfast up`.
 #[derive(Debug, Clone, Args)]
@@ -118,7 +118,7 @@ pub struct CspOptions {
     pub data: PathBuf,
 
     /// How long to wait until it has stopped or serves again
-    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    #[arg(long, default_value_t = 60_000, value_name = "MS", value_parser = milliseconds)]
     pub timeout_ms: u64,
 }
 
@@ -132,7 +132,7 @@ pub struct MaintenanceOptions {
     pub name: String,
 
     /// How long to wait until it is in maintenance or serves again
-    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    #[arg(long, default_value_t = 60_000, value_name = "MS", value_parser = milliseconds)]
     pub timeout_ms: u64,
 }
 
@@ -144,7 +144,7 @@ pub struct GuardOptions {
     pub parent: u32,
 
     /// End with the program all that it has started, and kill what has not ended after so long
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub end_all_ms: Option<u64>,
 
     /// The program and its arguments

@@ -46,8 +46,12 @@ async fn carry_out(
     let client = Client::connect(options.target.bus.nats.as_deref()).await?;
     let group = &options.target.group;
     let deadline = Instant::now() + Duration::from_millis(options.timeout_ms);
-    let _: ControlReply =
-        client.ask(subject::csp_control(group, &options.name), &ControlRequest { action }, SHORT).await?;
+    let control = subject::csp_control(group, &options.name);
+    let asked: Result<ControlReply, CliError> = client.ask(control, &ControlRequest { action }, SHORT).await;
+    if asked.is_err() {
+        refuse_unknown(&client, group, &options.name).await?;
+    }
+    asked?;
     loop {
         let status: StatusReply =
             client.ask(subject::csp_status(group, &options.name), &StatusRequest::default(), SHORT).await?;
@@ -55,14 +59,28 @@ async fn carry_out(
             return Ok(status);
         }
         if Instant::now() >= deadline {
+            let undo = match wanted {
+                CspState::Maintenance => format!(". It stays so: `holdfast csp resume {}` undoes it", options.name),
+                _ => String::new(),
+            };
             return Err(CliError::Unavailable(format!(
                 "{} is {} after {} ms and not {wanted}: it still holds a task that no other copy can take, or works on \
-                 requests; see `holdfast status` and `holdfast task list`",
+                 requests; see `holdfast status` and `holdfast task list`{undo}",
                 options.name, status.heartbeat.state, options.timeout_ms
             )));
         }
         sleep(LOOK).await;
     }
+}
+
+/// Refuses a name that the group does not have, if anybody can say what it has.
+async fn refuse_unknown(client: &Client, group: &str, name: &str) -> Result<(), CliError> {
+    let Ok(status) = client.group_status(group).await else { return Ok(()) };
+    let csps = status.definition.csps;
+    if csps.iter().any(|csp| csp == name) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!("there is no copy {name} in the group {group}: name one of {}", csps.join(", "))))
 }
 
 fn tell(reader: Reader, status: &StatusReply, sentence: impl FnOnce() -> String) -> Result<(), CliError> {
