@@ -12,7 +12,7 @@ use futures::StreamExt;
 use holdfast_schemas::message::{GroupDefinition, SupervisionPolicy};
 use holdfast_schemas::{Message as _, subject};
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::BoxError;
 use crate::member::Identity;
@@ -66,12 +66,12 @@ async fn follow_once(
 fn say_if_stranger(definition: &GroupDefinition, identity: &Identity) {
     let Identity { group, csp, .. } = identity;
     if !definition.csps.contains(csp) {
-        error!(
+        warn!(
             group,
             csp,
             defined = definition.csps.join(", "),
-            "the group's definition does not name this CSP, so it gets no requests and counts for nothing: correct its name in its \
-             configuration"
+            "the group's definition does not name this CSP, so it gets no requests and counts for nothing: is its name right in its \
+             configuration?"
         );
     }
 }

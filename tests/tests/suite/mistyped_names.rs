@@ -17,8 +17,10 @@ async fn says(setting: &'static str, value: &'static str, words: &'static str) -
         system.set_environment(CSP, setting, value);
         system.start_process(CSP)?;
         until(&format!("{CSP} to say that {value} is unknown"), PATIENCE, async || {
-            let log = system.log_tail(CSP);
-            if log.contains(words) { Ok(()) } else { Err(log) }
+            let log = system.folder().join("log").join(format!("{CSP}.log"));
+            let log = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
+            let says_it = log.lines().any(|line| line.contains(words) && line.contains(value));
+            if says_it { Ok(()) } else { Err(system.log_tail(CSP)) }
         })
         .await?;
         system.client().commit(Request::new("CREATE by:others"), PATIENCE).await?;

@@ -123,7 +123,7 @@ pub(crate) fn leave_runtime(tries: u32) {
 }
 
 /// Does it while the runtime goes on with another thread. An allocator must not unwind, and Tokio panics where it cannot do without
-/// this thread, as when no other one can be started: then the work goes on as if nothing had been tried.
+/// this thread, as when no other one can be started: then the work goes on.
 fn beside_the_runtime(does: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(does)));
 }
