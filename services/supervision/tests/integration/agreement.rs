@@ -18,7 +18,7 @@ async fn lie(scene: &Scene, csp: &str) {
 
 #[tokio::test]
 async fn one_that_lies_causes_no_verdict_and_blocks_none() {
-    let scene = Scene::start(&["a", "b"], 2).await;
+    let scene = Scene::start_patient(&["a", "b"], 2).await;
     let (_a, b) = (scene.csp(Csp::named("a")).await, scene.csp(Csp::named("b")).await);
     scene.until_written("a", "available").await;
     scene.until_written("b", "available").await;

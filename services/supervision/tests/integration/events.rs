@@ -45,7 +45,7 @@ async fn a_verdict_is_kept_with_its_evidence() {
 #[tokio::test]
 async fn a_node_whose_csps_vanish_together_is_one_event() {
     let names = ["a", "b", "c"];
-    let mut scene = Scene::start(&names, 3).await;
+    let mut scene = Scene::start_patient(&names, 3).await;
     let on_one_node = |name| Csp { node: "n", ..Csp::named(name) };
     let mut csps = Vec::new();
     for name in names {

@@ -95,6 +95,16 @@ impl Drop for Running {
 impl Scene {
     /// Group `g` with these CSPs defined, and that many supervisors.
     pub async fn start(csps: &[&str], instances: usize) -> Self {
+        Self::start_with(csps, instances, json!({})).await
+    }
+
+    /// The same with supervisors that wait for a second before they doubt a CSP: those that are played here stand still when this
+    /// process does, and are not to be judged for that where a test is about something else.
+    pub async fn start_patient(csps: &[&str], instances: usize) -> Self {
+        Self::start_with(csps, instances, json!({ "heartbeats_missed": 10 })).await
+    }
+
+    async fn start_with(csps: &[&str], instances: usize, policy: Value) -> Self {
         let server = NatsServer::start().await;
         let client = server.connect().await;
         let config = kv::Config { bucket: subject::definitions_bucket(), ..kv::Config::default() };
@@ -102,7 +112,7 @@ impl Scene {
         let definition = json!({
             "type": "io.holdfast.administration.v1.group_definition",
             "name": "g", "csps": csps, "replication": "primary", "isolation": "serializable", "storage": "mem",
-            "ids_kept_ms": 600_000, "log_replicas": 1,
+            "ids_kept_ms": 600_000, "log_replicas": 1, "supervision": policy,
         });
         bucket.put("g", definition.to_string().into()).await.unwrap();
         let events = client.subscribe(subject::events("g")).await.unwrap();
