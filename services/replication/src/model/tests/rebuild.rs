@@ -47,6 +47,17 @@ impl Stored {
     }
 }
 
+/// A certifier that has gone through the log, and what its copy stores then.
+fn applied(log: &Log) -> (Certifier, Stored) {
+    let mut certifier = small_certifier();
+    let mut stored = Stored::default();
+    for (message, _) in &log.messages {
+        let applied = certifier.apply(message.clone()).unwrap();
+        stored.store(&applied, certifier.state(), true);
+    }
+    (certifier, stored)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
@@ -79,12 +90,7 @@ proptest! {
     #[test]
     fn an_id_from_behind_the_stored_position_is_the_copys_fault(actions in actions()) {
         let log = play(&actions);
-        let mut certifier = small_certifier();
-        let mut stored = Stored::default();
-        for (message, _) in &log.messages {
-            let applied = certifier.apply(message.clone()).unwrap();
-            stored.store(&applied, certifier.state(), true);
-        }
+        let (certifier, mut stored) = applied(&log);
         if log.messages.is_empty() {
             return Ok(());
         }
@@ -97,12 +103,7 @@ proptest! {
     #[test]
     fn another_log_is_noticed(actions in actions(), at in any::<Index>()) {
         let log = play(&actions);
-        let mut certifier = small_certifier();
-        let mut stored = Stored::default();
-        for (message, _) in &log.messages {
-            let applied = certifier.apply(message.clone()).unwrap();
-            stored.store(&applied, certifier.state(), true);
-        }
+        let (certifier, stored) = applied(&log);
         let state = certifier.state();
         let window = (state.horizon + 1..=state.position).collect::<Vec<_>>();
         if !window.is_empty() {

@@ -305,8 +305,10 @@ mod tests {
         let zeroed = [&cut(0)[..], &[0; 100], b"rest"].concat();
         let spoilt = [&journal[..journal.len() - 1], b"?"].concat();
         for (number, end) in (5..).zip([cut(3), cut(9), zeroed, spoilt]) {
-            fs::write(&file, end).expect("is written");
+            fs::write(&file, &end).expect("is written");
             let opened = open(&copy).await.expect("opens");
+            let kept = fs::read(copy.join(CUT_OFF).join(format!("{}-{last}", name(0)))).expect("is kept");
+            assert_eq!(kept, end[last..], "case {number}");
             assert!(has(&opened, [b'b', 3]).await && !has(&opened, [b'a', 4]).await, "case {number}");
             write(&opened, &[b'c', number]).await;
             let image = folder.path().join(format!("image-{number}"));
