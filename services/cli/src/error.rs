@@ -241,6 +241,8 @@ fn under_which_id(reply: &ErrorReply) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use holdfast_schemas::{ErrorCode, message::ErrorReply};
 
     use super::{CliError, Exit};
@@ -263,6 +265,13 @@ mod tests {
         let reply = ErrorReply::new(None, ErrorCode::InvalidSql, "Parse error\n | SELEC 1\n | ^");
         let text = CliError::Refused(Box::new(reply)).to_string();
         assert!(text.starts_with("Parse error (invalid_sql); ") && text.ends_with("again\n | SELEC 1\n | ^"), "{text}");
+    }
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_a_wrong_path() {
+        let about = |kind: io::ErrorKind| CliError::file("write", "out.surql")(kind.into()).to_string();
+        assert!(about(io::ErrorKind::StorageFull).ends_with("make room on its disk, then run it again"));
+        assert!(about(io::ErrorKind::PermissionDenied).ends_with("check the path and its permissions"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast_tests::client::{Client, Request};
 use holdfast_tests::system::{free_ports, nats_server_binary};
-use holdfast_tests::up::{Up, succeeds};
+use holdfast_tests::up::{Up, holdfast, succeeds};
 use holdfast_tests::wait::until;
 use nix::sys::signal::Signal;
 
@@ -23,6 +23,10 @@ async fn serves_until_it_is_told_to_stop() -> anyhow::Result<()> {
     let read = Request::new("SELECT VALUE name FROM person").after(first.position);
     let reply = client.read(&read, PATIENCE).await.done()?;
     anyhow::ensure!(reply.results[0][0] == "Tobie", "{reply:?}");
+
+    let mistyped = holdfast(&["csp", "drain", "csp-7", "--group", "demo", "--nats", &up.url()?]).await?;
+    let names_all = ["csp-1", "csp-2", "csp-3", "no copy csp-7"].iter().all(|words| mistyped.errors.contains(words));
+    anyhow::ensure!(mistyped.code == Some(2) && names_all, "{mistyped:?}");
 
     up.signal(Signal::SIGINT)?;
     let status = up.ended().await?;
