@@ -220,3 +220,16 @@ impl Pages {
         Ok(Some(page.into_iter().filter_map(|(key, value)| Some((position_of(&key)?, value))).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_whose_own_files_disagree_is_set_aside_and_the_log_is_not_blamed() {
+        let kept = Broken::Kept { position: 7, reason: "an id of a later position" };
+        assert_eq!(RestoreError::from(kept).parting_code(), None);
+        let replay = Broken::Replay { position: 7, reason: "the chain differs" };
+        assert_eq!(RestoreError::from(replay).parting_code(), Some(ErrorCode::LogMismatch));
+    }
+}
