@@ -65,9 +65,14 @@ impl Asked {
         Instant::now() + Duration::from_millis(left_ms.min(limits::MAX_DEADLINE_MS))
     }
 
+    /// Whether a CSP before was lost with it, which may have carried it out.
+    pub fn is_recovery(&self) -> bool {
+        self.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY)
+    }
+
     /// If a CSP before was lost with it, says that it is begun now.
     pub async fn begin(&self, member: &Member) {
-        if self.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY)
+        if self.is_recovery()
             && let Some(route) = &self.route
         {
             member.notes.begin(route).await;

@@ -39,6 +39,8 @@ struct Table {
 struct Slot {
     /// The answer to its `begin`, and the fingerprint of that.
     begun: (Bytes, u64),
+    /// Whether its `begin` may have opened another one under the id, in a process that was lost.
+    may_have_twin: bool,
     /// The position that its statements read.
     position: u64,
     messages: Messages,
@@ -101,20 +103,31 @@ pub struct Run {
 }
 
 impl Transactions {
-    /// What is known of a `begin` under this id, before it is carried out.
-    pub fn begun(&self, id: &str, fingerprint: u64) -> Option<Begun> {
-        let table = self.0.lock();
-        Some(match table.slots.get(id)? {
+    /// What is known of a `begin` under this id, before it is carried out. One that `may_have_twin` was sent to a CSP that was
+    /// lost with it.
+    pub fn begun(&self, id: &str, fingerprint: u64, may_have_twin: bool) -> Option<Begun> {
+        let mut table = self.0.lock();
+        Some(match table.slots.get_mut(id)? {
             Slot { state: State::Ended(_), .. } => Begun::Ended,
-            Slot { begun: (answer, known), .. } if *known == fingerprint => Begun::Before(answer.clone()),
-            Slot { .. } => Begun::Differs,
+            slot if slot.begun.1 == fingerprint => {
+                slot.may_have_twin |= may_have_twin;
+                Begun::Before(slot.begun.0.clone())
+            }
+            _ => Begun::Differs,
         })
     }
 
     /// Opens a transaction, unless one is known under the id.
-    pub fn open(&self, id: &str, transaction: OpenTransaction, begun: (Bytes, u64), idle: Duration) -> Begun {
+    pub fn open(
+        &self,
+        id: &str,
+        transaction: OpenTransaction,
+        begun: (Bytes, u64),
+        idle: Duration,
+        may_have_twin: bool,
+    ) -> Begun {
         let position = transaction.request().snapshot_position();
-        if let Some(known) = self.begun(id, begun.1) {
+        if let Some(known) = self.begun(id, begun.1, may_have_twin) {
             return known;
         }
         let mut table = self.0.lock();
@@ -124,6 +137,7 @@ impl Transactions {
         let now = Instant::now();
         let slot = Slot {
             begun,
+            may_have_twin,
             position,
             messages: Messages::default(),
             answer: None,
@@ -183,6 +197,13 @@ impl Transactions {
     #[must_use]
     pub fn is_open(&self, id: &str) -> bool {
         self.0.lock().slots.get(id).is_some_and(|slot| !matches!(slot.state, State::Ended(_)))
+    }
+
+    /// Whether it is open here, and is the only one that was ever opened under its id, as far as anybody can know.
+    #[must_use]
+    pub fn is_the_only_one(&self, id: &str) -> bool {
+        let table = self.0.lock();
+        table.slots.get(id).is_some_and(|slot| !slot.may_have_twin && !matches!(slot.state, State::Ended(_)))
     }
 
     /// Why it ended here, if it did.

@@ -97,7 +97,7 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     let deadline = asked.deadline(member, request.deadline_ms);
     // What is open here is told also by a CSP that takes nothing new.
     let fingerprint = begin_fingerprint(&request);
-    if let Some(begun) = member.transactions.begun(&id, fingerprint) {
+    if let Some(begun) = member.transactions.begun(&id, fingerprint, asked.is_recovery()) {
         return conclude(&asked, member, begun_before(&id, begun), deadline).await;
     }
     let refused = refusal(member, &id, deadline)
@@ -105,7 +105,7 @@ async fn begin(member: &Arc<Member>, asked: Asked) {
     if let Some(refused) = refused {
         return asked.give_back(member, refused).await;
     }
-    let outcome = open(member, &request, &id, fingerprint, deadline).await;
+    let outcome = open(member, &request, &id, (fingerprint, asked.is_recovery()), deadline).await;
     conclude(&asked, member, outcome, deadline).await;
 }
 
@@ -137,7 +137,7 @@ async fn open(
     member: &Arc<Member>,
     request: &TransactionBeginRequest,
     id: &str,
-    fingerprint: u64,
+    (fingerprint, may_have_twin): (u64, bool),
     deadline: Instant,
 ) -> Answer {
     let refuse = |code, message: &str| ErrorReply::new(Some(id.to_owned()), code, message);
@@ -172,7 +172,7 @@ async fn open(
     let reply = TransactionBeginReply { id: id.to_owned(), transaction: token, position, idle_ms, life_ms };
     let reply = Bytes::from(reply.encode());
     let idle = Duration::from_millis(idle_ms);
-    match member.transactions.open(id, transaction, (reply.clone(), fingerprint), idle) {
+    match member.transactions.open(id, transaction, (reply.clone(), fingerprint), idle, may_have_twin) {
         Begun::Open => Ok(reply),
         // The same was being carried out at the same time.
         begun => begun_before(id, begun),
@@ -185,6 +185,9 @@ async fn execute(member: &Arc<Member>, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let Some(token) = TransactionToken::parse(&request.transaction) else { return };
+    if let Some(refused) = another_is_open(member, token) {
+        return answer_error(&asked, member, refused).await;
+    }
     let deadline = asked.deadline(member, request.deadline_ms);
     let content = Fingerprint::of("execute").text(&request.sql).members(request.vars.iter().flatten()).finish();
     let message = Message { number: request.number, key: key(&asked), content };
@@ -279,6 +282,9 @@ async fn end(member: &Arc<Member>, verb: Verb, asked: Asked) {
         Err(error) => return answer_error(&asked, member, ErrorReply::from(&error)).await,
     };
     let Some(token) = TransactionToken::parse(&request.transaction) else { return };
+    if let Some(refused) = another_is_open(member, token) {
+        return answer_error(&asked, member, refused).await;
+    }
     let deadline = asked.deadline(member, request.deadline_ms);
     let outcome = match verb {
         Verb::Commit => {
@@ -461,10 +467,6 @@ async fn settle(
     if let Some(first) = first_outcome(member, id).await {
         return known(member, token, first);
     }
-    // Another one bears this id here. Settled under it, that one could not commit any more.
-    if !is_own(member, token) && member.transactions.is_open(id) {
-        return Err(id_reused(id));
-    }
     // That it was done is certain only here; that nothing was found is looked for where entries are written.
     let as_whom = if matches!(kept, Kept::Done(_)) { As::Anybody } else { As::Writer };
     if let Some(primary) = primary_elsewhere(member).filter(|_| as_whom == As::Writer) {
@@ -515,6 +517,22 @@ async fn not_here(member: &Arc<Member>, token: TransactionToken<'_>, deadline: I
 fn is_own(member: &Member, token: TransactionToken<'_>) -> bool {
     let own = member.gateway.origin();
     token.csp == own.csp && token.incarnation == own.incarnation
+}
+
+/// What a message is told whose token is not that of the transaction that is open here under its id.
+///
+/// Settled under that id, the one that is open could not commit any more: nobody who makes up a token may do that. Where a CSP was
+/// lost with its `begin`, the token may be what that CSP gave, though, and its client waits for an outcome. The one that is open
+/// is then a second one, whose token nobody has. Nobody else is asked: what became of the one of this token is certain when the
+/// other has ended, and not before, because the first commit counts.
+fn another_is_open(member: &Member, token: TransactionToken<'_>) -> Option<ErrorReply> {
+    let id = token.id;
+    if is_own(member, token) || !member.transactions.is_the_only_one(id) || member.shared.find_id(id).is_some() {
+        return None;
+    }
+    let message = "another transaction is open under this id, and this token is not its token: whether this one was committed is \
+                   certain when the other has ended, ask again then";
+    Some(ErrorReply::new(Some(id.to_owned()), ErrorCode::OutcomeUnknown, message))
 }
 
 fn forgotten(id: &str) -> ErrorReply {

@@ -62,7 +62,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     };
     // Ahead of all that may have changed by the time that it is said.
     asked.begin(&member).await;
-    let asked_before = request.id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
+    let asked_before = request.id.is_some() || asked.is_recovery();
     let id = request.id.clone().or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let deadline = asked.deadline(&member, request.deadline_ms);
     let fingerprint = fingerprint_of(&request);
@@ -86,7 +86,7 @@ pub async fn update(member: Arc<Member>, asked: Asked) {
     }
     let began = Instant::now();
     let work_until = deadline - (deadline.saturating_duration_since(began) / SETTLE_PART).min(SETTLE_MAX);
-    let is_recovery = asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
+    let is_recovery = asked.is_recovery();
     let update =
         Update { member: &member, request, id, fingerprint, since, work_until, deadline, asked_before, is_recovery };
     let mut place = member.shared.contention.arrive(fingerprint);

@@ -17,6 +17,7 @@ fn with_an_answer() -> Transactions {
     let far = Instant::now() + ENDED_KEPT;
     let slot = Slot {
         begun: (Bytes::new(), 0),
+        may_have_twin: false,
         position: TOKEN.position,
         messages: Messages::default(),
         answer: None,
@@ -58,4 +59,17 @@ fn the_last_answer_is_told_again_also_behind_an_abort() {
     transactions.abort(TOKEN.id, aborted("its client aborted it"));
     assert!(matches!(take(&transactions, 1), Taken::Answer(Ok(answer)) if answer == "first"));
     assert!(matches!(take(&transactions, 2), Taken::Ended(_)));
+}
+
+#[test]
+fn one_whose_begin_was_sent_to_another_process_may_not_be_the_only_one() {
+    let transactions = with_an_answer();
+    assert!(transactions.is_open(TOKEN.id) && transactions.is_the_only_one(TOKEN.id));
+    assert!(matches!(transactions.begun(TOKEN.id, 0, false), Some(Begun::Before(_))));
+    assert!(transactions.is_the_only_one(TOKEN.id), "its client asked again");
+    assert!(matches!(transactions.begun(TOKEN.id, 1, true), Some(Begun::Differs)));
+    assert!(transactions.is_the_only_one(TOKEN.id), "that was another one's");
+    assert!(matches!(transactions.begun(TOKEN.id, 0, true), Some(Begun::Before(_))));
+    assert!(matches!(transactions.begun(TOKEN.id, 0, false), Some(Begun::Before(_))));
+    assert!(transactions.is_open(TOKEN.id) && !transactions.is_the_only_one(TOKEN.id));
 }
