@@ -68,10 +68,11 @@ fn check_inside(ast: &Ast, sql: &str) -> Result<(), StatementError> {
 /// The most parts of a path: far below what the stacks hold of the threads that carry out requests.
 const PATH_PARTS_MAX: usize = 5_000;
 
-/// Whether so many steps along edges stand in the text, in all paths together. Most texts are too short for that to be looked at.
+/// Whether so many parts stand in the text, in all paths together, that SurrealDB handles by recursion: steps along edges and
+/// references, and `?`. Most texts are too short for that to be looked at.
 fn may_have_long_paths(sql: &str) -> bool {
-    let is_step = |window: &&[u8]| *window == b"->" || *window == b"<-";
-    sql.len() > 2 * PATH_PARTS_MAX && sql.as_bytes().windows(2).filter(is_step).count() > PATH_PARTS_MAX
+    let is_part = |pair: &&[u8]| matches!(**pair, [b'-', b'>'] | [b'<', b'-' | b'~'] | [b'?', _]);
+    sql.len() > PATH_PARTS_MAX && sql.as_bytes().windows(2).filter(is_part).count() > PATH_PARTS_MAX / 2
 }
 
 /// Whether a word stands somewhere in the text.
