@@ -98,21 +98,33 @@ impl Copy {
             StorageKind::Memory => Arc::new(
                 surrealdb_kvs_mem::Datastore::new(surrealdb_kvs_mem::MemoryConfig::default()).await.map_err(opening)?,
             ),
-            StorageKind::SurrealKv => {
-                std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
-                journal::prepare(&options.path).map_err(CopyError::folder)?;
-                Arc::new(
-                    surrealdb_kvs_surrealkv::Datastore::new(&path_text(&options.path), surrealkv_config(options))
-                        .await
-                        .map_err(opening)?,
-                )
-            }
+            StorageKind::SurrealKv => Arc::new(Self::on_disk(options).await?),
         };
         let write_buffer = match options.kind {
             StorageKind::Memory => None,
             StorageKind::SurrealKv => Some(Arc::new(WriteBuffer::of(&options.path).map_err(CopyError::folder)?)),
         };
         Ok(Self { engine, write_buffer })
+    }
+
+    /// Opens a copy on disk, so that its journal holds all that is only in memory.
+    async fn on_disk(options: &CopyOptions) -> Result<surrealdb_kvs_surrealkv::Datastore, CopyError> {
+        let (path, config) = (path_text(&options.path), surrealkv_config(options));
+        let open = async || {
+            let opened = surrealdb_kvs_surrealkv::Datastore::new(&path, config.clone()).await;
+            opened.map_err(CopyError::during("opening"))
+        };
+        std::fs::create_dir_all(&options.path).map_err(CopyError::folder)?;
+        let begins = journal::prepare(&options.path).map_err(CopyError::folder)?;
+        let engine = open().await?;
+        if begins.is_none() || journal::begins(&options.path).map_err(CopyError::folder)? == begins {
+            return Ok(engine);
+        }
+        // It stored the beginning of its journal while it read it. What it read last may stand in a file that counts as stored then
+        // (`journal`); closed, it stores that as well.
+        engine.shutdown().await.map_err(CopyError::during("opening"))?;
+        drop(engine);
+        open().await
     }
 
     pub(crate) async fn begin(&self, kind: TransactionType) -> Result<Box<dyn Transactable>, surrealdb_kvs::Error> {

@@ -14,6 +14,12 @@
 //! one in its place: what is committed from then on goes into a file that has no name any more, and is gone with the process. Where it
 //! repairs nothing, as behind the first part of a record that fills its block, it writes behind the rest, and cannot read that again.
 //! (`lsm.rs`: `CoreInner::new`; `wal/recovery.rs`: `repair_corrupted_wal_segment`.)
+//!
+//! A journal file that does not fit into one write buffer when it is read is read into several: because less memory was given since,
+//! or because the commit that turned the buffer over stands at its end, and the process was killed before it was there twice
+//! (`write_buffer`). All but the last are stored at once, and the file then counts as stored, though the last one holds a part of it:
+//! killed once more, the copy would lack that part and have what was written behind it. So a copy that begins to store while it is
+//! opened is closed, which stores the rest, and opened again. (`wal/recovery.rs`: `replay_wal`.)
 
 mod records;
 
@@ -35,21 +41,31 @@ const NEEDED_FROM: std::ops::Range<usize> = 10..18;
 const LOCK: &str = "LOCK";
 const CUT_OFF: &str = "cut-off";
 
-/// Refuses files with a hole, and cuts off what is not whole at the end of the journal. A copy that another process has is left to
-/// SurrealKV, which says so.
+/// Refuses files with a hole, and cuts off what is not whole at the end of the journal. Says where the journal begins. A copy that
+/// another process has is left to SurrealKV, which says so.
 ///
 /// # Errors
-/// When something is missing, or the folder cannot be read or written. Nothing was changed.
-pub(crate) fn prepare(copy: &Path) -> io::Result<()> {
+/// When something is missing, or the folder cannot be read or written. Nothing that is whole was changed.
+pub(crate) fn prepare(copy: &Path) -> io::Result<Option<u64>> {
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(copy.join(LOCK))?;
     match lock.try_lock() {
-        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(cause)) => return Err(cause),
         Ok(()) => {}
     }
     check(copy)?;
     cut_torn_end(copy)?;
-    lock.unlock()
+    lock.unlock()?;
+    begins(copy)
+}
+
+/// The number of the first journal file that is not stored in tables yet, as the manifest says; none without one.
+pub(crate) fn begins(copy: &Path) -> io::Result<Option<u64>> {
+    match std::fs::read(copy.join("manifest").join(MANIFEST)) {
+        Ok(manifest) => Ok(needed_from(&manifest)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Refuses files with a hole. SurrealKV writes its manifest before anything else, and removes no journal file that is needed, so with
@@ -320,6 +336,37 @@ mod tests {
             // The next case begins with the copy as it was killed.
             fs::remove_dir_all(&copy).expect("is removed");
             copied(&folder.path().join("first"), &copy);
+        }
+    }
+
+    /// Less memory was given to the copy since, so its journal needs two write buffers.
+    #[tokio::test]
+    async fn a_journal_that_needs_several_write_buffers_is_stored_before_it_counts_as_stored() {
+        const MIB: u64 = 1 << 20;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (live, killed, again) =
+            (folder.path().join("live"), folder.path().join("killed"), folder.path().join("again"));
+        let large = CopyOptions {
+            kind: StorageKind::SurrealKv,
+            path: live.clone(),
+            memory_bytes: 80 * MIB,
+            write_buffer_min_bytes: 64 * MIB,
+        };
+        let copy = Copy::open(&large).await.expect("opens");
+        let value = vec![7_u8; 1 << 20];
+        for number in 0..24 {
+            copy.apply(vec![(Cow::from(vec![b'k', number]), Some(&value[..]))]).await.expect("is taken");
+        }
+        copied(&live, &killed);
+        assert_eq!(begins(&killed).expect("is read"), Some(0), "nothing was stored yet");
+
+        let copy = open(&killed).await.expect("opens with less memory");
+        assert_ne!(begins(&killed).expect("is read"), Some(0), "one write buffer was enough");
+        // As a process that is killed now leaves it: nothing that it needs is in a journal file that counts as stored.
+        copied(&killed, &again);
+        let stored = open(&again).await.expect("opens");
+        for number in 0..24 {
+            assert!(has(&copy, [b'k', number]).await && has(&stored, [b'k', number]).await, "{number}");
         }
     }
 

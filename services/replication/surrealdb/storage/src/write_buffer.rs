@@ -7,7 +7,8 @@
 //!
 //! So whoever commits asks here afterwards, and writes the same once more if a buffer was turned over. Then it stands in the new
 //! file too, before anything behind it does. If that turns the buffer over again, what it wrote the first time is in a buffer whose
-//! file has the second record, so twice is enough. A kill between the two loses at most the newest commit, its position with it.
+//! file has the second record, so twice is enough. A kill between the two leaves the newest commit at the end of the old file, where
+//! the next start finds it (`journal`).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
