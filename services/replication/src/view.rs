@@ -51,36 +51,42 @@ impl From<&AppliedState> for View {
 /// The shared view, and a way to wait for it.
 #[derive(Debug)]
 pub struct AppliedView {
-    view: Mutex<View>,
+    now: Mutex<Now>,
     position: watch::Sender<Position>,
     epoch: watch::Sender<u64>,
-    applied_at: Mutex<Instant>,
+}
+
+/// What is true at one moment, under one lock: log time beside the moment of another message would end a lease early.
+#[derive(Debug)]
+struct Now {
+    view: View,
+    /// When the last message was applied.
+    applied_at: Instant,
     /// When the message was applied that moved log time last.
-    timed_at: Mutex<Instant>,
+    timed_at: Instant,
 }
 
 impl AppliedView {
     /// A view of the state that a copy was opened with.
     #[must_use]
     pub fn new(state: &AppliedState) -> Self {
+        let now = Instant::now();
         Self {
-            view: Mutex::new(View::from(state)),
+            now: Mutex::new(Now { view: View::from(state), applied_at: now, timed_at: now }),
             position: watch::Sender::new(state.position),
             epoch: watch::Sender::new(state.epoch),
-            applied_at: Mutex::new(Instant::now()),
-            timed_at: Mutex::new(Instant::now()),
         }
     }
 
     /// The view now.
     #[must_use]
     pub fn get(&self) -> View {
-        self.view.lock().clone()
+        self.now.lock().view.clone()
     }
 
     /// Reads parts of the view without copying it.
     pub fn with<R>(&self, read: impl FnOnce(&View) -> R) -> R {
-        read(&self.view.lock())
+        read(&self.now.lock().view)
     }
 
     /// The applied position.
@@ -94,23 +100,26 @@ impl AppliedView {
     /// lease would be too short by what passed before.
     #[must_use]
     pub fn log_now_ms(&self) -> u64 {
-        let (log_time_ms, timed_at) = (self.view.lock().log_time_ms, *self.timed_at.lock());
+        let (log_time_ms, timed_at) = {
+            let now = self.now.lock();
+            (now.view.log_time_ms, now.timed_at)
+        };
         log_time_ms.saturating_add(u64::try_from(timed_at.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// When the last message was applied, or the copy was taken up.
     #[must_use]
     pub fn applied_at(&self) -> Instant {
-        *self.applied_at.lock()
+        self.now.lock().applied_at
     }
 
     /// Moves the view; called after the inner commit.
     pub fn advance(&self, state: &AppliedState) {
-        let now = Instant::now();
-        let before = std::mem::replace(&mut *self.view.lock(), View::from(state));
-        *self.applied_at.lock() = now;
-        if before.log_time_ms != state.clock.time_ms() {
-            *self.timed_at.lock() = now;
+        let (view, applied_at) = (View::from(state), Instant::now());
+        {
+            let mut now = self.now.lock();
+            let timed_at = if now.view.log_time_ms == view.log_time_ms { now.timed_at } else { applied_at };
+            *now = Now { view, applied_at, timed_at };
         }
         self.position.send_replace(state.position);
         self.epoch.send_if_modified(|epoch| std::mem::replace(epoch, state.epoch) != state.epoch);
@@ -145,7 +154,7 @@ mod tests {
             ..AppliedState::genesis()
         };
         let view = AppliedView::new(&at(1, 10_000));
-        *view.timed_at.lock() = Instant::now() - Duration::from_secs(30);
+        view.now.lock().timed_at = Instant::now() - Duration::from_secs(30);
         view.advance(&at(2, 10_000));
         assert!((40_000..70_000).contains(&view.log_now_ms()), "a change of the primary: {}", view.log_now_ms());
         view.advance(&at(3, 12_000));
