@@ -92,8 +92,10 @@ impl Reviver {
         if servers().all(|keeper| keeper.condition() == Condition::Ready)
             && let Some((server, reason)) = servers().find_map(|keeper| Some((keeper, self.due(keeper, &heard, now)?)))
         {
-            // Whatever it was for, a start is one for both reasons.
-            self.revival.started(now);
+            // Whatever it was for, a start is one for both reasons. That of another server does not help the log.
+            if self.is_the_logs(server, &heard) {
+                self.revival.started(now);
+            }
             self.of_servers.entry(server.name.clone()).or_default().started(now);
             self.terminal.say(&server.name, &format!("is started again: {reason}"));
             server.want(Wish::Stop);
@@ -106,9 +108,13 @@ impl Reviver {
         if self.of_servers.get(&server.name).is_some_and(|revival| revival.is_due(now, room_bytes)) {
             return Some("it has switched its JetStream off, as on a full disk".to_owned());
         }
+        (self.is_the_logs(server, heard) && self.revival.is_due(now, room_bytes)).then(|| heard.reason.clone())
+    }
+
+    /// Whether a server is the one to start again when the group's log takes nothing.
+    fn is_the_logs(&self, server: &Keeper, heard: &Heard) -> bool {
         let names: Vec<&str> = self.of_servers.keys().map(String::as_str).collect();
-        let is_the_logs = revival::server(&names, heard.leader.as_deref()) == Some(server.name.as_str());
-        (is_the_logs && self.revival.is_due(now, room_bytes)).then(|| heard.reason.clone())
+        revival::server(&names, heard.leader.as_deref()) == Some(server.name.as_str())
     }
 }
 
