@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 /// How long notes are gathered.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long a request waits at most until it is said that it is begun. Without a connection that cannot be said, and it goes on.
-const SAID_MAX: Duration = Duration::from_millis(100);
+/// How long a request waits at most until it is said that it is begun. Without a connection that cannot be said, and it goes on. On a
+/// machine that stands still for a moment it is worth the wait: unsaid, it may end a third CSP.
+const SAID_MAX: Duration = Duration::from_secs(1);
 
 /// The request's number at the instance of execution that forwarded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
