@@ -122,6 +122,7 @@ pub struct Member {
     /// For how long a message may have lain in the inbox of this process.
     pub pauses: Arc<Pauses>,
     outstanding: AtomicU32,
+    outstanding_queries: AtomicU32,
     answer_bytes_max: AtomicUsize,
     state: Mutex<(CspState, Option<String>)>,
     catch_up: Mutex<Option<(u64, u64)>>,
@@ -155,6 +156,7 @@ impl Member {
             echo: Echo::default(),
             pauses: Arc::default(),
             outstanding: AtomicU32::new(0),
+            outstanding_queries: AtomicU32::new(0),
             answer_bytes_max,
             state: Mutex::new((CspState::Joining, None)),
             catch_up: Mutex::new(None),
@@ -243,7 +245,22 @@ impl Member {
     #[must_use]
     pub fn take_request(self: &Arc<Self>) -> Taken {
         self.outstanding.fetch_add(1, Ordering::Relaxed);
-        Taken(Arc::clone(self))
+        Taken { member: Arc::clone(self), is_query: false }
+    }
+
+    /// The same for a query.
+    #[must_use]
+    pub fn take_query(self: &Arc<Self>) -> Taken {
+        let mut taken = self.take_request();
+        self.outstanding_queries.fetch_add(1, Ordering::Relaxed);
+        taken.is_query = true;
+        taken
+    }
+
+    /// Whether queries are all that was taken and is not answered yet.
+    #[must_use]
+    pub fn has_only_queries(&self) -> bool {
+        self.outstanding() <= self.outstanding_queries.load(Ordering::Relaxed)
     }
 
     /// Requests taken and not answered yet.
@@ -316,10 +333,17 @@ impl Member {
 }
 
 /// A request that was taken; dropped when it is answered.
-pub struct Taken(Arc<Member>);
+pub struct Taken {
+    member: Arc<Member>,
+    is_query: bool,
+}
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+        // In this order, so that no other request is taken for a query.
+        if self.is_query {
+            self.member.outstanding_queries.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.member.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 }

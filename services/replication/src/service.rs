@@ -376,7 +376,15 @@ async fn stop(member: &Arc<Member>, intake: &mut requests::Intake, policies: &wa
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Bounded by the grace of the life cycle, which ends the process after it, and by `give_up`.
-    while member.outstanding() > 0 || member.shared.locks.waiting() > 0 {
+    let mut only_queries = None;
+    while !requests::has_answered_all(member, &mut only_queries) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if member.outstanding() > 0 {
+        member.set_state(CspState::Maintenance, None);
+        heartbeat::send_now(member).await;
+    }
+    while member.outstanding() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     intake.stop();

@@ -16,6 +16,7 @@ mod counters;
 mod define_index_in_blocks;
 mod deposed;
 mod disconnect;
+mod drain;
 mod failover;
 mod faults;
 mod features;

@@ -17,6 +17,10 @@ use crate::member::Member;
 /// How often a CSP that drains looks whether it is done.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long a CSP that drains, or stops, waits while nothing but queries is under way. Where nobody else is available it gets ever new
+/// ones (execution's `Roster::candidates`); in maintenance it gets none, and answers those that it has.
+const QUERIES_MAX: Duration = Duration::from_secs(2);
+
 /// How long a CSP that drains waits for transactions that are open there, once all else is handed over and answered.
 const OPEN_TRANSACTIONS_MAX: Duration = Duration::from_secs(20);
 
@@ -54,12 +58,22 @@ fn not_now(member: &Member, what: &str) -> ErrorReply {
     ErrorReply::new(None, ErrorCode::Unavailable, message)
 }
 
+/// Whether everything is answered, or nothing but queries was left for long; `only_queries` keeps since when that is so.
+pub fn has_answered_all(member: &Member, only_queries: &mut Option<Instant>) -> bool {
+    if !member.has_only_queries() || member.shared.locks.waiting() > 0 {
+        *only_queries = None;
+        return false;
+    }
+    member.outstanding() == 0 || only_queries.get_or_insert_with(Instant::now).elapsed() >= QUERIES_MAX
+}
+
 /// Waits until the CSP has handed over and answered everything; it is in maintenance then. Open transactions go on meanwhile, and
 /// commit through the next primary; the ones that are still open after a while are aborted.
 async fn drained(member: Arc<Member>) {
     let mut without_others = None;
+    let mut only_queries = None;
     while member.state() == CspState::Draining {
-        if !member.is_primary() && member.outstanding() == 0 && member.shared.locks.waiting() == 0 {
+        if !member.is_primary() && has_answered_all(&member, &mut only_queries) {
             if member.transactions.count() == 0 {
                 if member.change_state(CspState::Draining, CspState::Maintenance) {
                     info!(

@@ -16,6 +16,7 @@ mod transaction;
 mod update;
 
 pub use answer::now_ms;
+pub use control::has_answered_all;
 pub use intake::{Intake, serve};
 pub use open_transactions::Transactions;
 pub use route::Notes;

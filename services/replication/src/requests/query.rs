@@ -16,7 +16,7 @@ use crate::member::Member;
 
 /// Carries out a query and answers it.
 pub async fn query(member: Arc<Member>, asked: Asked) {
-    let _taken = member.take_request();
+    let _taken = member.take_query();
     let request = match QueryRequest::decode(&asked.payload) {
         Ok(request) => request,
         Err(error) => return answer_error(&asked, &member, ErrorReply::from(&error)).await,
