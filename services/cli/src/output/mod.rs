@@ -3,6 +3,7 @@
 pub mod results;
 pub mod table;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stdout};
 
 use holdfast_schemas::Message;
@@ -56,5 +57,29 @@ pub fn line(text: &str) -> Result<(), CliError> {
 /// Says something to the person without mixing it into the result.
 pub fn notice(text: &str) {
     // A closed standard error must not fail a command that did its work.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
+}
+
+/// A text that does nothing to a terminal but be read. Errors quote what others wrote, and a terminal obeys some characters.
+fn plain(text: &str) -> Cow<'_, str> {
+    let is_order = |character: char| character.is_control() && character != '\n' && character != '\t';
+    if !text.contains(is_order) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_order(character) { plain.extend(character.escape_default()) } else { plain.push(character) }
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_text_of_somebody_else_gives_a_terminal_no_orders() {
+        assert_eq!(plain("An error: \u{1b}[2Jx\r\u{9b}5n"), "An error: \\u{1b}[2Jx\\r\\u{9b}5n");
+        assert_eq!(plain("two lines,\n\tand ümlauts"), "two lines,\n\tand ümlauts");
+    }
 }
