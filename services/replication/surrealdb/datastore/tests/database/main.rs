@@ -4,6 +4,7 @@ mod atomicity;
 mod deadline;
 mod export;
 mod failures;
+mod full_text;
 mod json;
 mod live;
 mod logged;
