@@ -283,9 +283,9 @@ mod tests {
         std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default()
     }
 
-    async fn has(copy: &Copy, key: [u8; 2]) -> bool {
+    async fn has(copy: &Copy, key: &[u8]) -> bool {
         let snapshot = copy.snapshot().await.expect("is read");
-        let value = snapshot.get(&key).await.expect("is read");
+        let value = snapshot.get(key).await.expect("is read");
         snapshot.close().await;
         value.is_some()
     }
@@ -325,13 +325,13 @@ mod tests {
             let opened = open(&copy).await.expect("opens");
             let kept = fs::read(copy.join(CUT_OFF).join(format!("{}-{last}", name(0)))).expect("is kept");
             assert_eq!(kept, end[last..], "case {number}");
-            assert!(has(&opened, [b'b', 3]).await && !has(&opened, [b'a', 4]).await, "case {number}");
+            assert!(has(&opened, &[b'b', 3]).await && !has(&opened, &[b'a', 4]).await, "case {number}");
             write(&opened, &[b'c', number]).await;
             let image = folder.path().join(format!("image-{number}"));
             copied(&copy, &image);
             opened.close().await.expect("closes");
             let again = open(&image).await.expect("opens");
-            assert!(has(&again, [b'b', 3]).await && has(&again, [b'c', number]).await, "case {number}");
+            assert!(has(&again, &[b'b', 3]).await && has(&again, &[b'c', number]).await, "case {number}");
             again.close().await.expect("closes");
             // The next case begins with the copy as it was killed.
             fs::remove_dir_all(&copy).expect("is removed");
@@ -353,9 +353,10 @@ mod tests {
             write_buffer_min_bytes: 64 * MIB,
         };
         let copy = Copy::open(&large).await.expect("opens");
-        let value = vec![7_u8; 1 << 20];
+        let value = [7_u8; 1_000];
         for number in 0..24 {
-            copy.apply(vec![(Cow::from(vec![b'k', number]), Some(&value[..]))]).await.expect("is taken");
+            let writes = (0..4_u8).flat_map(|high| (0..=u8::MAX).map(move |low| vec![b'k', number, high, low]));
+            copy.apply(writes.map(|key| (Cow::from(key), Some(&value[..]))).collect()).await.expect("is taken");
         }
         copied(&live, &killed);
         assert_eq!(begins(&killed).expect("is read"), Some(0), "nothing was stored yet");
@@ -366,7 +367,8 @@ mod tests {
         copied(&killed, &again);
         let stored = open(&again).await.expect("opens");
         for number in 0..24 {
-            assert!(has(&copy, [b'k', number]).await && has(&stored, [b'k', number]).await, "{number}");
+            let key = [b'k', number, 3, u8::MAX];
+            assert!(has(&copy, &key).await && has(&stored, &key).await, "{number}");
         }
     }
 
