@@ -192,7 +192,7 @@ pub struct CspView {
     /// 0 if it answered when it was asked for this; none if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_ms_ago: Option<u64>,
-    /// Why it is quarantined, if it is, or takes no updates; or why supervision doubts it although it answers.
+    /// Why it is quarantined, or takes no updates; or what its log lacks, or why supervision doubts it, although it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// By how much its clock on the wall is ahead of those of the others, as it tells; less than 0 if it is behind.

@@ -40,7 +40,7 @@ pub struct StatusReply {
     pub catch_up: Option<CatchUp>,
     /// What it did since it started.
     pub counters: Counters,
-    /// Why it is quarantined, if it is, or takes no updates.
+    /// Why it is quarantined, or takes no updates; or what its log lacks, while it goes on all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How many messages of the log, up to `applied`, were none that a CSP of the group sent, or were damaged before they came

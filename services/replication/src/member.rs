@@ -186,13 +186,14 @@ impl Member {
         state
     }
 
-    /// Why it is in this state, when that needs saying.
+    /// Why it is in this state, when that needs saying; or what its log lacks, while it serves all the same.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let reason = self.state.lock().1.clone();
         let of_storage = || self.storage_error.lock().as_ref().map(|error| format!("its storage fails: {error}"));
         let of_log = || self.shared.standing.refusal().map(|refusal| refusal.reason);
-        reason.or_else(of_storage).or_else(of_log)
+        let of_shortage = || self.shared.standing.shortage().map(|shortage| shortage.to_string());
+        reason.or_else(of_storage).or_else(of_log).or_else(of_shortage)
     }
 
     /// Changes the state. A quarantined CSP stays so until it is rebuilt.

@@ -195,8 +195,7 @@ impl Started {
         });
         tasks.spawn(publisher.run());
         tasks.spawn(log_watch::follow(Arc::clone(&member)));
-        let (standing, stream) = (Arc::clone(&member.shared.standing), subject::log_stream(&member.identity.group));
-        tasks.spawn(start_up::look_at_log(standing, context.clone(), stream));
+        tasks.spawn(start_up::look_at_log(Arc::clone(&member), context.clone()));
         let (owner, log) = (Arc::clone(&member), context.clone());
         let mut applying = tokio::spawn(async move { apply_for_ever(applier, subscription, owner, log).await });
         let mut intake = requests::serve(&member, &ctx.bus).await?;

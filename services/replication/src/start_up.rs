@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use holdfast_datastore::{Database, OpenError, OpenOptions, STORAGE_VERSION};
+use holdfast_foundation::bus::log_stream;
 use holdfast_foundation::chain;
-use holdfast_schemas::message::{CspState, DEFAULT_DATABASE, GroupDefinition};
+use holdfast_schemas::message::{CspState, DEFAULT_DATABASE, GroupDefinition, Storage};
 use holdfast_schemas::{Message as _, limits, subject};
 use holdfast_storage::{Copy, Engine, TransactionLimits};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -17,7 +18,7 @@ use crate::background;
 use crate::fault::{self, Step};
 use crate::log::{LogStanding, Passage, Subscription, find, sight_of};
 use crate::member::Member;
-use crate::model::Replication;
+use crate::model::{Position, Replication, Shortage};
 use crate::set_aside::MADE_ANEW;
 use crate::store::{RestoreError, Restored, restore};
 
@@ -115,8 +116,9 @@ impl<'a> Patience<'a> {
 }
 
 /// Looks every second whether the log is still the one that was compared, for as long as nothing else says so; a doubt makes
-/// the applier compare it anew.
-pub async fn look_at_log(standing: Arc<LogStanding>, context: jetstream::Context, stream: String) {
+/// the applier compare it anew. That the log does not keep what copies need is told, and changes nothing else.
+pub async fn look_at_log(member: Arc<Member>, context: jetstream::Context) {
+    let (standing, stream) = (&member.shared.standing, subject::log_stream(&member.identity.group));
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -128,15 +130,41 @@ pub async fn look_at_log(standing: Arc<LogStanding>, context: jetstream::Context
             continue;
         }
         // Read before the question: what is applied meanwhile is no longer than the log.
-        let known = standing.known();
+        let (known, needed) = (standing.known(), needed_again(&member));
         let fits = match tokio::time::timeout(LOOK, find(&context, &stream)).await {
-            Ok(Ok(log)) => known.compare(&sight_of(log.cached_info())).is_ok(),
+            Ok(Ok(log)) => {
+                let info = log.cached_info();
+                let sight = sight_of(info);
+                let fits = known.compare(&sight).is_ok();
+                if fits {
+                    tell_shortage(&member, Shortage::find(&sight, needed, log_stream::drops(&info.config)));
+                }
+                fits
+            }
             Ok(Err(error)) => error.parting_code().is_none(),
             Err(_) => true,
         };
         if !fits {
             standing.doubt();
         }
+    }
+}
+
+/// The first position of the log that this copy reads when it is started again.
+fn needed_again(member: &Member) -> Position {
+    match member.identity.storage {
+        Storage::Surrealkv => member.shared.certifier.lock().state().horizon + 1,
+        Storage::Mem => 1,
+    }
+}
+
+/// Says once what the log lacks; the status says it for as long as it does.
+fn tell_shortage(member: &Member, shortage: Option<Shortage>) {
+    let csp = &member.identity.csp;
+    match (member.shared.standing.lacks(shortage), shortage) {
+        (true, Some(shortage)) => warn!(csp, "{shortage}"),
+        (true, None) => info!(csp, "the log keeps everything that copies need again"),
+        (false, _) => {}
     }
 }
 

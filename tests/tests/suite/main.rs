@@ -32,6 +32,7 @@ mod large;
 mod locks;
 mod locks_never_vanish;
 mod log_rolled_back;
+mod log_trimmed;
 mod mistyped_names;
 mod nats_disk_full;
 mod one_damaged_copy;

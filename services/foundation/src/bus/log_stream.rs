@@ -96,6 +96,23 @@ fn weakness(config: &stream::Config, group: &str, replicas: usize) -> Option<&'s
     checks.iter().find(|(holds, _)| !holds).map(|(_, reason)| *reason)
 }
 
+/// By what setting a stream drops entries that it once took; none if it drops none. A stream that was made safe may be changed later.
+#[must_use]
+pub fn drops(config: &stream::Config) -> Option<&'static str> {
+    let refuses_new = config.discard == stream::DiscardPolicy::New;
+    let checks = [
+        (config.retention == stream::RetentionPolicy::Limits, "it deletes what was read"),
+        (config.max_age.is_zero(), "its entries expire: max_age"),
+        (refuses_new || config.max_messages <= 0, "it keeps the newest ones only: max_msgs"),
+        (refuses_new || config.max_bytes <= 0, "it keeps the newest ones only: max_bytes"),
+        (
+            (refuses_new && config.discard_new_per_subject) || config.max_messages_per_subject <= 0,
+            "it keeps the newest ones only: max_msgs_per_subject",
+        ),
+    ];
+    checks.iter().find(|(holds, _)| !holds).map(|(_, reason)| *reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +127,24 @@ mod tests {
         let dropping = stream::Config { discard: stream::DiscardPolicy::Old, ..safe.clone() };
         assert!(weakness(&dropping, "shop", 3).is_some());
         assert!(weakness(&safe, "other", 3).is_some());
+    }
+
+    #[test]
+    fn a_limit_drops_entries_unless_it_refuses_new_ones() {
+        let safe = configuration("shop", 1);
+        let full = stream::Config { max_messages: 3, max_bytes: 1 << 20, ..safe.clone() };
+        for keeps in [&safe, &full, &stream::Config { discard: stream::DiscardPolicy::Old, ..safe.clone() }] {
+            assert_eq!(drops(keeps), None, "{keeps:?}");
+        }
+        let by_subject = stream::Config { max_messages_per_subject: 3, ..safe.clone() };
+        assert_eq!(drops(&stream::Config { discard_new_per_subject: true, ..by_subject.clone() }), None);
+        for (config, setting) in [
+            (by_subject, "max_msgs_per_subject"),
+            (stream::Config { max_age: Duration::from_secs(60), ..safe.clone() }, "max_age"),
+            (stream::Config { max_messages: 3, discard: stream::DiscardPolicy::Old, ..safe.clone() }, "max_msgs"),
+            (stream::Config { max_bytes: 3, discard: stream::DiscardPolicy::Old, ..safe }, "max_bytes"),
+        ] {
+            assert!(drops(&config).is_some_and(|told| told.ends_with(setting)), "{config:?}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use holdfast_schemas::message::UpdateRefusal;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::model::KnownLog;
+use crate::model::{KnownLog, Shortage};
 
 /// Whether the log goes on where the copy is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct LogStanding {
     known: Mutex<KnownLog>,
     /// What other copies say that the log has lost, by their names. Each takes back only its own word.
     others: Mutex<BTreeMap<String, UpdateRefusal>>,
+    /// What the log does not keep. It is no reason to refuse anything.
+    shortage: Mutex<Option<Shortage>>,
     doubts: Notify,
 }
 
@@ -67,7 +69,8 @@ impl LogStanding {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let own = watch::Sender::new(Standing { fit: Fit::Unsure(None), refused: None });
-        Self { client, own, known: Mutex::default(), others: Mutex::default(), doubts: Notify::new() }
+        let (known, others, shortage) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { client, own, known, others, shortage, doubts: Notify::new() }
     }
 
     /// What the copy knows of its log by now.
@@ -79,6 +82,18 @@ impl LogStanding {
     /// The copy knows this of its log from now on.
     pub fn know(&self, known: KnownLog) {
         *self.known.lock() = known;
+    }
+
+    /// The log was looked at, and does not keep this; none if it keeps all. True if people have not been told the like.
+    pub fn lacks(&self, shortage: Option<Shortage>) -> bool {
+        let before = std::mem::replace(&mut *self.shortage.lock(), shortage);
+        before.map(|before| before.kind()) != shortage.map(|now| now.kind())
+    }
+
+    /// What the log does not keep of what copies will ask it for.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        *self.shortage.lock()
     }
 
     /// How often the connection was made; to be read before the log is compared.

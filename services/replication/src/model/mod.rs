@@ -42,6 +42,7 @@ mod position;
 mod rebuild;
 mod record;
 mod runs;
+mod shortage;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ pub use origin::OriginState;
 pub use position::{LogMessage, Place, Position};
 pub use rebuild::Rebuild;
 pub use record::{Record, RecordError};
+pub use shortage::Shortage;
 pub use state::{AppliedState, StateError};
 pub use verdict::{Cause, Verdict, VoidReason};
 
