@@ -48,7 +48,10 @@ const LAST_DELIVERED: &str = "Nats-Last-Consumer";
 pub struct Subscription {
     messages: ReadyChunks<Subscriber>,
     context: jetstream::Context,
+    stream: String,
     next: Position,
+    /// Something behind `next` was delivered, and `next` was not.
+    has_gap: bool,
     /// The consumer's own number of the last message that it delivered.
     delivered: u64,
     heard_at: Instant,
@@ -76,7 +79,9 @@ impl Subscription {
                 Err(elapsed) => Err(unavailable(stream, elapsed)),
             };
             let again = match &result {
-                Err(LogError::Unfit(Unfit::WentBack { .. } | Unfit::Differs { .. })) => replicas > 1 && looks < LOOKS,
+                Err(LogError::Unfit(Unfit::WentBack { .. } | Unfit::Differs { .. } | Unfit::Absent { .. })) => {
+                    replicas > 1 && looks < LOOKS
+                }
                 Err(LogError::Missing { .. }) => looks < LOOKS_FOR_MISSING,
                 _ => false,
             };
@@ -100,7 +105,7 @@ impl Subscription {
         let sight = sight_of(info);
         known.compare(&sight)?;
         if sight.first > next {
-            return Err(LogError::Trimmed { first: sight.first, needed: next });
+            return Err(LogError::of_gap(stream, sight.first, next));
         }
         let client = context.client();
         let deliver_subject = client.new_inbox();
@@ -112,7 +117,9 @@ impl Subscription {
         Ok(Self {
             messages: messages.ready_chunks(CHUNK),
             context: context.clone(),
+            stream: stream.to_owned(),
             next,
+            has_gap: false,
             delivered: 0,
             heard_at: Instant::now(),
             sight,
@@ -134,9 +141,13 @@ impl Subscription {
     /// The messages that are there, at least one, in order and without a gap.
     ///
     /// # Errors
-    /// [`LogError::Trimmed`] on a gap, [`LogError::Interrupted`] when the server keeps the consumer no more.
+    /// [`LogError::Trimmed`] or [`LogError::Unreadable`] on a gap, after what came before it was handed out;
+    /// [`LogError::Interrupted`] when the server keeps the consumer no more.
     pub async fn next(&mut self) -> Result<Vec<LogMessage>, LogError> {
         loop {
+            if self.has_gap {
+                return Err(self.explain_gap().await);
+            }
             let lost_at = self.heard_at + HEARTBEATS_LOST;
             let chunk = match tokio::time::timeout_at(lost_at, self.messages.next()).await {
                 Ok(Some(chunk)) => chunk,
@@ -176,11 +187,21 @@ impl Subscription {
             return Ok(None);
         }
         if position > self.next {
-            return Err(LogError::Trimmed { first: position, needed: self.next });
+            self.has_gap = true;
+            return Ok(None);
         }
         self.next += 1;
         let timestamp_us = u64::try_from(info.published.unix_timestamp_nanos() / 1_000).unwrap_or_default();
         Ok(Some(LogMessage { position, timestamp_us, payload: message.message.payload }))
+    }
+
+    /// The stream was trimmed since this was opened, or it cannot give what stands there.
+    async fn explain_gap(&self) -> LogError {
+        match tokio::time::timeout(OPEN_MAX, find(&self.context, &self.stream)).await {
+            Ok(Ok(log)) => LogError::of_gap(&self.stream, sight_of(log.cached_info()).first, self.next),
+            Ok(Err(error)) => error,
+            Err(elapsed) => unavailable(&self.stream, elapsed),
+        }
     }
 
     /// Follows what the server says about the consumer.

@@ -72,6 +72,15 @@ pub enum Unfit {
         /// What the copy has applied.
         applied: Position,
     },
+    /// Nothing stands at the position of the copy's last message, although the stream holds it by its numbers.
+    #[error(
+        "NATS has no entry at position {applied} of the log, which this copy has applied last: the log's store is damaged there, or \
+         the entry was deleted"
+    )]
+    Absent {
+        /// What the copy has applied.
+        applied: Position,
+    },
     /// What the copy applied is not what stands there.
     #[error(
         "the log holds another message at position {applied} than the one that this copy has applied: it lost entries that \
@@ -110,6 +119,11 @@ impl KnownLog {
     /// # Errors
     /// As [`KnownLog::compare`].
     pub fn compare_mark(&self, found: Option<LogMark>) -> Result<(), Unfit> {
-        if self.mark == found { Ok(()) } else { Err(Unfit::Differs { applied: self.position }) }
+        let applied = self.position;
+        match found {
+            found if found == self.mark => Ok(()),
+            None => Err(Unfit::Absent { applied }),
+            Some(_) => Err(Unfit::Differs { applied }),
+        }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::model::{KnownLog, LogMark, LogMessage, Position, Sight};
+use crate::model::{KnownLog, LogMark, LogMessage, Position, Sight, Unfit};
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -106,4 +106,13 @@ fn a_copy_from_before_marks_compares_what_it_can() {
     let sight = Sight { created_us: 5, first: 1, last: 7 };
     assert_eq!((known.compare(&sight), known.to_compare(&sight)), (Ok(()), None));
     assert!(known.compare(&Sight { last: 6, ..sight }).is_err());
+}
+
+#[test]
+fn a_message_that_the_log_cannot_give_is_not_called_another_one() {
+    let mark = |timestamp_us| Some(LogMark { timestamp_us, digest: 1 });
+    let known = KnownLog { position: 7, created_us: Some(5), mark: mark(3) };
+    assert_eq!(known.compare_mark(mark(3)), Ok(()));
+    assert_eq!(known.compare_mark(None), Err(Unfit::Absent { applied: 7 }));
+    assert_eq!(known.compare_mark(mark(4)), Err(Unfit::Differs { applied: 7 }));
 }
