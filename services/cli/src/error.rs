@@ -223,7 +223,9 @@ fn next_step(reply: &ErrorReply) -> String {
         }
         ErrorCode::LogUnavailable => "reads still work: look after nats-server, then send it again".to_owned(),
         ErrorCode::LogLost | ErrorCode::LogMismatch => {
-            "queries still work: put the log's stream back as it was; `holdfast status` shows what the copies have"
+            "queries still work: put the log's stream back as it was, if it is the wrong one or has lost its end; if it is the \
+             right one, has lost nothing, and `holdfast status` shows one copy set aside and the others in step with it, that copy \
+             followed another log: stop it, move its folder away and start it again"
                 .to_owned()
         }
         ErrorCode::Quarantined => "another copy answers: send it again; an operator rebuilds this one".to_owned(),

@@ -84,12 +84,8 @@ impl Waiting<'_> {
         let own = views.iter().find(answers).and_then(|view| view.reason.clone());
         let why = own.unwrap_or_else(|| keeper.last_word());
         if without_log {
-            let store = self.directory.root().join("nats");
-            let line = format!(
-                "answers only what needs no log ({why}): its copy is kept as it is. Do not remove it. Put the store of the log's \
-                 NATS servers back as it was ({}, or where they keep it), and everything goes on",
-                store.display()
-            );
+            let advice = without_log_advice(name, self.directory);
+            let line = format!("answers only what needs no log ({why}): its copy is kept as it is. {advice}");
             return self.terminal.say(name, &line);
         }
         self.terminal.say(
@@ -115,6 +111,20 @@ impl Waiting<'_> {
     }
 }
 
+/// What to do about a copy and a log that do not belong together. Which of the two is the wrong one only people can know.
+fn without_log_advice(name: &str, directory: &DataDirectory) -> String {
+    let (data, copy, store) = (directory.root().display(), directory.copy(name), directory.root().join("nats"));
+    format!(
+        "Do not remove it. If the log is the wrong one, or has lost its end: put the store of the log's NATS servers back as it was \
+         ({}, or where they keep it), and everything goes on. Only if the log is the right one and has lost nothing, and `holdfast \
+         status` shows the other copies available and in step with it, so that this copy alone differs, it is this copy that \
+         followed another log: `holdfast csp stop {name} --data {data}`, move {} away and keep it, `holdfast csp start {name} \
+         --data {data}`, and it is made anew from the log",
+        store.display(),
+        copy.display()
+    )
+}
+
 /// Whether the log is gone, or is another one than that of the copies.
 fn is_without_log(status: &GroupStatusReply) -> bool {
     let refused = status.updates_refused.as_ref();
@@ -137,4 +147,22 @@ fn copy(keeper: &Keeper, views: &[CspView]) -> CopyState {
 fn takes_updates(definition: &GroupDefinition, status: &GroupStatusReply) -> bool {
     let serving = || status.csps.iter().filter(|view| view.state == CspState::Available);
     definition.replication == Replication::Peer || serving().any(|view| view.primary)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{DataDirectory, without_log_advice};
+
+    #[test]
+    fn a_copy_without_its_log_is_kept_unless_it_alone_is_wrong() {
+        let directory = DataDirectory::new(Path::new("/srv/data")).unwrap();
+        let advice = without_log_advice("csp-2", &directory);
+        let place = |words: &str| advice.find(words).unwrap_or_else(|| panic!("{words}: {advice}"));
+        assert!(place("Do not remove it") < place("servers back as it was (/srv/data/nats"), "{advice}");
+        assert!(place("servers back as it was") < place("Only if the log is the right one"), "{advice}");
+        assert!(place("Only if") < place("holdfast csp stop csp-2 --data /srv/data`"), "{advice}");
+        assert!(place("holdfast csp stop") < place("away and keep it"), "{advice}");
+    }
 }
