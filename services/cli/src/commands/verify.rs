@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use holdfast_schemas::{
+    ErrorCode,
     message::{CspState, CspView, DigestReply, DigestRequest},
     subject,
 };
@@ -105,7 +106,11 @@ fn judge(answers: &[Answer]) -> Result<String, CliError> {
         ));
     }
     if let Some((csp, Err(error))) = answers.iter().find(|(_, answer)| answer.is_err()) {
-        return Err(CliError::Unavailable(format!("{csp} gave no digest ({error}): start it and verify again")));
+        let next = match set_aside(error) {
+            Some(_) => "settle that and verify again, and remove no copy before: it may hold what no other one has",
+            None => "start it and verify again",
+        };
+        return Err(CliError::Unavailable(format!("{csp} gave no digest ({}): {next}", why(error))));
     }
     let Some(first) = given.first() else {
         return Err(CliError::Unavailable("the group has no copies: define some and verify again".to_owned()));
@@ -118,6 +123,20 @@ fn judge(answers: &[Answer]) -> Result<String, CliError> {
     Ok(format!("all {} copies are equal at position {}", given.len(), grouped(first.position)))
 }
 
+/// What a copy that is set aside says of itself. The general advice about such a copy is to rebuild it, which would be wrong for one
+/// that has what the log has lost.
+fn set_aside(error: &CliError) -> Option<&str> {
+    match error {
+        CliError::Refused(reply) if reply.error.code == ErrorCode::Quarantined => Some(&reply.error.message),
+        _ => None,
+    }
+}
+
+/// Why a copy gave no digest.
+fn why(error: &CliError) -> String {
+    set_aside(error).map_or_else(|| error.to_string(), ToOwned::to_owned)
+}
+
 fn human(answers: &[Answer]) -> String {
     let mut shown = table(&["csp", "position", "keys", "digest"]);
     for (csp, answer) in answers {
@@ -125,7 +144,7 @@ fn human(answers: &[Answer]) -> String {
             Ok(reply) => {
                 shown.add_row([csp.clone(), grouped(reply.position), grouped(reply.keys), reply.digest.clone()])
             }
-            Err(error) => shown.add_row([csp.clone(), "-".to_owned(), "-".to_owned(), error.to_string()]),
+            Err(error) => shown.add_row([csp.clone(), "-".to_owned(), "-".to_owned(), why(error)]),
         };
     }
     shown.to_string()
@@ -136,7 +155,7 @@ fn document(answers: &[Answer], equal: bool) -> Value {
         .iter()
         .map(|(csp, answer)| match answer {
             Ok(reply) => json!({"csp": csp, "position": reply.position, "keys": reply.keys, "digest": reply.digest}),
-            Err(error) => json!({"csp": csp, "error": error.to_string()}),
+            Err(error) => json!({"csp": csp, "error": why(error)}),
         })
         .collect();
     json!({"equal": equal, "copies": copies})
@@ -144,9 +163,10 @@ fn document(answers: &[Answer], equal: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_schemas::message::DigestReply;
+    use holdfast_schemas::ErrorCode;
+    use holdfast_schemas::message::{DigestReply, ErrorReply};
 
-    use super::{Answer, judge};
+    use super::{Answer, document, judge};
     use crate::error::{CliError, Exit};
 
     fn said(csp: &str, position: u64, digest: &str) -> Answer {
@@ -173,5 +193,18 @@ mod tests {
         assert_eq!(judge(&[said("a", 7, "x"), silent]).unwrap_err().exit(), Exit::Unavailable);
         assert_eq!(judge(&[said("a", 7, "x"), said("b", 8, "y")]).unwrap_err().exit(), Exit::Unavailable);
         assert!(judge(&[]).is_err());
+    }
+
+    #[test]
+    fn a_copy_that_is_set_aside_gives_its_own_reason_and_is_not_to_be_rebuilt() {
+        let message = "this copy is set aside and takes no digest (the log ends at position 3): compare the others";
+        let reply = ErrorReply::new(None, ErrorCode::Quarantined, message);
+        let answers = [said("a", 7, "x"), ("b".to_owned(), Err(CliError::Refused(Box::new(reply))))];
+        let verdict = judge(&answers).unwrap_err().to_string();
+        for told in [verdict.clone(), document(&answers, false).to_string()] {
+            assert!(told.contains("the log ends at position 3"), "{told}");
+            assert!(!told.contains("rebuilds") && !told.contains("start it"), "{told}");
+        }
+        assert!(verdict.contains("remove no copy"), "{verdict}");
     }
 }
