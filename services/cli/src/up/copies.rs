@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdfast_schemas::ErrorCode;
-use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, Replication};
+use holdfast_schemas::message::{CspState, CspView, GroupDefinition, GroupStatusReply, Replication, UpdateRefusal};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -21,6 +21,16 @@ use crate::{
 /// How long a copy that has started may take to say something of itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
+/// Where a copy is out, the others may refuse updates on its word: they have heard it by then.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// How the group is when nobody is waited for any more.
+pub struct Served {
+    /// The names of the copies that do not serve.
+    pub missing: Vec<String>,
+    /// Why updates are refused, if they are.
+    pub refused: Option<UpdateRefusal>,
+}
 
 /// Who waits, and for whom.
 pub struct Waiting<'a> {
@@ -37,12 +47,13 @@ pub struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits, and gives the names of the copies that do not serve. Each of them is told, with the reason and a way out.
+    /// Waits, and gives how the group is then. Each copy that does not serve is told, with the reason and a way out.
     ///
     /// # Errors
     /// No copy serves, and none is going to.
-    pub async fn until_they_serve(&self) -> Result<Vec<String>, CliError> {
+    pub async fn until_they_serve(&self) -> Result<Served, CliError> {
         let deadline = Instant::now() + PATIENCE;
+        let mut ready_since = None;
         let mut told: Vec<String> = Vec::new();
         loop {
             let status = self.client.group_status(&self.definition.name).await;
@@ -55,16 +66,23 @@ impl Waiting<'_> {
                     self.tell(keeper, views, without_log);
                 }
             }
+            let refused = status.as_ref().ok().and_then(|status| status.updates_refused.clone());
             let states: Vec<CopyState> = copies.iter().map(|(_, copy)| *copy).collect();
             let has_primary = status.as_ref().is_ok_and(|status| takes_updates(self.definition, status));
             match outlook(&states, has_primary, Instant::now() >= deadline) {
                 Outlook::Ready => {
                     let missing = copies.into_iter().filter(|(_, copy)| *copy != CopyState::Serves);
-                    return Ok(missing.map(|(keeper, _)| keeper.name.clone()).collect());
+                    let missing: Vec<String> = missing.map(|(keeper, _)| keeper.name.clone()).collect();
+                    let since: &mut Instant = ready_since.get_or_insert_with(Instant::now);
+                    if missing.is_empty() || refused.is_some() || since.elapsed() >= HEARD_WITHIN {
+                        return Ok(Served { missing, refused });
+                    }
+                    sleep(POLL).await;
                 }
                 // They are whole, and answer what they can: nobody is helped if they are stopped.
                 Outlook::Hopeless if without_log => {
-                    return Ok(self.copies().map(|keeper| keeper.name.clone()).collect());
+                    let missing = self.copies().map(|keeper| keeper.name.clone()).collect();
+                    return Ok(Served { missing, refused });
                 }
                 Outlook::Wait => sleep(POLL).await,
                 Outlook::Hopeless => return Err(self.hopeless(status)),

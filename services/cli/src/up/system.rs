@@ -2,13 +2,13 @@
 
 use std::{env, path::PathBuf, sync::Arc, time::Duration};
 
-use holdfast_schemas::message::GroupDefinition;
+use holdfast_schemas::message::{GroupDefinition, UpdateRefusal};
 use tokio::time::{Instant, sleep};
 
 use super::{
     agent::Agent,
     control,
-    copies::Waiting,
+    copies::{Served, Waiting},
     directory::{DataDirectory, SystemCard},
     group,
     keeper::{Keeper, Wish},
@@ -86,8 +86,8 @@ impl<'a> System<'a> {
         directory.write_card(&SystemCard { nats: url.clone(), group: definition.name.clone(), csps: csps.clone() })?;
         let plans = csps.iter().map(|name| planner.csp(name)).collect::<Result<_, _>>()?;
         self.keep(plans);
-        let missing = self.wait_for_copies(&client, &definition).await?;
-        self.say_ready(&url, started, &missing);
+        let served = self.wait_for_copies(&client, &definition).await?;
+        self.say_ready(&url, started, &served);
         Ok((client, owned))
     }
 
@@ -122,13 +122,14 @@ impl<'a> System<'a> {
         Ok(())
     }
 
-    /// Waits until the copies serve, or those that can; gives the names of those that do not.
-    async fn wait_for_copies(&self, client: &Client, definition: &GroupDefinition) -> Result<Vec<String>, CliError> {
+    /// Waits until the copies serve, or those that can.
+    async fn wait_for_copies(&self, client: &Client, definition: &GroupDefinition) -> Result<Served, CliError> {
         let (keepers, directory) = (&self.keepers, &*self.directory);
         Waiting { client, definition, keepers, directory, terminal: self.terminal }.until_they_serve().await
     }
 
-    fn say_ready(&self, url: &str, started: Instant, missing: &[String]) {
+    fn say_ready(&self, url: &str, started: Instant, served: &Served) {
+        let Served { missing, refused } = served;
         let holdfast = env::args().next().unwrap_or_else(|| "holdfast".to_owned());
         let group = &self.options.group;
         let nats = if url == "nats://127.0.0.1:4222" { String::new() } else { format!(" --nats {url}") };
@@ -149,10 +150,9 @@ impl<'a> System<'a> {
         self.terminal.say(
             "up",
             &format!(
-                "ready after {:.1} s: group {group} with {copies} at {url}; in another terminal: \
-                 {holdfast} update{target} \"CREATE person:ada SET born = 1815\", then \
-                 {holdfast} query{target} \"SELECT * FROM person\"",
+                "ready after {:.1} s: group {group} with {copies} at {url}; {}",
                 started.elapsed().as_secs_f64(),
+                next_steps(&holdfast, &target, refused.as_ref())
             ),
         );
     }
@@ -181,6 +181,20 @@ impl<'a> System<'a> {
     }
 }
 
+/// What to do with a group that serves: to try it, or to see why it takes no updates.
+fn next_steps(holdfast: &str, target: &str, refused: Option<&UpdateRefusal>) -> String {
+    match refused {
+        Some(refusal) => format!(
+            "updates are refused ({}): {}; queries are answered, and {holdfast} status{target} says more",
+            refusal.code, refusal.reason
+        ),
+        None => format!(
+            "in another terminal: {holdfast} update{target} \"CREATE person:ada SET born = 1815\", then {holdfast} query{target} \
+             \"SELECT * FROM person\""
+        ),
+    }
+}
+
 /// Where the services' programs are: beside this one, unless the environment says otherwise.
 fn programs() -> Result<PathBuf, CliError> {
     if let Some(folder) = env::var_os("HOLDFAST_BIN_DIR") {
@@ -188,4 +202,25 @@ fn programs() -> Result<PathBuf, CliError> {
     }
     let program = env::current_exe().map_err(CliError::file("find", "this program"))?;
     Ok(program.parent().map(PathBuf::from).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_schemas::ErrorCode;
+
+    use super::{UpdateRefusal, next_steps};
+
+    #[test]
+    fn nobody_is_told_to_update_a_group_that_refuses_updates() {
+        let refusal = UpdateRefusal {
+            code: ErrorCode::LogLost,
+            reason: "csp-2 says: the log ends at position 3".to_owned(),
+            stalled: false,
+        };
+        let said = next_steps("holdfast", " --group shop", Some(&refusal));
+        assert!(said.starts_with("updates are refused (log_lost): csp-2 says: the log ends at position 3;"), "{said}");
+        assert!(!said.contains("CREATE") && said.contains("holdfast status --group shop"), "{said}");
+        let said = next_steps("holdfast", "", None);
+        assert!(said.contains("holdfast update \"CREATE") && !said.contains("refused"), "{said}");
+    }
 }
