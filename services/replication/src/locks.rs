@@ -1,31 +1,25 @@
-//! The locks as this copy has applied them, and those who wait for one here: one line for each name, in the order in which they
-//! came.
+//! The locks as this copy has applied them, and those who wait for one here: one line for each name (`model/lock_line`).
 //!
-//! Only the first of a line asks, when the lock was written or its lease is over. The applier tells of written locks.
+//! Only the first of a line asks, when the lock was written or its lease is over. The applier tells of written locks: the first
+//! of the line, and whoever stands there under the id that wrote it, which has its outcome now.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::model::lock_line::LockLine;
 use crate::model::lock_table::{LockTable, LockWrite};
-
-/// The line for one lock.
-#[derive(Debug)]
-struct Line {
-    turn: Semaphore,
-    written: Notify,
-}
 
 /// The locks, and all lines at this copy.
 #[derive(Debug, Default)]
 pub struct Locks {
     table: Mutex<LockTable>,
     is_sweeping: AtomicBool,
-    lines: Mutex<HashMap<Box<str>, Arc<Line>>>,
+    lines: Mutex<HashMap<Box<str>, LockLine<watch::Sender<()>>>>,
     waiting: AtomicUsize,
     leaving: Notify,
 }
@@ -39,7 +33,8 @@ pub struct Sweeping(Arc<Locks>);
 pub struct InLine<'a> {
     locks: &'a Locks,
     name: Box<str>,
-    line: Arc<Line>,
+    id: Box<str>,
+    news: watch::Receiver<()>,
 }
 
 impl Locks {
@@ -79,20 +74,17 @@ impl Locks {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Lines up for a lock.
+    /// Lines up for a lock, at the place of this id if it stands there already.
     #[must_use]
-    pub fn line_up(&self, name: &str) -> InLine<'_> {
+    pub fn line_up(&self, name: &str, id: &str) -> InLine<'_> {
         let mut lines = self.lines.lock();
-        let line = Arc::clone(
-            lines
-                .entry(name.into())
-                .or_insert_with(|| Arc::new(Line { turn: Semaphore::new(1), written: Notify::new() })),
-        );
+        let news = lines.entry(name.into()).or_default().join(id, watch::Sender::new(())).subscribe();
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        InLine { locks: self, name: name.into(), line }
+        InLine { locks: self, name: name.into(), id: id.into(), news }
     }
 
-    /// These locks were written: whoever is first in their lines asks again.
+    /// These locks were written: whoever is first in their lines asks again, and whoever stands there under the id that wrote one
+    /// looks what it came to.
     pub fn written(&self, writes: &[LockWrite]) {
         if writes.is_empty() {
             return;
@@ -103,7 +95,13 @@ impl Locks {
         }
         if self.waiting() > 0 {
             let lines = self.lines.lock();
-            writes.iter().filter_map(|write| lines.get(&write.name)).for_each(|line| line.written.notify_one());
+            for write in writes {
+                let Some(line) = lines.get(&write.name) else { continue };
+                let writer = write.id.as_deref().and_then(|id| line.of(id));
+                for bell in line.first().into_iter().chain(writer) {
+                    bell.send_replace(());
+                }
+            }
         }
     }
 
@@ -114,18 +112,17 @@ impl Locks {
 }
 
 impl InLine<'_> {
-    /// Waits to be the first of the line; none if that did not come by `deadline`, or if it is time to look around.
-    pub async fn first(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
-        tokio::select! {
-            turn = tokio::time::timeout_at(deadline, self.line.turn.acquire()) => turn.ok()?.ok(),
-            () = self.locks.leaving.notified() => None,
-        }
+    /// Whether it is the first of the line.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.locks.lines.lock().get(&self.name).is_some_and(|line| line.is_first(&self.id))
     }
 
-    /// Waits until the lock was written, or `until`, or until it is time to look around.
-    pub async fn news(&self, until: Instant) {
+    /// Waits until its turn has come, or the lock was written in its turn or under its id; or `until`, or until it is time to look
+    /// around. What was told since it lined up, or since it last waited, is heard.
+    pub async fn news(&mut self, until: Instant) {
         tokio::select! {
-            () = self.line.written.notified() => {}
+            _ = self.news.changed() => {}
             () = self.locks.leaving.notified() => {}
             () = tokio::time::sleep_until(until) => {}
         }
@@ -142,8 +139,11 @@ impl Drop for InLine<'_> {
     fn drop(&mut self) {
         let mut lines = self.locks.lines.lock();
         self.locks.waiting.fetch_sub(1, Ordering::AcqRel);
-        // The table and this place: nobody else stands in the line.
-        if Arc::strong_count(&self.line) == 2 {
+        let Some(line) = lines.get_mut(&self.name) else { return };
+        if let Some(next) = line.leave(&self.id) {
+            next.send_replace(());
+        }
+        if line.is_empty() {
             lines.remove(&self.name);
         }
     }
@@ -155,25 +155,56 @@ mod tests {
 
     use super::*;
 
+    fn written(name: &str, id: Option<&str>) -> [LockWrite; 1] {
+        [LockWrite { name: name.into(), expires_at_ms: Some(5), id: id.map(Into::into) }]
+    }
+
+    /// Whether somebody was told, at once.
+    async fn is_told(place: &mut InLine<'_>) -> bool {
+        let is_told = place.news.has_changed().unwrap();
+        if is_told {
+            place.news(Instant::now() + Duration::from_secs(60)).await;
+        }
+        is_told
+    }
+
     #[tokio::test]
     async fn the_first_of_a_line_is_told_and_empty_lines_are_removed() {
         let locks = Locks::default();
-        let far = Instant::now() + Duration::from_secs(60);
-        let written = [LockWrite { name: "stock".into(), expires_at_ms: Some(5) }];
-        locks.written(&written);
+        locks.written(&written("stock", None));
         assert_eq!((locks.held(4), locks.over(4)), (1, 0), "it counts whether somebody waits or not");
         {
-            let (first, second) = (locks.line_up("stock"), locks.line_up("stock"));
-            let turn = first.first(far).await.unwrap();
-            assert!(second.first(Instant::now()).await.is_none(), "one at a time");
+            let (mut first, mut second) = (locks.line_up("stock", "a"), locks.line_up("stock", "b"));
+            assert!(first.is_first() && !second.is_first(), "one at a time");
             // Told before it listens, and hears it all the same.
-            locks.written(&written);
-            first.news(far).await;
-            drop(turn);
-            assert!(second.first(far).await.is_some());
-            assert_eq!(locks.waiting(), 2);
+            locks.written(&written("stock", None));
+            assert!(is_told(&mut first).await && !is_told(&mut second).await);
+            drop(first);
+            assert!(second.is_first() && is_told(&mut second).await, "its turn has come");
+            assert_eq!(locks.waiting(), 1);
         }
         assert_eq!(locks.waiting(), 0);
         assert!(locks.lines.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_repetition_shares_the_place_of_its_id_and_is_told_what_that_came_to() {
+        let locks = Locks::default();
+        let mut others = locks.line_up("stock", "a");
+        let given_up = locks.line_up("stock", "b");
+        let mut last = locks.line_up("stock", "c");
+        let mut again = locks.line_up("stock", "b");
+        assert_eq!(locks.waiting(), 4);
+
+        // An earlier attempt at it got the lock, at another copy: no matter who is before it here.
+        locks.written(&written("stock", Some("b")));
+        assert!(is_told(&mut again).await && is_told(&mut others).await && !is_told(&mut last).await);
+
+        // Whoever came first under the id leaves, and its place is kept.
+        drop(given_up);
+        drop(others);
+        assert!(again.is_first() && is_told(&mut again).await && !last.is_first());
+        drop(again);
+        assert!(last.is_first() && is_told(&mut last).await);
     }
 }

@@ -8,6 +8,7 @@ use holdfast_tests::client::{Client, Request};
 use holdfast_tests::system::{GROUP, Options, System};
 use holdfast_tests::wait::until;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -204,6 +205,84 @@ async fn who_does_not_wait_is_told_and_who_waits_gets_in() -> anyhow::Result<()>
             let (next, at) = waiter.await??;
             anyhow::ensure!(next > held, "{next} is not beyond {held}");
             anyhow::ensure!(at - released < RELEASE_BOUND, "it took {:?}", at - released);
+            system.all_alive()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Waits for a lock in the background under an id of its own, and gives it back at once. When this returns, that stands in line:
+/// somebody who came later was refused at its deadline.
+async fn line_up(client: &Client, name: &'static str) -> anyhow::Result<JoinHandle<anyhow::Result<u64>>> {
+    let waiter = tokio::spawn({
+        let client = client.clone();
+        async move {
+            let body = json!({ "id": "waiter", "name": name, "deadline_ms": DEADLINE_MS });
+            let acquired = token(&send(&client, "acquire", body).await?)?;
+            release(&client, name, acquired).await?;
+            Ok(acquired)
+        }
+    });
+    let later = send(client, "acquire", json!({ "name": name, "deadline_ms": 500 })).await?;
+    anyhow::ensure!(later["error"]["retryable"] == true, "{later}");
+    Ok(waiter)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_gets_what_its_id_holds_while_others_wait() -> anyhow::Result<()> {
+    for options in [Options::primary(), Options::peer()] {
+        System::run(options, async |system| {
+            let client = system.client();
+            let body = json!({ "id": "holder", "name": "shelf", "lease_ms": 600_000, "deadline_ms": 20_000 });
+            let held = token(&send(&client, "acquire", body.clone()).await?)?;
+            let waiter = line_up(&client, "shelf").await?;
+
+            // One after the other, so that most come behind whoever waits, whichever way each takes.
+            for _ in 0..10 {
+                let again = send(&client, "acquire", body.clone()).await?;
+                anyhow::ensure!(token(&again)? == held, "{again}");
+            }
+            let other = json!({ "id": "holder", "name": "shelf", "lease_ms": 1_000, "deadline_ms": 20_000 });
+            let other = send(&client, "acquire", other).await?;
+            anyhow::ensure!(other["error"]["code"] == "id_reused", "{other}");
+
+            release(&client, "shelf", held).await?;
+            let next = waiter.await??;
+            anyhow::ensure!(next > held, "{next} is not beyond {held}");
+            system.all_alive()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gave_up_finds_the_lock_that_came_to_its_id_meanwhile() -> anyhow::Result<()> {
+    for options in [Options::primary(), Options::peer()] {
+        System::run(options, async |system| {
+            let client = system.client();
+            let held = token(&send(&client, "acquire", json!({ "name": "shelf", "lease_ms": 600_000 })).await?)?;
+
+            // 1. Somebody waits, and then for the answer no longer. Its request stands there all the same, others behind it.
+            let asking = |deadline_ms: u64| {
+                json!({ "id": "gave-up", "name": "shelf", "lease_ms": 600_000, "deadline_ms": deadline_ms })
+            };
+            let acquire = subject::lock(GROUP, "acquire");
+            let answer = client.answer(acquire, &asking(DEADLINE_MS), Duration::from_secs(1)).await;
+            anyhow::ensure!(answer.is_err(), "{answer:?}");
+            let waiter = line_up(&client, "shelf").await?;
+
+            // 2. The lock comes to its id. Asked for again it is told, and does not wait for itself behind the others.
+            release(&client, "shelf", held).await?;
+            let found = token(&send(&client, "acquire", asking(20_000)).await?)?;
+            anyhow::ensure!(found > held, "{found} is not beyond {held}");
+            anyhow::ensure!(token(&send(&client, "acquire", asking(20_000)).await?)? == found, "a second acquisition");
+
+            // 3. Given back, it lets in who waits.
+            release(&client, "shelf", found).await?;
+            let next = waiter.await??;
+            anyhow::ensure!(next > held && next != found, "{next}, {found}, {held}");
             system.all_alive()
         })
         .await?;

@@ -16,13 +16,16 @@ pub struct LockWrite {
     pub name: Box<str>,
     /// When its lease ends, in log time; none when it was given back or removed.
     pub expires_at_ms: Option<u64>,
+    /// The id under which that was done, if it had one.
+    pub id: Option<Box<str>>,
 }
 
 impl LockWrite {
-    /// From what was written under the name of a lock.
+    /// From what was written under the name of a lock, by a transaction with this id.
     #[must_use]
-    pub fn of(name: &str, value: Option<&[u8]>) -> Self {
-        Self { name: name.into(), expires_at_ms: value.and_then(Lock::decode).map(|lock| lock.expires_at_ms) }
+    pub fn of(name: &str, value: Option<&[u8]>, id: Option<&str>) -> Self {
+        let expires_at_ms = value.and_then(Lock::decode).map(|lock| lock.expires_at_ms);
+        Self { name: name.into(), expires_at_ms, id: id.map(Into::into) }
     }
 }
 
@@ -104,7 +107,7 @@ mod tests {
                 }
                 if what != 1 {
                     let expires_at_ms = all.get(&name).copied();
-                    table.write(&LockWrite { name, expires_at_ms });
+                    table.write(&LockWrite { name, expires_at_ms, id: None });
                 }
                 let mut over: Vec<_> = all.iter().filter(|(_, ends_ms)| **ends_ms <= now_ms).collect();
                 over.sort_by_key(|(name, ends_ms)| (**ends_ms, *name));

@@ -34,6 +34,7 @@ mod keys;
 mod known_log;
 mod limits;
 pub mod lock;
+pub mod lock_line;
 pub mod lock_table;
 mod log_clock;
 pub mod messages;

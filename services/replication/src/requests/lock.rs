@@ -13,7 +13,7 @@ use holdfast_schemas::message::{
     CspState, ErrorReply, HeldLock, LockAcquireReply, LockAcquireRequest, LockListReply, LockListRequest,
     LockReleaseReply, LockReleaseRequest,
 };
-use holdfast_schemas::{ErrorCode, Message as _, header, limits};
+use holdfast_schemas::{ErrorCode, Message as _, limits};
 use holdfast_storage::request::{self as storage, Request};
 use holdfast_storage::{CommitFailure, CopyError, WriteSet, reserved};
 use serde::{Deserialize, Serialize};
@@ -141,8 +141,6 @@ struct Locking<'a> {
     since: Position,
     name: &'a str,
     deadline: Instant,
-    /// Whether the id may have been used before.
-    asked_before: bool,
 }
 
 /// What an attempt came to.
@@ -167,44 +165,58 @@ impl<'a> Locking<'a> {
         name: &'a str,
         deadline_ms: Option<u64>,
     ) -> Result<Self, ErrorReply> {
-        let asked_before = id.is_some() || asked.header(header::DISPOSITION) == Some(header::DISPOSITION_RECOVERY);
         let id = id.or_else(|| asked.routed_id()).unwrap_or_else(|| ulid::Ulid::generate().to_string());
         let deadline = asked.deadline(member, deadline_ms);
         let refused = refusal(member, &id, deadline)
             .or_else(|| primary_elsewhere(member).map(|primary| not_primary(&id, Some(&primary))));
         match refused {
             Some(refused) => Err(refused),
-            None => {
-                Ok(Self { member, id, fingerprint, since: member.shared.view.position(), name, deadline, asked_before })
-            }
+            None => Ok(Self { member, id, fingerprint, since: member.shared.view.position(), name, deadline }),
         }
     }
 
     async fn acquire(&self, request: &LockAcquireRequest) -> Result<Vec<u8>, ErrorReply> {
-        let place = self.member.shared.locks.line_up(self.name);
-        let _turn = match (request.wait && request.token.is_none()).then(|| place.first(self.deadline)) {
-            Some(turn) => match turn.await {
-                Some(turn) => Some(turn),
-                None => return Err(self.not_first().await),
-            },
-            None => None,
-        };
-        // A repetition must not wait for the lock that its first time holds; behind the barrier it finds that.
+        if request.wait && request.token.is_none() {
+            self.acquire_in_turn(request).await
+        } else {
+            self.acquire_at_once(request).await
+        }
+    }
+
+    /// Waits in line. Another attempt under its id may get the lock meanwhile, or have got it before, which a copy that lags learns
+    /// late: that is its outcome, and takes no turn, or it would wait for the lock that it holds itself.
+    async fn acquire_in_turn(&self, request: &LockAcquireRequest) -> Result<Vec<u8>, ErrorReply> {
+        let mut place = self.member.shared.locks.line_up(self.name, &self.id);
+        loop {
+            let mut until = self.deadline;
+            if place.is_first() {
+                let _taken = self.member.take_request();
+                match self.try_acquire(request).await? {
+                    Attempt::Done(reply) => return Ok(reply),
+                    Attempt::Again => continue,
+                    Attempt::Held { free_in_ms } => {
+                        until = until.min(Instant::now() + Duration::from_millis(free_in_ms));
+                    }
+                    Attempt::Lost => return Err(self.lost(request.token.unwrap_or_default())),
+                }
+            } else if let Some(first) = self.first_outcome().await {
+                return first;
+            }
+            place.news(until).await;
+            if Instant::now() >= self.deadline || must_leave(self.member) {
+                return self.stop_waiting().await;
+            }
+        }
+    }
+
+    /// Says at once whether it is to be had, or goes on.
+    async fn acquire_at_once(&self, request: &LockAcquireRequest) -> Result<Vec<u8>, ErrorReply> {
+        let _taken = self.member.take_request();
         let mut is_behind_barrier = false;
         loop {
             match self.try_acquire(request).await? {
                 Attempt::Done(reply) => return Ok(reply),
                 Attempt::Again => {}
-                Attempt::Held { free_in_ms } if request.wait && (is_behind_barrier || !self.asked_before) => {
-                    let free_at = Instant::now() + Duration::from_millis(free_in_ms);
-                    place.news(free_at.min(self.deadline)).await;
-                    if Instant::now() >= self.deadline {
-                        return Err(self.held(free_in_ms));
-                    }
-                    if must_leave(self.member) {
-                        return Err(self.elsewhere());
-                    }
-                }
                 Attempt::Held { free_in_ms } if is_behind_barrier => return Err(self.held(free_in_ms)),
                 Attempt::Lost if is_behind_barrier => return Err(self.lost(request.token.unwrap_or_default())),
                 // This copy may lag, so it must not refuse by what it knows.
@@ -217,7 +229,6 @@ impl<'a> Locking<'a> {
     }
 
     async fn try_acquire(&self, request: &LockAcquireRequest) -> Result<Attempt, ErrorReply> {
-        let _taken = self.member.take_request();
         if let Some(first) = self.first_outcome().await {
             return first.map(Attempt::Done);
         }
@@ -358,18 +369,17 @@ impl<'a> Locking<'a> {
         Err(self.error(ErrorCode::DeadlineExceeded, message))
     }
 
-    /// The answer to somebody who was not the first of the line in time.
-    async fn not_first(&self) -> ErrorReply {
+    /// The answer to somebody who waits no longer, at its deadline or because this copy is not the one to wait at.
+    async fn stop_waiting(&self) -> Result<Vec<u8>, ErrorReply> {
+        if let Some(first) = self.first_outcome().await {
+            return first;
+        }
         if must_leave(self.member) {
-            return self.elsewhere();
+            return Err(self.elsewhere());
         }
-        match self.look().await {
-            Ok((_, held)) => {
-                let now_ms = self.member.shared.view.log_now_ms();
-                self.held(held.map_or(0, |held| held.expires_at_ms.saturating_sub(now_ms)))
-            }
-            Err(error) => error,
-        }
+        let (_, held) = self.look().await?;
+        let now_ms = self.member.shared.view.log_now_ms();
+        Err(self.held(held.map_or(0, |held| held.expires_at_ms.saturating_sub(now_ms))))
     }
 
     fn elsewhere(&self) -> ErrorReply {

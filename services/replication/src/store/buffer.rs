@@ -75,9 +75,12 @@ impl ApplyBuffer {
     /// Looks at all that the accepted transactions write, once: gives how much that is, and keeps what it does to locks.
     fn gather(&mut self, batch: &AppliedBatch) -> u64 {
         let mut writes = 0;
-        for write in batch.accepted().flat_map(|(_, transaction, _)| transaction.writes()) {
-            writes += 1;
-            self.locks.extend(reserved::lock_name(write.key).map(|name| LockWrite::of(name, write.value)));
+        for (_, transaction, _) in batch.accepted() {
+            let id = transaction.id();
+            for write in transaction.writes() {
+                writes += 1;
+                self.locks.extend(reserved::lock_name(write.key).map(|name| LockWrite::of(name, write.value, id)));
+            }
         }
         writes
     }

@@ -195,7 +195,8 @@ async fn read_locks(snapshot: &Snapshot) -> Result<LockTable, CopyError> {
         let page = snapshot.page(&start, &reserved::LOCKS_END).await?;
         let Some((last, _)) = page.last() else { return Ok(locks) };
         start = [last.as_slice(), &[0]].concat();
-        let writes = page.iter().filter_map(|(key, value)| Some(LockWrite::of(reserved::lock_name(key)?, Some(value))));
+        let writes =
+            page.iter().filter_map(|(key, value)| Some(LockWrite::of(reserved::lock_name(key)?, Some(value), None)));
         writes.for_each(|write| locks.write(&write));
     }
 }
