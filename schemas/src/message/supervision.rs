@@ -54,6 +54,10 @@ pub struct CspStateChange {
     /// Of a suspect, why it is one; none if nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
+    /// Whether NATS said that nobody listens there: the process has ended, as far as anybody can tell. A verdict without it rests on
+    /// silence, and the process may be heard again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deserted: bool,
     /// The process that was judged; none if none was ever heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
@@ -79,6 +83,9 @@ pub struct NodeStateChange {
     pub available: bool,
     /// The CSPs of the group that are on it.
     pub csps: Vec<String>,
+    /// Those of them where nobody listens, as NATS said; the others are silent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deserted: Vec<String>,
     /// The group in whose events this is told.
     pub group: String,
     /// Since when, in milliseconds since 1970.
@@ -118,6 +125,9 @@ pub struct Accusation {
     pub incarnation: Option<String>,
     /// What was observed.
     pub evidence: String,
+    /// Whether NATS said that nobody listens there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deserted: bool,
 }
 
 /// Somebody found nobody behind a CSP's name: supervisors look at once, and judge by what they find themselves.

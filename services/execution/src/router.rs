@@ -174,7 +174,11 @@ impl Router {
     /// Takes in what supervision says.
     pub fn judged(&self, change: &CspStateChange, now_ms: u64) -> Vec<Task> {
         let incarnation = change.incarnation.as_deref();
-        self.with(&change.group, |group| group.traffic.judged(&change.csp, change.state, incarnation, now_ms))
+        let is_deserted = change.deserted && change.state == CspState::Unavailable;
+        self.with(&change.group, |group| match is_deserted {
+            true => group.traffic.deserted(&change.csp, incarnation, now_ms),
+            false => group.traffic.judged(&change.csp, change.state, incarnation, now_ms),
+        })
     }
 
     /// Takes in what supervision wrote down before we listened.
@@ -191,7 +195,7 @@ impl Router {
         if change.available {
             return Vec::new();
         }
-        self.with(&change.group, |group| group.traffic.node_judged(&change.csps, now_ms))
+        self.with(&change.group, |group| group.traffic.node_judged(&change.csps, &change.deserted, now_ms))
     }
 
     /// Takes in a completion note.

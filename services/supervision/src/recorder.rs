@@ -162,10 +162,12 @@ impl Recorder {
         }
         tracing::info!(node = decision.node, available = decision.available, cause = decision.cause, "node state");
         for (group, csps) in &decision.groups {
+            let deserted = decision.deserted.iter().filter(|key| key.group == *group);
             let change = NodeStateChange {
                 node: decision.node.clone(),
                 available: decision.available,
                 csps: csps.clone(),
+                deserted: deserted.map(|key| key.csp.clone()).collect(),
                 group: group.clone(),
                 since_ms: at_ms,
                 cause: decision.cause.clone(),

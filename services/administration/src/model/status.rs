@@ -171,6 +171,7 @@ mod tests {
             since_ms: 0,
             cause: "four verdicts in a minute".to_owned(),
             doubt: None,
+            deserted: false,
             incarnation: Some("i".to_owned()),
             evidence: Vec::new(),
             concurring: Vec::new(),

@@ -73,9 +73,12 @@ pub enum Cause {
     /// Another process bears its name.
     #[error("its heartbeats name another incarnation")]
     Replaced,
-    /// Supervision says so.
+    /// Supervision says so, because it is silent.
     #[error("supervision judged it to be unavailable")]
     Judged,
+    /// Supervision says so, because nobody listens there.
+    #[error("supervision judged it to be unavailable, since nobody listens there")]
+    Deserted,
     /// It says nothing any more.
     #[error("its heartbeats are missing")]
     Silent,

@@ -320,15 +320,26 @@ impl<C> Traffic<C> {
     /// Supervision says how a CSP is. A verdict on a process that is not there any more says nothing.
     pub fn judged(&mut self, csp: &str, state: CspState, incarnation: Option<&str>, now_ms: u64) -> Vec<Effect<C>> {
         match self.take_verdict(csp, state, incarnation, now_ms) {
-            Some(csp) if state == CspState::Unavailable => self.bury(&[csp], now_ms),
+            Some(csp) if state == CspState::Unavailable => self.bury(&[(csp, Cause::Judged)], now_ms),
             Some(_) => self.place_waiting(now_ms),
             None => Vec::new(),
         }
     }
 
-    /// Supervision holds a node for gone, and all these CSPs with it.
-    pub fn node_judged(&mut self, csps: &[String], now_ms: u64) -> Vec<Effect<C>> {
-        let judged = csps.iter().filter_map(|csp| self.take_verdict(csp, CspState::Unavailable, None, now_ms));
+    /// Supervision holds a CSP for gone, because nobody listens there any more.
+    pub fn deserted(&mut self, csp: &str, incarnation: Option<&str>, now_ms: u64) -> Vec<Effect<C>> {
+        match self.take_verdict(csp, CspState::Unavailable, incarnation, now_ms) {
+            Some(csp) => self.bury(&[(csp, Cause::Deserted)], now_ms),
+            None => Vec::new(),
+        }
+    }
+
+    /// Supervision holds a node for gone, and all these CSPs with it. At some of them nobody listens any more; the others are silent.
+    pub fn node_judged(&mut self, csps: &[String], deserted: &[String], now_ms: u64) -> Vec<Effect<C>> {
+        let judged = csps.iter().filter_map(|name| {
+            let csp = self.take_verdict(name, CspState::Unavailable, None, now_ms)?;
+            Some((csp, if deserted.contains(name) { Cause::Deserted } else { Cause::Judged }))
+        });
         let gone: Vec<_> = judged.collect();
         if gone.is_empty() { Vec::new() } else { self.bury(&gone, now_ms) }
     }
@@ -351,12 +362,14 @@ impl<C> Traffic<C> {
 
     /// These were judged to be gone. What was there is taken from all of them before any of it is sent anew: else it would go from
     /// one to the next that is gone, and look as if it had ended both.
-    fn bury(&mut self, gone: &[CspIndex], now_ms: u64) -> Vec<Effect<C>> {
+    fn bury(&mut self, gone: &[(CspIndex, Cause)], now_ms: u64) -> Vec<Effect<C>> {
         let (mut effects, mut lost) = (Vec::new(), Vec::new());
-        for csp in gone {
+        for (csp, cause) in gone {
             let incarnation = self.incarnation_of(*csp);
-            self.confirm_loss(*csp, &incarnation);
-            lost.extend(self.lose_as(*csp, &incarnation, Cause::Judged, &mut effects));
+            if *cause == Cause::Deserted {
+                self.confirm_loss(*csp, &incarnation);
+            }
+            lost.extend(self.lose_as(*csp, &incarnation, *cause, &mut effects));
         }
         lost.sort_unstable();
         effects.extend(self.place(lost, now_ms));

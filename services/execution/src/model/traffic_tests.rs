@@ -490,8 +490,12 @@ enum Event {
         csp: usize,
         state: CspState,
     },
+    Deserted {
+        csp: usize,
+    },
     NodeJudged {
         csps: Vec<usize>,
+        deserted: Vec<usize>,
     },
     /// The CSP is done with some that were sent to it, given by a choice among all sendings so far.
     Note {
@@ -524,6 +528,10 @@ fn any_report() -> impl Strategy<Value = Report> {
     )
 }
 
+fn some_csps() -> impl Strategy<Value = Vec<usize>> {
+    prop::sample::subsequence(vec![0usize, 1, 2], 1..=3)
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let need = prop_oneof![
         3 => Just(Need::Update),
@@ -548,12 +556,13 @@ fn event() -> impl Strategy<Value = Event> {
         8 => take,
         6 => (0usize..3, any_report()).prop_map(|(csp, report)| Event::Heard { csp, report }),
         1 => (0usize..3, state).prop_map(|(csp, state)| Event::Judged { csp, state }),
-        1 => prop::sample::subsequence(vec![0usize, 1, 2], 1..=3).prop_map(|csps| Event::NodeJudged { csps }),
+        1 => (0usize..3).prop_map(|csp| Event::Deserted { csp }),
+        1 => (some_csps(), some_csps()).prop_map(|(csps, deserted)| Event::NodeJudged { csps, deserted }),
         5 => (0usize..3, picks(), returned).prop_map(|(csp, done, returned)| Event::Note { csp, done, returned }),
         2 => any::<bool>().prop_map(|none_there| Event::Probed { none_there }),
         5 => Just(Event::Sweep),
         1 => Just(Event::Reconnected),
-        1 => prop::sample::subsequence(vec![0usize, 1, 2], 1..=3).prop_map(|names| Event::Redefine { names }),
+        1 => some_csps().prop_map(|names| Event::Redefine { names }),
     ]
 }
 
@@ -710,9 +719,10 @@ fn play(traffic: &mut Traffic<u64>, witness: &mut Witness, event: Event, now_ms:
         }
         Event::Heard { csp, report } => traffic.heard(NAMES[csp], &report, now_ms).1,
         Event::Judged { csp, state } => traffic.judged(NAMES[csp], state, None, now_ms),
-        Event::NodeJudged { csps } => {
-            let csps: Vec<_> = csps.into_iter().map(|place| NAMES[place].to_owned()).collect();
-            traffic.node_judged(&csps, now_ms)
+        Event::Deserted { csp } => traffic.deserted(NAMES[csp], None, now_ms),
+        Event::NodeJudged { csps, deserted } => {
+            let names = |csps: Vec<usize>| csps.into_iter().map(|place| NAMES[place].to_owned()).collect::<Vec<_>>();
+            traffic.node_judged(&names(csps), &names(deserted), now_ms)
         }
         Event::Note { csp, done, returned } => {
             let number = |index: &prop::sample::Index| index.get(&witness.sent).0;

@@ -126,6 +126,7 @@ impl Stage {
             since_ms: 0,
             cause: "the test says so".to_owned(),
             doubt: None,
+            deserted: false,
             incarnation: Some(self.csp(csp).incarnation()),
             evidence: Vec::new(),
             concurring: Vec::new(),

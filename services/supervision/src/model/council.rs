@@ -22,6 +22,8 @@ pub struct Charge {
     pub incarnation: Option<String>,
     /// What was observed.
     pub evidence: String,
+    /// Whether NATS said that nobody listens there.
+    pub deserted: bool,
 }
 
 impl Charge {
@@ -47,6 +49,8 @@ pub struct Verdict {
     pub concurring: Vec<String>,
     /// What they observed, each once.
     pub evidence: Vec<String>,
+    /// Whether any of them was told by NATS that nobody listens there. A majority says that it is gone; this says how.
+    pub deserted: bool,
 }
 
 /// The supervisors that live.
@@ -160,11 +164,12 @@ impl Council {
     fn majority(&self, key: &CspKey, incarnation: Option<&str>, now_ms: u64) -> Option<Verdict> {
         let mut living = 0;
         let mut accusers = BTreeMap::new();
-        let mut named = false;
+        let (mut named, mut deserted) = (false, false);
         for (instance, charges) in self.voices(now_ms) {
             living += 1;
             if let Some(charge) = charges.get(key).filter(|charge| charge.concerns(incarnation)) {
                 named |= charge.incarnation.as_deref() == incarnation;
+                deserted |= charge.deserted;
                 accusers.insert(instance.to_owned(), charge.evidence.clone());
             }
         }
@@ -172,7 +177,8 @@ impl Council {
             return None;
         }
         let evidence: BTreeSet<_> = accusers.values().cloned().collect();
-        Some(Verdict { concurring: accusers.into_keys().collect(), evidence: evidence.into_iter().collect() })
+        let concurring = accusers.into_keys().collect();
+        Some(Verdict { concurring, evidence: evidence.into_iter().collect(), deserted })
     }
 }
 

@@ -10,7 +10,7 @@ fn key() -> CspKey {
 }
 
 fn charge(incarnation: Option<&str>) -> Charge {
-    Charge { incarnation: incarnation.map(str::to_owned), evidence: "nobody listens".to_owned() }
+    Charge { incarnation: incarnation.map(str::to_owned), evidence: "nobody listens".to_owned(), deserted: true }
 }
 
 fn charges(incarnation: Option<&str>) -> Charges {
@@ -44,6 +44,19 @@ fn one_of_three_is_not_enough_and_two_are() {
     let verdict = council.verdict(&key(), Some("1"), 1_001).unwrap();
     assert_eq!(verdict.concurring, ["c", "me"]);
     assert_eq!(verdict.evidence, ["nobody listens"]);
+}
+
+#[test]
+fn that_nobody_listens_is_said_by_any_that_concurs() {
+    let silent = || Charge { deserted: false, ..charge(Some("1")) };
+    let mut council = council(&["b", "c"]);
+    council.charge(&key(), Some(silent()));
+    council.hear("c", Charges::from([(key(), silent())]), 1_001);
+    assert!(!council.verdict(&key(), Some("1"), 1_001).unwrap().deserted);
+    council.hear("b", charges(Some("0")), 1_002);
+    assert!(!council.verdict(&key(), Some("1"), 1_002).unwrap().deserted, "that was said of another process");
+    council.hear("b", charges(Some("1")), 1_003);
+    assert!(council.verdict(&key(), Some("1"), 1_003).unwrap().deserted);
 }
 
 #[test]

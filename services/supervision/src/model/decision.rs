@@ -1,7 +1,7 @@
 //! What the models say to the edges: about whom, what to do, and what to write down.
 
 use holdfast_schemas::message::{CspState, CspStateChange, Doubt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For how long a suspicion of one that reports is respected by a supervisor that does not share it. Then whoever wrote it, and
 /// may be gone, is overruled.
@@ -60,6 +60,8 @@ pub struct Decision {
     pub cause: String,
     /// Why it is suspect, if it is.
     pub doubt: Option<Doubt>,
+    /// Whether nobody listens there, for a verdict.
+    pub deserted: bool,
     /// The process that is meant; none if none was ever heard of.
     pub incarnation: Option<String>,
     /// What was observed.
@@ -99,6 +101,7 @@ impl Decision {
             since_ms,
             cause: self.cause.clone(),
             doubt: self.doubt,
+            deserted: self.deserted,
             incarnation: self.incarnation.clone(),
             evidence: self.evidence.clone(),
             concurring: self.concurring.clone(),
@@ -115,6 +118,8 @@ pub struct NodeDecision {
     pub available: bool,
     /// The CSPs on it, by group.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Those of them where nobody listens.
+    pub deserted: BTreeSet<CspKey>,
     /// Why, in words.
     pub cause: String,
 }
@@ -129,6 +134,7 @@ mod tests {
             state,
             cause: String::new(),
             doubt: None,
+            deserted: false,
             incarnation: Some("1".to_owned()),
             evidence: Vec::new(),
             concurring: Vec::new(),

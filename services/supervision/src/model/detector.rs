@@ -53,6 +53,8 @@ pub struct Detector {
     incarnation: Option<String>,
     accusing: bool,
     accused_for: &'static str,
+    /// Whether NATS said that nobody listens there, since its last sign of life.
+    deserted: bool,
     evidence: Vec<String>,
     /// The last heartbeat, or the end of our last blindness.
     heard_at_ms: u64,
@@ -78,6 +80,7 @@ impl Detector {
             incarnation: None,
             accusing: false,
             accused_for: "",
+            deserted: false,
             evidence: Vec::new(),
             heard_at_ms: now_ms,
             signed_at_ms: None,
@@ -162,6 +165,7 @@ impl Detector {
                     self.observe(self.silence(now_ms));
                 }
                 self.observe("nobody listens for status requests".to_owned());
+                self.deserted = true;
                 self.accuse(Signal::NoResponders);
             }
             StatusOutcome::Unanswered if self.is_missed(now_ms) => {
@@ -206,6 +210,11 @@ impl Detector {
         self.accusing
     }
 
+    /// Whether we hold it for gone because nobody listens there, and not for its silence alone.
+    pub fn is_deserted(&self) -> bool {
+        self.accusing && self.deserted
+    }
+
     /// The process that was last heard.
     pub fn incarnation(&self) -> Option<&str> {
         self.incarnation.as_deref()
@@ -248,6 +257,7 @@ impl Detector {
         self.asking = false;
         self.unanswered = 0;
         self.accusing = false;
+        self.deserted = false;
         self.checked_at_ms = now_ms;
     }
 

@@ -32,7 +32,7 @@ fn a_dead_process_is_accused_while_it_still_counts_as_reporting() {
     let mut detector = heard();
     assert_eq!(ticks(&mut detector, 10, 130), [130]);
     detector.status(1, StatusOutcome::NoResponders, 131);
-    assert!(detector.is_accusing());
+    assert!(detector.is_accusing() && detector.is_deserted());
     assert_eq!(detector.state(), Some(CspState::Available), "until there is a majority, or the heartbeats are missed");
     detector.agreed();
     assert_eq!((detector.state(), detector.cause()), (Some(CspState::Unavailable), "no responders"));
@@ -40,7 +40,7 @@ fn a_dead_process_is_accused_while_it_still_counts_as_reporting() {
     assert_eq!(ticks(&mut detector, 140, 5_000), [] as [u64; 0]);
     detector.heartbeat(CspState::CatchingUp, "2", 5_050);
     assert_eq!((detector.state(), detector.cause()), (Some(CspState::CatchingUp), "heartbeat received"));
-    assert!(!detector.is_accusing());
+    assert!(!detector.is_accusing() && !detector.is_deserted());
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_hanging_process_is_accused_by_time_outs_behind_the_missed_heartbeats() {
     assert_eq!(detector.state(), Some(CspState::Suspect));
     assert_eq!(detector.status(2, StatusOutcome::Unanswered, 660), Some(3));
     assert_eq!(detector.status(3, StatusOutcome::Unanswered, 860), None);
-    assert!(detector.is_accusing());
+    assert!(detector.is_accusing() && !detector.is_deserted());
     detector.agreed();
     assert_eq!(detector.cause(), "heartbeats missed and status request unanswered");
     assert_eq!(detector.evidence(), ["no heartbeat for 500 ms", "2 status requests went unanswered"]);

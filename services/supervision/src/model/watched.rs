@@ -25,6 +25,8 @@ pub(super) struct Watched {
     /// Where it was last heard.
     pub(super) node: Option<String>,
     pub(super) status_timeout_ms: u64,
+    /// Whether nobody listens there, by the last verdict on it.
+    pub(super) deserted: bool,
     told: Option<CspState>,
     /// Whether it is shown as suspect although it reports that it is available.
     masked: bool,
@@ -63,6 +65,7 @@ impl Watched {
             complaint: None,
             node: None,
             status_timeout_ms: patience.status_timeout_ms,
+            deserted: false,
             told: None,
             masked: false,
             unavailable_since_ms: None,
@@ -81,6 +84,7 @@ impl Watched {
         self.detector.is_accusing().then(|| Charge {
             incarnation: self.detector.incarnation().map(str::to_owned),
             evidence: self.detector.evidence().join("; "),
+            deserted: self.detector.is_deserted(),
         })
     }
 

@@ -143,8 +143,8 @@ impl Watchlist {
             return Vec::new();
         }
         let accusations = opinion.unavailable.into_iter().map(|accusation| {
-            let Accusation { group, csp, incarnation, evidence } = accusation;
-            (CspKey { group, csp }, Charge { incarnation, evidence })
+            let Accusation { group, csp, incarnation, evidence, deserted } = accusation;
+            (CspKey { group, csp }, Charge { incarnation, evidence, deserted })
         });
         let charges: Charges = accusations.filter(|(key, _)| self.csps.contains_key(key)).collect();
         // What it said before, and we hold for true ourselves, is nothing to look into again: with a hundred CSPs of a node that is
@@ -211,6 +211,7 @@ impl Watchlist {
             csp: key.csp.clone(),
             incarnation: charge.incarnation.clone(),
             evidence: charge.evidence.clone(),
+            deserted: charge.deserted,
         });
         Opinion { instance: self.council.instance().to_owned(), unavailable: accusations.collect() }
     }
@@ -263,8 +264,9 @@ impl Watchlist {
         let accusing = charge.is_some();
         let spoken = self.council.charge(key, charge);
         let verdict = self.council.verdict(key, watched.detector.incarnation(), now_ms);
-        if verdict.is_some() {
+        if let Some(verdict) = &verdict {
             watched.detector.agreed();
+            watched.deserted = verdict.deserted;
         }
         let node = watched.node.clone();
         if spoken {
@@ -324,9 +326,12 @@ impl Watchlist {
         }
         let residents = self.residents(node);
         let told = |available: bool, csps: Vec<CspKey>, cause: &str| {
+            let is_deserted = |key: &&CspKey| !available && self.csps.get(*key).is_some_and(|watched| watched.deserted);
+            let deserted = csps.iter().filter(is_deserted).cloned().collect();
             let mut groups = BTreeMap::<_, Vec<_>>::new();
             csps.into_iter().for_each(|key| groups.entry(key.group).or_default().push(key.csp));
-            Effect::Node(NodeDecision { node: node.to_owned(), available, groups, cause: cause.to_owned() })
+            let (node, cause) = (node.to_owned(), cause.to_owned());
+            Effect::Node(NodeDecision { node, available, groups, deserted, cause })
         };
         let effect = match self.nodes.settle(node, &residents, now_ms) {
             Some(Outcome::Csps(keys)) => Some(Effect::Release(keys)),
@@ -350,8 +355,8 @@ fn clone<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
 
 fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdict>) -> Decision {
     let own = watched.detector.evidence().to_vec();
-    let (heard, concurring) = match verdict.filter(|_| shown.state == CspState::Unavailable) {
-        Some(verdict) => (verdict.evidence, verdict.concurring),
+    let (heard, concurring, deserted) = match verdict.filter(|_| shown.state == CspState::Unavailable) {
+        Some(verdict) => (verdict.evidence, verdict.concurring, verdict.deserted),
         None => Default::default(),
     };
     Decision {
@@ -359,6 +364,7 @@ fn decision(key: &CspKey, watched: &Watched, shown: Shown, verdict: Option<Verdi
         state: shown.state,
         cause: shown.cause,
         doubt: shown.doubt,
+        deserted,
         incarnation: watched.detector.incarnation().map(str::to_owned),
         evidence: if own.is_empty() { heard } else { own },
         concurring,

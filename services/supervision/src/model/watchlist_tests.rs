@@ -184,6 +184,7 @@ fn a_killed_csp_is_condemned_by_all_within_130_ms_of_its_last_heartbeat() {
         assert_eq!(verdict.incarnation.as_deref(), Some("1"));
         assert!(verdict.concurring.len() >= 2, "{verdict:?}");
         assert!(!verdict.evidence.is_empty());
+        assert!(verdict.deserted, "also by the word of the others: {verdict:?}");
     }
     let asked_themselves = verdicts.iter().filter(|(_, verdict)| verdict.cause == "no responders");
     assert_eq!(asked_themselves.count(), 2, "the third hears of a majority before it has its own answer");
@@ -197,6 +198,7 @@ fn a_hanging_csp_is_condemned_within_a_second() {
         world.decisions.clear();
         world.fate("a", fate);
         world.pass(1_000);
+        assert!(world.decisions.iter().all(|(_, decision)| !decision.deserted), "it may be heard again");
         let decided = world.decided("a");
         assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Suspect).count(), 3, "{fate:?}");
         assert_eq!(decided.iter().filter(|(state, _)| *state == CspState::Unavailable).count(), 3, "{fate:?}");
@@ -221,8 +223,13 @@ fn a_liar_is_asked_about_and_not_believed() {
     world.pass(1_000);
     world.decisions.clear();
     for _ in 0..20 {
-        let lie =
-            Accusation { group: "g".to_owned(), csp: "a".to_owned(), incarnation: None, evidence: "a lie".to_owned() };
+        let lie = Accusation {
+            group: "g".to_owned(),
+            csp: "a".to_owned(),
+            incarnation: None,
+            evidence: "a lie".to_owned(),
+            deserted: true,
+        };
         world.spread(Opinion { instance: "liar".to_owned(), unavailable: vec![lie] });
         world.pass(100);
     }
@@ -278,6 +285,7 @@ fn a_new_process_is_welcomed_while_others_still_accuse_the_old_one() {
                 csp: "a".to_owned(),
                 incarnation: old,
                 evidence: "gone".to_owned(),
+                deserted: true,
             };
             world.spread(Opinion { instance: liar.to_owned(), unavailable: vec![accusation] });
         }
@@ -343,12 +351,14 @@ fn a_node_that_vanishes_is_one_event() {
     assert!(world.decisions.iter().all(|(_, decision)| decision.held && decision.state == CspState::Unavailable));
     let groups = BTreeMap::from([("g".to_owned(), vec!["a".to_owned(), "b".to_owned(), "c".to_owned()])]);
     let cause = "all that is on it went silent together".to_owned();
-    let gone = NodeDecision { node: "n".to_owned(), available: false, groups, cause };
+    let deserted = ["a", "b", "c"].map(key).into();
+    let gone = NodeDecision { node: "n".to_owned(), available: false, groups, deserted, cause };
     assert_eq!(world.other, [(0, Effect::Node(gone.clone()))]);
     world.other.clear();
     world.fate("b", Fate::Lives);
     world.pass(200);
-    let back = NodeDecision { available: true, cause: "a CSP of it reports again".to_owned(), ..gone };
+    let cause = "a CSP of it reports again".to_owned();
+    let back = NodeDecision { available: true, deserted: BTreeSet::new(), cause, ..gone };
     assert_eq!(world.other, [(0, Effect::Node(back))]);
 }
 
@@ -497,6 +507,7 @@ proptest! {
             if lie {
                 let accusations = names.map(|csp| Accusation {
                     group: "g".to_owned(), csp: csp.to_owned(), incarnation: None, evidence: "a lie".to_owned(),
+                    deserted: false,
                 });
                 world.spread(Opinion { instance: "liar".to_owned(), unavailable: accusations.to_vec() });
             }

@@ -51,6 +51,7 @@ pub fn verdict(csp: &str, state: CspState, incarnation: Option<&str>) -> CspStat
         since_ms: 0,
         cause: String::new(),
         doubt: None,
+        deserted: false,
         incarnation: incarnation.map(str::to_owned),
         evidence: Vec::new(),
         concurring: Vec::new(),

@@ -5,8 +5,9 @@
 //! the same, so it goes to a CSP once more, to be told its outcome, or to be refused under its id for good (`refuses`). What has no
 //! id that counts in the log is refused here.
 //!
-//! A CSP that was lost need not have ended. As long as that is open for two of them the request waits: for a heartbeat of one, for
-//! a verdict or a new process, or for its deadline.
+//! A CSP that was lost need not have ended: on a machine that stands still for a moment the heartbeats of all are late. What is
+//! certain is a new process behind its name, or a verdict that says that nobody listens there. As long as it is open for one of two
+//! the request waits: for a heartbeat of one, for such a verdict or a new process, or for its deadline.
 
 use super::Traffic;
 use crate::model::effect::{Cause, Effect, Ending};
@@ -40,8 +41,8 @@ impl<C> Traffic<C> {
     /// was one there, as far as is known, that was sent there behind the loss of another CSP and was not begun: those two were lost
     /// at the same time, by something else.
     pub(super) fn note_loss(&mut self, ticket: Ticket, csp: CspIndex, incarnation: &str, cause: Cause) {
-        let is_certain = matches!(cause, Cause::Judged | Cause::Replaced);
-        let is_loss = is_certain || matches!(cause, Cause::NoResponders | Cause::Silent);
+        let is_certain = matches!(cause, Cause::Deserted | Cause::Replaced);
+        let is_loss = is_certain || matches!(cause, Cause::Judged | Cause::NoResponders | Cause::Silent);
         let counts =
             |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks && !open.awaits_begin;
         if let Some(open) = self.open.get_mut(ticket).filter(counts) {

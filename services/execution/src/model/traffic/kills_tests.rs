@@ -82,8 +82,8 @@ fn while_it_is_open_whether_they_ended_nobody_gets_it() {
     assert!(!again.refuses);
     begun(&mut traffic, &again);
     // The first has ended, for certain; then that one.
-    assert!(sendings(traffic.judged(name(first.csp), CspState::Unavailable, Some("1"), 160)).is_empty());
-    let last = only_sending(traffic.judged(name(again.csp), CspState::Unavailable, Some("1"), 170));
+    assert!(sendings(traffic.deserted(name(first.csp), Some("1"), 160)).is_empty());
+    let last = only_sending(traffic.deserted(name(again.csp), Some("1"), 170));
     assert!(last.refuses);
 }
 
@@ -95,7 +95,7 @@ fn a_verdict_on_the_second_of_two_lost_ones_settles_it() {
     begun(&mut traffic, &second);
     assert!(sendings(nobody_there(&mut traffic, 50)).is_empty());
     assert!(sendings(replaced(&mut traffic, name(first.csp), "2", 60)).is_empty(), "the other one is open still");
-    let last = only_sending(traffic.judged(name(second.csp), CspState::Unavailable, Some("1"), 70));
+    let last = only_sending(traffic.deserted(name(second.csp), Some("1"), 70));
     assert!(last.refuses);
 }
 
@@ -112,7 +112,7 @@ fn one_that_was_dead_when_it_was_sent_there_has_not_ended_by_it() {
         assert!(third.is_recovery && !third.refuses, "{third:?}");
         assert!(![first.csp, second.csp].contains(&third.csp));
         for csp in [first.csp, second.csp] {
-            assert!(sendings(traffic.judged(name(csp), CspState::Unavailable, Some("1"), 60)).is_empty());
+            assert!(sendings(traffic.deserted(name(csp), Some("1"), 60)).is_empty());
         }
     }
 }
@@ -125,7 +125,7 @@ fn a_node_that_ends_counts_once_for_what_was_at_one_of_its_csps() {
         let all: Vec<_> = (0..3).map(|cargo| sent(traffic.take(arrival(cargo, need), 0))).collect();
         let gone: Vec<_> = all.iter().map(|sending| name(sending.csp).to_owned()).take(2).collect();
         assert_ne!(gone[0], gone[1], "each has one");
-        let effects = traffic.node_judged(&gone, 10);
+        let effects = traffic.node_judged(&gone, &gone, 10);
         let again = sendings(effects);
         let told: Vec<_> = again.iter().map(|sending| (*sending.cargo, name(sending.csp), sending.refuses)).collect();
         let left = name(all[2].csp);
@@ -162,4 +162,62 @@ fn one_that_comes_back_over_another_connection_has_only_been_away() {
     let back = Report { connects: Some(2), ..report() };
     let again = only_sending(traffic.heard(name(first.csp), &back, 1_010).1);
     assert!(again.is_recovery && !again.refuses, "it has ended one at most");
+}
+
+/// Supervision holds the CSP for gone because it is silent, alone or with its node.
+fn silent(traffic: &mut Traffic<u64>, csp: CspIndex, with_node: bool, now_ms: u64) -> Vec<Effect<u64>> {
+    match with_node {
+        true => traffic.node_judged(&[name(csp).to_owned()], &[], now_ms),
+        false => traffic.judged(name(csp), CspState::Unavailable, Some("1"), now_ms),
+    }
+}
+
+#[test]
+fn late_heartbeats_of_all_condemn_nobody() {
+    for (need, with_node) in [(Need::Update, false), (Need::Update, true), (QUERY, false), (QUERY, true)] {
+        let mut traffic = traffic(Replication::Peer);
+        let mut last = sent(traffic.take(arrival(1, need), 0));
+        // And so on, for as long as the machine stands still now and then.
+        for now_ms in (0..500).step_by(100) {
+            let next = only_sending(silent(&mut traffic, last.csp, with_node, now_ms + 10));
+            begun(&mut traffic, &next);
+            let effects = silent(&mut traffic, next.csp, with_node, now_ms + 20);
+            assert!(matches!(effects[..], [Effect::Vanished { .. }]), "{effects:?}");
+            last = only_sending(keep_alive(&mut traffic, &NAMES, now_ms + 90));
+            assert!(last.is_recovery && !last.refuses, "no process has ended: {last:?}");
+            begun(&mut traffic, &last);
+        }
+    }
+}
+
+#[test]
+fn what_was_at_two_that_stay_silent_waits_until_its_deadline_at_most() {
+    for (need, ending) in [(Need::Update, Ending::OutcomeUnknown), (QUERY, Ending::Unanswered)] {
+        let mut traffic = traffic(Replication::Peer);
+        let first = sent(traffic.take(arrival(1, need), 0));
+        let second = only_sending(silent(&mut traffic, first.csp, false, 10));
+        begun(&mut traffic, &second);
+        assert!(sendings(silent(&mut traffic, second.csp, false, 20)).is_empty());
+        let third = NAMES.into_iter().find(|third| ![name(first.csp), name(second.csp)].contains(third)).unwrap();
+        assert!(keep_alive(&mut traffic, &[third], 4_900).is_empty());
+        assert!(traffic.sweep(4_999).is_empty());
+        assert_eq!(endings(traffic.sweep(5_000)), [ending]);
+    }
+}
+
+#[test]
+fn one_that_hangs_and_one_that_ends_condemn_it_once_the_first_is_replaced() {
+    for is_heard_again in [true, false] {
+        let mut traffic = traffic(Replication::Peer);
+        let first = sent(traffic.take(arrival(1, Need::Update), 0));
+        let second = only_sending(silent(&mut traffic, first.csp, false, 10));
+        assert!(!second.refuses, "one that hangs holds nothing back");
+        begun(&mut traffic, &second);
+        assert!(sendings(traffic.deserted(name(second.csp), Some("1"), 20)).is_empty());
+        let last = match is_heard_again {
+            true => keep_alive(&mut traffic, &[name(first.csp)], 100),
+            false => replaced(&mut traffic, name(first.csp), "2", 100),
+        };
+        assert_eq!(only_sending(last).refuses, !is_heard_again);
+    }
 }
