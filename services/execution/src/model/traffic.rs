@@ -369,7 +369,7 @@ impl<C> Traffic<C> {
             if *cause == Cause::Deserted {
                 self.confirm_loss(*csp, &incarnation);
             }
-            lost.extend(self.lose_as(*csp, &incarnation, *cause, &mut effects));
+            lost.extend(self.lose_as(*csp, &incarnation, *cause, now_ms, &mut effects));
         }
         lost.sort_unstable();
         effects.extend(self.place(lost, now_ms));
@@ -488,15 +488,22 @@ impl<C> Traffic<C> {
     /// The same, of a process that may have been replaced since.
     fn vanish_as(&mut self, csp: CspIndex, incarnation: &str, cause: Cause, now_ms: u64) -> Vec<Effect<C>> {
         let mut effects = Vec::new();
-        let lost = self.lose_as(csp, incarnation, cause, &mut effects);
+        let lost = self.lose_as(csp, incarnation, cause, now_ms, &mut effects);
         effects.extend(self.place(lost, now_ms));
         effects
     }
 
     /// Takes everything from the CSP, and notes by which process it was lost.
-    fn lose_as(&mut self, csp: CspIndex, incarnation: &str, cause: Cause, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
+    fn lose_as(
+        &mut self,
+        csp: CspIndex,
+        incarnation: &str,
+        cause: Cause,
+        now_ms: u64,
+        effects: &mut Vec<Effect<C>>,
+    ) -> Vec<Ticket> {
         let lost = self.lose(csp, cause, effects);
-        lost.iter().for_each(|ticket| self.note_loss(*ticket, csp, incarnation, cause));
+        lost.iter().for_each(|ticket| self.note_loss(*ticket, csp, incarnation, cause, now_ms));
         lost
     }
 
@@ -568,7 +575,7 @@ impl<C> Traffic<C> {
     fn place(&mut self, tickets: Vec<Ticket>, now_ms: u64) -> Vec<Effect<C>> {
         let mut vain: Vec<((Need, Option<PoolIndex>), NoRoute)> = Vec::new();
         let (tickets, mut effects) = self.admitted(tickets, now_ms);
-        let tickets = self.harmless(tickets, &mut effects);
+        let tickets = self.harmless(tickets, now_ms, &mut effects);
         for ticket in tickets {
             let Some(open) = self.open.get_mut(ticket).filter(|open| now_ms < open.deadline_ms) else {
                 continue;
@@ -610,6 +617,7 @@ impl<C> Traffic<C> {
         open.rests_until_ms = now_ms + REST_MAX_MS.min(REST_MS << open.attempt.min(8));
         open.attempt += 1;
         open.awaits_begin = open.may_have_run;
+        open.losses.sent();
         open.is_time_over = false;
         let need = open.demand.need;
         let sending = Sending {

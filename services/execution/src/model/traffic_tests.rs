@@ -807,7 +807,7 @@ proptest! {
         let waits = |open: &Open<u64>| {
             let may_be_sent = now_ms < open.deadline_ms && now_ms >= open.rests_until_ms;
             // And what may have ended two CSPs waits until that is known.
-            matches!(open.place, Place::Waiting(_)) && may_be_sent && open.losses.suspicion() != Suspicion::Open
+            matches!(open.place, Place::Waiting(_)) && may_be_sent && open.losses.suspicion(now_ms) != Suspicion::Open
         };
         let waiting: Vec<_> = traffic.open().iter().filter(|(_, open)| waits(open)).map(|(_, open)| &open.cargo).collect();
         prop_assert!(waiting.is_empty(), "{waiting:?}");

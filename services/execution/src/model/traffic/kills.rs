@@ -15,6 +15,10 @@ use crate::model::open_requests::{Open, Ticket, number, ticket};
 use crate::model::roster::CspIndex;
 use crate::model::suspicion::Suspicion;
 
+/// How long a request waits for the word of a CSP that was lost that it had begun. It was written before the work began, but what
+/// tells of the loss is read by another task, which may come first.
+const WORD_MS: u64 = 100;
+
 /// How a request is refused that two CSPs did not survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condemned {
@@ -34,18 +38,21 @@ impl<C> Traffic<C> {
             && number(ticket, open.attempt) == begun
         {
             open.awaits_begin = false;
+            open.losses.said();
         }
     }
 
     /// Notes that a request was at a CSP that was lost. One that was only asked for its outcome was not carried out there. Neither
     /// was one there, as far as is known, that was sent there behind the loss of another CSP and was not begun: those two were lost
     /// at the same time, by something else.
-    pub(super) fn note_loss(&mut self, ticket: Ticket, csp: CspIndex, incarnation: &str, cause: Cause) {
+    pub(super) fn note_loss(&mut self, ticket: Ticket, csp: CspIndex, incarnation: &str, cause: Cause, now_ms: u64) {
         let is_certain = matches!(cause, Cause::Deserted | Cause::Replaced);
         let is_loss = is_certain || matches!(cause, Cause::Judged | Cause::NoResponders | Cause::Silent);
-        let counts =
-            |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks && !open.awaits_begin;
-        if let Some(open) = self.open.get_mut(ticket).filter(counts) {
+        let counts = |open: &&mut Open<C>| is_loss && open.condemned != Condemned::Never && !open.asks;
+        let Some(open) = self.open.get_mut(ticket).filter(counts) else { return };
+        if open.awaits_begin {
+            open.losses.note_unsaid(csp, incarnation, is_certain, now_ms.saturating_add(WORD_MS));
+        } else {
             open.losses.note(csp, incarnation, is_certain);
         }
     }
@@ -63,12 +70,20 @@ impl<C> Traffic<C> {
     }
 
     /// Those of the tickets that may go to a CSP; the others wait, or are ended.
-    pub(super) fn harmless(&mut self, mut tickets: Vec<Ticket>, effects: &mut Vec<Effect<C>>) -> Vec<Ticket> {
+    pub(super) fn harmless(
+        &mut self,
+        mut tickets: Vec<Ticket>,
+        now_ms: u64,
+        effects: &mut Vec<Effect<C>>,
+    ) -> Vec<Ticket> {
         tickets.retain(|ticket| {
             let Some(open) = self.open.get_mut(*ticket) else { return false };
-            match (open.losses.suspicion(), open.condemned) {
+            match (open.losses.suspicion(now_ms), open.condemned) {
                 (Suspicion::None, _) => true,
-                (Suspicion::Open, _) => false,
+                (Suspicion::Open, _) => {
+                    self.retries_at_sweep |= open.losses.awaits_word(now_ms);
+                    false
+                }
                 (Suspicion::Certain, Condemned::Here | Condemned::Never) => {
                     effects.extend(self.end(*ticket, |_| Ending::Kills));
                     false

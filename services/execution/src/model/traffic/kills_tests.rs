@@ -108,11 +108,13 @@ fn one_that_was_dead_when_it_was_sent_there_has_not_ended_by_it() {
         let second = only_sending(nobody_there(&mut traffic, 25));
         // What the first one said of itself says nothing of the second.
         begun(&mut traffic, &first);
-        let third = only_sending(nobody_there(&mut traffic, 50));
+        assert!(sendings(nobody_there(&mut traffic, 50)).is_empty(), "its word may be under way");
+        assert!(sendings(traffic.sweep(50 + WORD_MS - 1)).is_empty());
+        let third = only_sending(traffic.sweep(50 + WORD_MS));
         assert!(third.is_recovery && !third.refuses, "{third:?}");
         assert!(![first.csp, second.csp].contains(&third.csp));
         for csp in [first.csp, second.csp] {
-            assert!(sendings(traffic.deserted(name(csp), Some("1"), 60)).is_empty());
+            assert!(sendings(traffic.deserted(name(csp), Some("1"), 160)).is_empty());
         }
     }
 }
@@ -220,4 +222,14 @@ fn one_that_hangs_and_one_that_ends_condemn_it_once_the_first_is_replaced() {
         };
         assert_eq!(only_sending(last).refuses, !is_heard_again);
     }
+}
+
+#[test]
+fn the_word_that_it_began_counts_behind_the_news_of_its_end() {
+    let mut traffic = traffic(Replication::Peer);
+    let first = sent(traffic.take(arrival(1, Need::Update), 0));
+    let second = only_sending(traffic.deserted(name(first.csp), Some("1"), 10));
+    assert!(sendings(traffic.deserted(name(second.csp), Some("1"), 20)).is_empty());
+    begun(&mut traffic, &second);
+    assert!(only_sending(traffic.sweep(30)).refuses, "two have ended that had begun it");
 }
