@@ -2,8 +2,8 @@
 //!
 //! It does not end, which would look like a process that dies and is started over and over. It is there without its copy,
 //! quarantined: it says why in its heartbeats and its status, takes no requests, does what it is told, and tries again now and
-//! then, because a lock is released and a disk gets room. Nothing of the copy is changed: whether it is to be thrown away is for
-//! people to say. A copy that can be read, and does not belong to the log, is set aside in another way: it answers what it can
+//! then, because a lock is released and a disk gets room. Nothing of the copy is changed but the end of its journal that is not
+//! whole, which is kept beside it: whether the copy is to be thrown away is for people to say. A copy that can be read, and does not belong to the log, is set aside in another way: it answers what it can
 //! (`aside`).
 
 use std::sync::Arc;

@@ -521,7 +521,7 @@ fn is_own(member: &Member, token: TransactionToken<'_>) -> bool {
 
 /// What a message is told whose token is not that of the transaction that is open here under its id.
 ///
-/// Settled under that id, the one that is open could not commit any more: nobody who makes up a token may do that. Where a CSP was
+/// Settled under that id, the one that is open could not commit any more, and whoever makes up a token would end it. Where a CSP was
 /// lost with its `begin`, the token may be what that CSP gave, though, and its client waits for an outcome. The one that is open
 /// is then a second one, whose token nobody has. Nobody else is asked: what became of the one of this token is certain when the
 /// other has ended, and not before, because the first commit counts.
