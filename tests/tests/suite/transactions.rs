@@ -100,6 +100,19 @@ async fn loses_against_what_others_wrote_meanwhile() -> anyhow::Result<()> {
     .await
 }
 
+/// Demands that a transaction whose CSP was killed is told to be aborted, for good, and that nothing of it is anywhere.
+async fn nothing_of_it_happened(system: &System, token: &str) -> anyhow::Result<()> {
+    let client = system.client();
+    let commit = end(&client, "commit", token).await?;
+    anyhow::ensure!(commit["error"]["code"] == "transaction_aborted", "{commit}");
+    let status = end(&client, "status", token).await?;
+    anyhow::ensure!(status["state"] == "aborted", "{status}");
+    anyhow::ensure!(count(&client).await? == 0, "something was left behind");
+    system.heal().await?;
+    system.equal_digests(&system.csps()).await?;
+    system.all_alive()
+}
+
 /// The CSP that holds the transaction is killed: whoever is asked next says that nothing of it happened, and that is final.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dies_with_its_csp() -> anyhow::Result<()> {
@@ -111,14 +124,7 @@ async fn dies_with_its_csp() -> anyhow::Result<()> {
             execute(&client, &token, "CREATE item:1").await?;
             let holder = token.split(':').next().unwrap_or_default().to_owned();
             system.kill9(&holder);
-            let commit = end(&client, "commit", &token).await?;
-            anyhow::ensure!(commit["error"]["code"] == "transaction_aborted", "{commit}");
-            let status = end(&client, "status", &token).await?;
-            anyhow::ensure!(status["state"] == "aborted", "{status}");
-            anyhow::ensure!(count(&client).await? == 0, "something was left behind");
-            system.heal().await?;
-            system.equal_digests(&system.csps()).await?;
-            system.all_alive()
+            nothing_of_it_happened(&system, &token).await
         })
         .await?;
     }
@@ -141,14 +147,7 @@ async fn whose_begin_was_sent_again_behind_its_answer_has_an_outcome() -> anyhow
             anyhow::ensure!(second.starts_with(csp), "{second}");
         }
         system.kill9(holder);
-        let commit = end(&client, "commit", &token).await?;
-        anyhow::ensure!(commit["error"]["code"] == "transaction_aborted", "{commit}");
-        let status = end(&client, "status", &token).await?;
-        anyhow::ensure!(status["state"] == "aborted", "{status}");
-        anyhow::ensure!(count(&client).await? == 0, "something was left behind");
-        system.heal().await?;
-        system.equal_digests(&system.csps()).await?;
-        system.all_alive()
+        nothing_of_it_happened(&system, &token).await
     })
     .await
 }
